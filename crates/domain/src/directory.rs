@@ -1,0 +1,339 @@
+//! All that is configured, by id, and what follows from reading it together.
+//!
+//! Rules across things hold here by reading, never by cascades: a token lives if it, its service
+//! and its team live. Must not know where the changes come from: a journal's commits or a
+//! stream's snapshots give the same directory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::aggregate::{Actor, Entry, Stamp};
+use crate::commit::{Change, Commit, Subject};
+use crate::id::{PrincipalId, ServiceId, TeamId, TokenId};
+use crate::principal::{self, Principal};
+use crate::reach::Reach;
+use crate::secret::Digest;
+use crate::service::{self, Service};
+use crate::team::{self, Team};
+use crate::time::Timestamp;
+use crate::token::{self, Token};
+
+/// Among whom a name must be unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Siblings {
+    /// All teams.
+    Teams,
+    /// The services of a team.
+    Services(TeamId),
+    /// The tokens of one reach.
+    Tokens(Reach),
+    /// All principals.
+    Principals,
+}
+
+/// All that is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    sequence: u64,
+    teams: BTreeMap<TeamId, Entry<Team>>,
+    services: BTreeMap<ServiceId, Entry<Service>>,
+    tokens: BTreeMap<TokenId, Entry<Token>>,
+    principals: BTreeMap<PrincipalId, Entry<Principal>>,
+    services_of: BTreeMap<TeamId, BTreeSet<ServiceId>>,
+    token_of: HashMap<Digest, TokenId>,
+    principal_of: HashMap<Digest, PrincipalId>,
+    names: BTreeMap<(Siblings, String), Subject>,
+    bootstrap: Option<Digest>,
+}
+
+/// A thing as it is after its last commit, or that it is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// A team.
+    Team(TeamId, Entry<Team>),
+    /// A service.
+    Service(ServiceId, Entry<Service>),
+    /// A token.
+    Token(TokenId, Entry<Token>),
+    /// A principal.
+    Principal(PrincipalId, Entry<Principal>),
+    /// The installation as a whole: nothing of it is kept in a snapshot.
+    Installation,
+}
+
+impl Directory {
+    /// The number of the last commit applied; 0 before the first.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Applies a commit of the journal.
+    pub fn apply(&mut self, commit: &Commit) {
+        let stamp = commit.stamp();
+        for change in &commit.changes {
+            self.apply_change(change, &stamp);
+        }
+        self.sequence = commit.sequence;
+    }
+
+    fn apply_change(&mut self, change: &Change, stamp: &Stamp) {
+        let snapshot = match change {
+            Change::Team(id, event) => Snapshot::Team(
+                *id,
+                team::evolve(self.team_entry(*id).clone(), *id, event, stamp),
+            ),
+            Change::Service(id, event) => Snapshot::Service(
+                *id,
+                service::evolve(self.service_entry(*id).clone(), *id, event, stamp),
+            ),
+            Change::Token(id, event) => Snapshot::Token(
+                *id,
+                token::evolve(self.token_entry(*id).clone(), *id, event, stamp),
+            ),
+            Change::Principal(id, event) => {
+                if stamp.actor == Actor::Bootstrap {
+                    self.bootstrap = None;
+                }
+                let entry = self.principal_entry(*id).clone();
+                Snapshot::Principal(*id, principal::evolve(entry, *id, event, stamp))
+            }
+            Change::BootstrapIssued(digest) => {
+                self.bootstrap = Some(*digest);
+                Snapshot::Installation
+            }
+        };
+        self.put(snapshot);
+    }
+
+    /// Applies a snapshot with its place in the order of commits.
+    pub fn restore(&mut self, sequence: u64, snapshot: Snapshot) {
+        self.put(snapshot);
+        self.sequence = sequence;
+    }
+
+    /// The thing as it is.
+    #[must_use]
+    pub fn snapshot(&self, subject: Subject) -> Snapshot {
+        match subject {
+            Subject::Team(id) => Snapshot::Team(id, self.team_entry(id).clone()),
+            Subject::Service(id) => Snapshot::Service(id, self.service_entry(id).clone()),
+            Subject::Token(id) => Snapshot::Token(id, self.token_entry(id).clone()),
+            Subject::Principal(id) => Snapshot::Principal(id, self.principal_entry(id).clone()),
+            Subject::Installation => Snapshot::Installation,
+        }
+    }
+
+    fn put(&mut self, snapshot: Snapshot) {
+        match snapshot {
+            Snapshot::Team(id, entry) => self.put_team(id, entry),
+            Snapshot::Service(id, entry) => self.put_service(id, entry),
+            Snapshot::Token(id, entry) => self.put_token(id, entry),
+            Snapshot::Principal(id, entry) => self.put_principal(id, entry),
+            Snapshot::Installation => {}
+        }
+    }
+
+    fn put_team(&mut self, id: TeamId, entry: Entry<Team>) {
+        let old = self.teams.insert(id, entry.clone()).unwrap_or_default();
+        let name = |entry: &Entry<Team>| entry.live().map(|team| team.name.to_string());
+        self.swap_name(Subject::Team(id), Siblings::Teams, name(&old), name(&entry));
+    }
+
+    fn put_service(&mut self, id: ServiceId, entry: Entry<Service>) {
+        let old = self.services.insert(id, entry.clone()).unwrap_or_default();
+        let Some(team) = entry.live().or(old.live()).map(|service| service.team) else {
+            return;
+        };
+        let siblings = self.services_of.entry(team).or_default();
+        if entry.live().is_some() {
+            siblings.insert(id);
+        } else {
+            siblings.remove(&id);
+        }
+        let name = |entry: &Entry<Service>| entry.live().map(|service| service.name.to_string());
+        self.swap_name(
+            Subject::Service(id),
+            Siblings::Services(team),
+            name(&old),
+            name(&entry),
+        );
+    }
+
+    fn put_token(&mut self, id: TokenId, entry: Entry<Token>) {
+        let old = self.tokens.insert(id, entry.clone()).unwrap_or_default();
+        if let Some(token) = old.live() {
+            self.token_of.remove(&token.digest);
+        }
+        if let Some(token) = entry.live() {
+            self.token_of.insert(token.digest, id);
+        }
+        let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
+            return;
+        };
+        let name = |entry: &Entry<Token>| entry.live().map(|token| token.name.to_string());
+        self.swap_name(
+            Subject::Token(id),
+            Siblings::Tokens(reach),
+            name(&old),
+            name(&entry),
+        );
+    }
+
+    fn put_principal(&mut self, id: PrincipalId, entry: Entry<Principal>) {
+        let old = self
+            .principals
+            .insert(id, entry.clone())
+            .unwrap_or_default();
+        if let Some(principal) = old.live() {
+            self.principal_of.remove(&principal.digest);
+        }
+        if let Some(principal) = entry.live() {
+            self.principal_of.insert(principal.digest, id);
+        }
+        let name = |entry: &Entry<Principal>| entry.live().map(|found| found.name.to_string());
+        self.swap_name(
+            Subject::Principal(id),
+            Siblings::Principals,
+            name(&old),
+            name(&entry),
+        );
+    }
+
+    fn swap_name(
+        &mut self,
+        subject: Subject,
+        siblings: Siblings,
+        old: Option<String>,
+        new: Option<String>,
+    ) {
+        if let Some(old) = old {
+            self.names.remove(&(siblings, old));
+        }
+        if let Some(new) = new {
+            self.names.insert((siblings, new), subject);
+        }
+    }
+
+    /// The team, also when it is absent or deleted.
+    #[must_use]
+    pub fn team_entry(&self, id: TeamId) -> &Entry<Team> {
+        self.teams.get(&id).unwrap_or(&Entry::Absent)
+    }
+
+    /// The service, also when it is absent or deleted, whether or not its team lives.
+    #[must_use]
+    pub fn service_entry(&self, id: ServiceId) -> &Entry<Service> {
+        self.services.get(&id).unwrap_or(&Entry::Absent)
+    }
+
+    /// The token, also when it is absent or deleted, whether or not what it reaches lives.
+    #[must_use]
+    pub fn token_entry(&self, id: TokenId) -> &Entry<Token> {
+        self.tokens.get(&id).unwrap_or(&Entry::Absent)
+    }
+
+    /// The principal, also when it is absent or deleted.
+    #[must_use]
+    pub fn principal_entry(&self, id: PrincipalId) -> &Entry<Principal> {
+        self.principals.get(&id).unwrap_or(&Entry::Absent)
+    }
+
+    /// The live team.
+    #[must_use]
+    pub fn team(&self, id: TeamId) -> Option<&Team> {
+        self.team_entry(id).live()
+    }
+
+    /// The live service of a live team.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.service_entry(id)
+            .live()
+            .filter(|service| self.team(service.team).is_some())
+    }
+
+    /// The live token whose target lives.
+    #[must_use]
+    pub fn token(&self, id: TokenId) -> Option<&Token> {
+        self.token_entry(id)
+            .live()
+            .filter(|token| self.lives(token.reach))
+    }
+
+    /// The live principal.
+    #[must_use]
+    pub fn principal(&self, id: PrincipalId) -> Option<&Principal> {
+        self.principal_entry(id).live()
+    }
+
+    /// Whether what a token reaches is there.
+    #[must_use]
+    pub fn lives(&self, reach: Reach) -> bool {
+        match reach {
+            Reach::Global => true,
+            Reach::Team(team) => self.team(team).is_some(),
+            Reach::Service(team, service) => self
+                .service(service)
+                .is_some_and(|found| found.team == team),
+        }
+    }
+
+    /// The token that this secret opens at this time.
+    #[must_use]
+    pub fn admitted(&self, digest: &Digest, now: Timestamp) -> Option<&Token> {
+        let token = self.token(*self.token_of.get(digest)?)?;
+        (!token.expired(now)).then_some(token)
+    }
+
+    /// The principal that this credential opens at this time.
+    #[must_use]
+    pub fn authenticated(&self, digest: &Digest, now: Timestamp) -> Option<&Principal> {
+        let principal = self.principal(*self.principal_of.get(digest)?)?;
+        (!principal.expired(now)).then_some(principal)
+    }
+
+    /// Whether this is the live bootstrap credential.
+    #[must_use]
+    pub fn is_bootstrap(&self, digest: &Digest) -> bool {
+        self.bootstrap.as_ref() == Some(digest)
+    }
+
+    /// Who among the siblings has this name.
+    #[must_use]
+    pub fn named(&self, siblings: Siblings, name: &str) -> Option<Subject> {
+        self.names.get(&(siblings, name.to_owned())).copied()
+    }
+
+    /// Whether a lasting Global Admin other than this one lives.
+    #[must_use]
+    pub fn other_lasting_admin(&self, id: PrincipalId) -> bool {
+        self.principals()
+            .any(|principal| principal.id != id && principal.is_lasting_admin())
+    }
+
+    /// The live teams, in the order of their ids.
+    pub fn teams(&self) -> impl Iterator<Item = &Team> {
+        self.teams.values().filter_map(Entry::live)
+    }
+
+    /// The live services of live teams, in the order of their ids.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.keys().filter_map(|id| self.service(*id))
+    }
+
+    /// The live services of a team, in the order of their ids; none if the team is gone.
+    pub fn services_of(&self, team: TeamId) -> impl Iterator<Item = &Service> {
+        let ids = self.services_of.get(&team).into_iter().flatten();
+        ids.filter_map(|id| self.service(*id))
+    }
+
+    /// The live tokens whose targets live, in the order of their ids.
+    pub fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.keys().filter_map(|id| self.token(*id))
+    }
+
+    /// The live principals, in the order of their ids.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.principals.values().filter_map(Entry::live)
+    }
+}

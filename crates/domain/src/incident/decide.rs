@@ -1,0 +1,168 @@
+//! What an alert, a command or a deletion leads to.
+//!
+//! Pure: reads the incidents of a partition and gives events. Must not know how filters match,
+//! only what they found.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Alert, CLOSED_MEMORY, Event, IDENTICAL_WINDOW, Incident, Incidents, MAX_SOURCE_PAYLOAD,
+    Opening, ResolveReason, ResolveVerdict, Status, TriggerVerdict, Verdict, incident_id,
+};
+use crate::filter::{Match, ResolveCandidate, Triggered};
+use crate::id::{IncidentId, PrincipalId, ServiceId, TeamId};
+use crate::time::Timestamp;
+
+/// What is decided about: an alert in a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Deciding<'a> {
+    /// The alert.
+    pub alert: &'a Alert,
+    /// The team of the service.
+    pub team: TeamId,
+    /// The service.
+    pub service: ServiceId,
+}
+
+/// What an alert leads to in a service whose filters found this: first what it resolves, then
+/// what it triggers.
+#[must_use]
+pub fn decide(state: &Incidents, on: &Deciding<'_>, found: &Match) -> (Vec<Event>, Verdict) {
+    let (resolved, resolve) = resolve(state, on, &found.resolves);
+    let closing = resolved.as_ref().map(Event::incident);
+    let (triggered, trigger) = match &found.trigger {
+        Some(triggered) => decide_trigger(state, on, triggered, closing),
+        None => (None, TriggerVerdict::None),
+    };
+    let events = resolved.into_iter().chain(triggered).collect();
+    (events, Verdict::Evaluated(trigger, resolve))
+}
+
+/// The first candidate that names an open incident resolves it. If none does, but one names an
+/// incident closed not long ago, the resolve is a duplicate.
+fn resolve(
+    state: &Incidents,
+    on: &Deciding<'_>,
+    candidates: &[ResolveCandidate],
+) -> (Option<Event>, ResolveVerdict) {
+    let mut named = candidates
+        .iter()
+        .filter_map(|found| state.mapped(on.service, &found.value));
+    let mut duplicate = false;
+    let open = named.find(|incident| {
+        duplicate = duplicate || closed_lately(incident, on.alert.received_at);
+        incident.is_open()
+    });
+    match open {
+        Some(incident) => {
+            let event = Event::Resolved {
+                incident: incident.opening.id,
+                at: on.alert.received_at,
+                reason: ResolveReason::Alert,
+            };
+            (Some(event), ResolveVerdict::Resolved)
+        }
+        None if duplicate => (None, ResolveVerdict::Duplicate),
+        None => (None, ResolveVerdict::None),
+    }
+}
+
+fn closed_lately(incident: &Incident, now: Timestamp) -> bool {
+    match incident.status {
+        Status::Open => false,
+        Status::Resolved { at, .. } => now.since(at) <= CLOSED_MEMORY,
+    }
+}
+
+fn decide_trigger(
+    state: &Incidents,
+    on: &Deciding<'_>,
+    found: &Triggered,
+    closing: Option<IncidentId>,
+) -> (Option<Event>, TriggerVerdict) {
+    let at = on.alert.received_at;
+    let earlier = match &found.mapped {
+        Some(value) => state.mapped(on.service, value),
+        None => state
+            .identical(on.service, found.filter, &on.alert.payload_digest)
+            .filter(|first| at.since(first.opening.cause.received_at) <= IDENTICAL_WINDOW),
+    };
+    let open = earlier.filter(|found| found.is_open() && closing != Some(found.opening.id));
+    match open {
+        Some(open) => {
+            let event = Event::Repeated {
+                incident: open.opening.id,
+                at,
+            };
+            (Some(event), TriggerVerdict::Duplicate)
+        }
+        None => (
+            Some(Event::Created(Arc::new(opening(on, found)))),
+            TriggerVerdict::Created,
+        ),
+    }
+}
+
+fn opening(on: &Deciding<'_>, found: &Triggered) -> Opening {
+    let payload_omitted = on.alert.payload.len() > MAX_SOURCE_PAYLOAD;
+    Opening {
+        id: incident_id(on.alert.id, on.service),
+        team: on.team,
+        service: on.service,
+        filter: found.filter,
+        urgency: found.urgency,
+        title: found.title.clone(),
+        description: found.description.clone(),
+        mapped: found.mapped.clone(),
+        cause: on.alert.cause(),
+        payload: if payload_omitted {
+            Bytes::new()
+        } else {
+            on.alert.payload.clone()
+        },
+        payload_omitted,
+        payload_digest: on.alert.payload_digest,
+    }
+}
+
+/// What it leads to that a principal resolves an incident; nothing if it is not open.
+#[must_use]
+pub fn decide_resolve(
+    state: &Incidents,
+    incident: IncidentId,
+    by: PrincipalId,
+    at: Timestamp,
+) -> (Option<Event>, ResolveVerdict) {
+    match state.get(incident) {
+        Some(found) if found.is_open() => {
+            let reason = ResolveReason::Principal(by);
+            (
+                Some(Event::Resolved {
+                    incident,
+                    at,
+                    reason,
+                }),
+                ResolveVerdict::Resolved,
+            )
+        }
+        Some(_) => (None, ResolveVerdict::Duplicate),
+        None => (None, ResolveVerdict::None),
+    }
+}
+
+/// What it leads to that services are gone: their open incidents are resolved, at the time of
+/// their last alert, since a deletion has no time of arrival of its own.
+#[must_use]
+pub fn decide_deleted(state: &Incidents, lives: impl Fn(ServiceId) -> bool) -> Vec<Event> {
+    state
+        .open()
+        .filter(|incident| !lives(incident.opening.service))
+        .map(|incident| Event::Resolved {
+            incident: incident.opening.id,
+            at: incident.last_at,
+            reason: ResolveReason::ServiceDeleted,
+        })
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! The incidents of one partition: the open ones, and those closed not long ago.
+//!
+//! Holds no rule: it applies events and answers questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{CLOSED_MEMORY, Event, Incident, Status};
+use crate::filter::MappedValue;
+use crate::id::{FilterId, IncidentId, ServiceId};
+use crate::time::Timestamp;
+
+/// The incidents of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Incidents {
+    by_id: BTreeMap<IncidentId, Incident>,
+    by_value: BTreeMap<(ServiceId, MappedValue), IncidentId>,
+    by_payload: BTreeMap<(ServiceId, FilterId, [u8; 32]), IncidentId>,
+    closed: BTreeSet<(Timestamp, IncidentId)>,
+}
+
+impl Incidents {
+    /// The incident, if it is open or was closed not long ago.
+    #[must_use]
+    pub fn get(&self, id: IncidentId) -> Option<&Incident> {
+        self.by_id.get(&id)
+    }
+
+    /// The last incident of that episode in the service.
+    #[must_use]
+    pub fn mapped(&self, service: ServiceId, value: &MappedValue) -> Option<&Incident> {
+        self.by_id
+            .get(self.by_value.get(&(service, value.clone()))?)
+    }
+
+    /// The last unmapped incident that this filter opened with that payload.
+    #[must_use]
+    pub fn identical(
+        &self,
+        service: ServiceId,
+        filter: FilterId,
+        payload_digest: &[u8; 32],
+    ) -> Option<&Incident> {
+        self.by_id
+            .get(self.by_payload.get(&(service, filter, *payload_digest))?)
+    }
+
+    /// The open incidents, in the order of their ids.
+    pub fn open(&self) -> impl Iterator<Item = &Incident> {
+        self.by_id.values().filter(|incident| incident.is_open())
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.by_id.len() - self.closed.len()
+    }
+
+    /// Applies an event.
+    pub fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created(opening) => self.put(Incident::opened(opening.clone())),
+            Event::Repeated { incident, at } => {
+                if let Some(found) = self.by_id.get_mut(incident) {
+                    found.occurrences += 1;
+                    found.last_at = *at;
+                }
+            }
+            Event::Resolved {
+                incident,
+                at,
+                reason,
+            } => {
+                if let Some(found) = self.by_id.get_mut(incident) {
+                    found.status = Status::Resolved {
+                        at: *at,
+                        reason: *reason,
+                    };
+                    self.closed.insert((*at, *incident));
+                }
+            }
+        }
+    }
+
+    /// Takes in a stored incident, as a take-over does.
+    pub fn put(&mut self, incident: Incident) {
+        let opening = &incident.opening;
+        let id = opening.id;
+        let older = match &opening.mapped {
+            Some(value) => self.by_value.insert((opening.service, value.clone()), id),
+            None => self
+                .by_payload
+                .insert(
+                    (opening.service, opening.filter, opening.payload_digest),
+                    id,
+                )
+                .filter(|older| self.by_id.get(older).is_some_and(|older| !older.is_open())),
+        };
+        if let Some(older) = older.filter(|older| *older != id) {
+            self.drop_incident(older);
+        }
+        if let Status::Resolved { at, .. } = incident.status {
+            self.closed.insert((at, id));
+        }
+        self.by_id.insert(id, incident);
+    }
+
+    /// Forgets what was closed longer ago than it is to be remembered.
+    pub fn forget_closed(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.closed.first().copied() {
+            if now.since(at) <= CLOSED_MEMORY {
+                break;
+            }
+            self.drop_incident(id);
+        }
+    }
+
+    fn drop_incident(&mut self, id: IncidentId) {
+        let Some(incident) = self.by_id.remove(&id) else {
+            return;
+        };
+        let opening = &incident.opening;
+        if let Status::Resolved { at, .. } = incident.status {
+            self.closed.remove(&(at, id));
+        }
+        if let Some(value) = &opening.mapped {
+            let key = (opening.service, value.clone());
+            if self.by_value.get(&key) == Some(&id) {
+                self.by_value.remove(&key);
+            }
+        } else {
+            let key = (opening.service, opening.filter, opening.payload_digest);
+            if self.by_payload.get(&key) == Some(&id) {
+                self.by_payload.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Secrets of tokens and principals: their shape, their checksum and what is kept of them.
+//!
+//! Must not know where secrets are kept nor draw one: random bytes come from outside.
+
+use std::fmt;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const PREFIX_LENGTH: usize = 4;
+const RANDOM_LENGTH: usize = 43;
+const CHECKSUM_LENGTH: usize = 6;
+
+/// The length of a secret in characters.
+pub const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
+
+/// How many random bytes make a secret: 32 for 256 bits.
+pub const RANDOM_BYTES: usize = 32;
+
+/// What a secret opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An API token: `gdr_`.
+    Token,
+    /// A principal's credential: `gdp_`.
+    Credential,
+}
+
+impl Kind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Token => "gdr_",
+            Self::Credential => "gdp_",
+        }
+    }
+
+    const fn context(self) -> &'static str {
+        match self {
+            Self::Token => "gander 2026-11 api token digest v1",
+            Self::Credential => "gander 2026-11 principal credential digest v1",
+        }
+    }
+}
+
+/// A text that is not a secret of the kind asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a secret of this kind: a character is missing, wrong or added")]
+pub struct Error;
+
+/// A secret in the clear. It has no `Display`, and its `Debug` says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    kind: Kind,
+    text: String,
+}
+
+impl Secret {
+    /// The secret made of these random bytes: the prefix, 43 base62 characters, and 6 of the
+    /// CRC-32 (ISO-HDLC) over all before.
+    #[must_use]
+    pub fn from_random(kind: Kind, random: &[u8; RANDOM_BYTES]) -> Self {
+        let mut text = String::with_capacity(LENGTH);
+        text.push_str(kind.prefix());
+        text.push_str(&base62(*random));
+        text.push_str(&checksum(&text));
+        Self { kind, text }
+    }
+
+    /// Reads a secret: exact length, prefix, alphabet and checksum.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(kind: Kind, text: &str) -> Result<Self, Error> {
+        let body = text.strip_prefix(kind.prefix()).ok_or(Error)?;
+        let well_formed = text.len() == LENGTH && body.bytes().all(|b| ALPHABET.contains(&b));
+        if !well_formed
+            || checksum(&text[..LENGTH - CHECKSUM_LENGTH]) != text[LENGTH - CHECKSUM_LENGTH..]
+        {
+            return Err(Error);
+        }
+        Ok(Self {
+            kind,
+            text: text.to_owned(),
+        })
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(blake3::derive_key(
+            self.kind.context(),
+            self.text.as_bytes(),
+        ))
+    }
+
+    /// The secret in the clear, for the one answer that shows it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// Its last four characters, for people to tell secrets apart.
+    #[must_use]
+    pub fn last_four(&self) -> LastFour {
+        let mut four = [0; 4];
+        four.copy_from_slice(&self.text.as_bytes()[LENGTH - 4..]);
+        LastFour(four)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The BLAKE3 digest of a secret under a derivation context of its kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
+/// The last four characters of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastFour([u8; 4]);
+
+impl LastFour {
+    /// Reads four base62 characters.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let four: [u8; 4] = text.as_bytes().try_into().map_err(|_| Error)?;
+        if four.iter().all(|b| ALPHABET.contains(b)) {
+            Ok(Self(four))
+        } else {
+            Err(Error)
+        }
+    }
+
+    /// The four characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("base62 characters are ASCII")
+    }
+}
+
+/// The 256-bit number in base 62, most significant digit first. 62^43 exceeds 2^256, so every
+/// number has its own text and none is more likely than another.
+fn base62(mut number: [u8; RANDOM_BYTES]) -> String {
+    let mut digits = [0u8; RANDOM_LENGTH];
+    for digit in digits.iter_mut().rev() {
+        let mut remainder = 0u32;
+        for byte in &mut number {
+            let value = (remainder << 8) | u32::from(*byte);
+            *byte = u8::try_from(value / 62).expect("the remainder is below 62");
+            remainder = value % 62;
+        }
+        *digit = ALPHABET[remainder as usize];
+    }
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
+fn checksum(text: &str) -> String {
+    let mut number = crc32fast::hash(text.as_bytes());
+    let mut digits = [ALPHABET[0]; CHECKSUM_LENGTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = ALPHABET[(number % 62) as usize];
+        number /= 62;
+    }
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_made_is_read_back(random: [u8; 32]) {
+            for kind in [Kind::Token, Kind::Credential] {
+                let secret = Secret::from_random(kind, &random);
+                prop_assert_eq!(secret.reveal().len(), LENGTH);
+                prop_assert_eq!(Secret::parse(kind, secret.reveal()), Ok(secret));
+            }
+        }
+
+        #[test]
+        fn one_changed_character_is_refused(random: [u8; 32], at in 0..LENGTH, to in 0..62usize) {
+            let text = Secret::from_random(Kind::Token, &random).reveal().to_owned();
+            let mut changed = text.clone().into_bytes();
+            changed[at] = ALPHABET[to];
+            let changed = String::from_utf8(changed)?;
+            prop_assume!(changed != text);
+            prop_assert_eq!(Secret::parse(Kind::Token, &changed), Err(Error));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text: String) {
+            let _ = Secret::parse(Kind::Token, &text);
+            let _ = LastFour::parse(&text);
+        }
+    }
+
+    #[test]
+    fn extremes_have_their_own_texts() {
+        let zero = Secret::from_random(Kind::Token, &[0; 32]);
+        let most = Secret::from_random(Kind::Token, &[255; 32]);
+        assert_eq!(&zero.reveal()[4..47], "0".repeat(43));
+        assert_ne!(zero, most);
+        assert_eq!(zero.last_four().as_str(), &zero.reveal()[LENGTH - 4..]);
+    }
+
+    #[test]
+    fn kinds_do_not_open_each_other() {
+        let token = Secret::from_random(Kind::Token, &[7; 32]);
+        assert_eq!(Secret::parse(Kind::Credential, token.reveal()), Err(Error));
+        let credential = Secret::from_random(Kind::Credential, &[7; 32]);
+        assert_ne!(token.digest(), credential.digest());
+    }
+
+    #[test]
+    fn debug_says_nothing() {
+        let secret = Secret::from_random(Kind::Token, &[9; 32]);
+        assert_eq!(
+            format!("{secret:?} {:?}", secret.digest()),
+            "Secret(…) Digest(…)"
+        );
+    }
+}

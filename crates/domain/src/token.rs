@@ -1,0 +1,299 @@
+//! An API token: what it reaches, its life cycle, and when it opens the door.
+//!
+//! Must not know the secret itself, only its digest, nor whether its team or service lives.
+
+use crate::aggregate::{Entry, Life, Rejection, Stamp, check_version};
+use crate::id::TokenId;
+use crate::name::DisplayName;
+use crate::reach::Reach;
+use crate::secret::{Digest, LastFour};
+use crate::time::Timestamp;
+
+/// An API token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: DisplayName,
+    /// What it reaches, for good.
+    pub reach: Reach,
+    /// The digest of its secret.
+    pub digest: Digest,
+    /// The end of its secret.
+    pub last_four: LastFour,
+    /// When it stops working, for good.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it may come as the URL parameter.
+    pub url_parameter_allowed: bool,
+    /// When it was made and changed.
+    pub life: Life,
+}
+
+impl Token {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// What may be asked of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make it.
+    Create {
+        /// What people call it.
+        name: DisplayName,
+        /// Whether another live token of the same reach has that name.
+        name_taken: bool,
+        /// What it reaches.
+        reach: Reach,
+        /// Whether what it reaches lives.
+        target_lives: bool,
+        /// The digest of its secret.
+        digest: Digest,
+        /// The end of its secret.
+        last_four: LastFour,
+        /// When it stops working.
+        expires_at: Option<Timestamp>,
+        /// Whether it may come as the URL parameter.
+        url_parameter_allowed: bool,
+        /// The time of the command.
+        now: Timestamp,
+    },
+    /// Change what is given.
+    Update {
+        /// The version that the caller knows, if it says so.
+        expected: Option<u64>,
+        /// The new name.
+        name: Option<DisplayName>,
+        /// Whether another live token of the same reach has that name.
+        name_taken: bool,
+        /// The new expiry; `Some(None)` for never.
+        expires_at: Option<Option<Timestamp>>,
+        /// Whether it may come as the URL parameter.
+        url_parameter_allowed: Option<bool>,
+        /// The time of the command.
+        now: Timestamp,
+    },
+    /// Replace its secret.
+    ReplaceSecret {
+        /// The version that the caller knows, if it says so.
+        expected: Option<u64>,
+        /// The digest of the new one.
+        digest: Digest,
+        /// The end of the new one.
+        last_four: LastFour,
+        /// The time of the command.
+        now: Timestamp,
+    },
+    /// Delete it for good.
+    Delete {
+        /// The version that the caller knows, if it says so.
+        expected: Option<u64>,
+    },
+}
+
+/// What has happened to a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was made.
+    Created {
+        /// What people call it.
+        name: DisplayName,
+        /// What it reaches.
+        reach: Reach,
+        /// The digest of its secret.
+        digest: Digest,
+        /// The end of its secret.
+        last_four: LastFour,
+        /// When it stops working.
+        expires_at: Option<Timestamp>,
+        /// Whether it may come as the URL parameter.
+        url_parameter_allowed: bool,
+    },
+    /// It got another name.
+    Renamed {
+        /// The new name.
+        name: DisplayName,
+    },
+    /// It got another expiry.
+    ExpirySet {
+        /// When it stops working.
+        expires_at: Option<Timestamp>,
+    },
+    /// The URL parameter was allowed or forbidden.
+    UrlParameterSet {
+        /// Whether it is allowed.
+        allowed: bool,
+    },
+    /// Its secret was replaced.
+    SecretReplaced {
+        /// The digest of the new one.
+        digest: Digest,
+        /// The end of the new one.
+        last_four: LastFour,
+    },
+    /// It was deleted for good.
+    Deleted,
+}
+
+/// What the command leads to; no events where all is as asked already.
+///
+/// A token that has expired stays so: neither a later expiry nor a new secret revives it.
+///
+/// # Errors
+/// The command is refused in this state.
+pub fn decide(state: &Entry<Token>, command: Command) -> Result<Vec<Event>, Rejection> {
+    match (state, command) {
+        (Entry::Absent, command @ Command::Create { .. }) => create(command),
+        (Entry::Live(_), Command::Create { .. }) | (Entry::Deleted, Command::Delete { .. }) => {
+            Ok(vec![])
+        }
+        (Entry::Live(token), command @ Command::Update { .. }) => update(token, command),
+        (
+            Entry::Live(token),
+            Command::ReplaceSecret {
+                expected,
+                digest,
+                last_four,
+                now,
+            },
+        ) => {
+            check_version(&token.life, expected)?;
+            if token.expired(now) {
+                return Err(Rejection::Expired);
+            }
+            Ok(vec![Event::SecretReplaced { digest, last_four }])
+        }
+        (Entry::Live(token), Command::Delete { expected }) => {
+            check_version(&token.life, expected)?;
+            Ok(vec![Event::Deleted])
+        }
+        (Entry::Absent | Entry::Deleted, _) => Err(Rejection::NotFound),
+    }
+}
+
+fn create(command: Command) -> Result<Vec<Event>, Rejection> {
+    let Command::Create {
+        name,
+        name_taken,
+        reach,
+        target_lives,
+        digest,
+        last_four,
+        expires_at,
+        url_parameter_allowed,
+        now,
+    } = command
+    else {
+        return Ok(vec![]);
+    };
+    if !target_lives {
+        return Err(Rejection::ParentNotFound);
+    }
+    if name_taken {
+        return Err(Rejection::NameTaken);
+    }
+    check_expiry(expires_at, now)?;
+    Ok(vec![Event::Created {
+        name,
+        reach,
+        digest,
+        last_four,
+        expires_at,
+        url_parameter_allowed,
+    }])
+}
+
+fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
+    let Command::Update {
+        expected,
+        name,
+        name_taken,
+        expires_at,
+        url_parameter_allowed,
+        now,
+    } = command
+    else {
+        return Ok(vec![]);
+    };
+    check_version(&token.life, expected)?;
+    let name = name.filter(|name| *name != token.name);
+    if name.is_some() && name_taken {
+        return Err(Rejection::NameTaken);
+    }
+    let expires_at = expires_at.filter(|expires_at| *expires_at != token.expires_at);
+    if let Some(expires_at) = expires_at {
+        if token.expired(now) {
+            return Err(Rejection::Expired);
+        }
+        check_expiry(expires_at, now)?;
+    }
+    let url = url_parameter_allowed.filter(|allowed| *allowed != token.url_parameter_allowed);
+    Ok([
+        name.map(|name| Event::Renamed { name }),
+        expires_at.map(|expires_at| Event::ExpirySet { expires_at }),
+        url.map(|allowed| Event::UrlParameterSet { allowed }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
+}
+
+fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Rejection> {
+    match expires_at {
+        Some(at) if at <= now => Err(Rejection::ExpiryInThePast),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The token after the event.
+#[must_use]
+pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) -> Entry<Token> {
+    match event {
+        Event::Created {
+            name,
+            reach,
+            digest,
+            last_four,
+            expires_at,
+            url_parameter_allowed,
+        } => Entry::Live(Token {
+            id,
+            name: name.clone(),
+            reach: *reach,
+            digest: *digest,
+            last_four: *last_four,
+            expires_at: *expires_at,
+            url_parameter_allowed: *url_parameter_allowed,
+            life: Life::begun(stamp),
+        }),
+        Event::Renamed { name } => state.map(|token| Token {
+            name: name.clone(),
+            ..touched(token, stamp)
+        }),
+        Event::ExpirySet { expires_at } => state.map(|token| Token {
+            expires_at: *expires_at,
+            ..touched(token, stamp)
+        }),
+        Event::UrlParameterSet { allowed } => state.map(|token| Token {
+            url_parameter_allowed: *allowed,
+            ..touched(token, stamp)
+        }),
+        Event::SecretReplaced { digest, last_four } => state.map(|token| Token {
+            digest: *digest,
+            last_four: *last_four,
+            ..touched(token, stamp)
+        }),
+        Event::Deleted => Entry::Deleted,
+    }
+}
+
+fn touched(token: Token, stamp: &Stamp) -> Token {
+    Token {
+        life: token.life.touched(stamp),
+        ..token
+    }
+}
