@@ -1,1 +1,19 @@
-//! placeholder
+//! Bytes: everything that leaves a process or is read into one.
+//!
+//! - [`proto`]: generated protobuf.
+//! - [`stored`]: what the journal and the streams hold, with versions.
+//! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types.
+//! - [`event`], [`cloudevent`]: incident events for subscribers.
+//!
+//! Must not know how bytes are moved: no NATS client, no sockets.
+
+pub mod cloudevent;
+pub mod event;
+pub mod header;
+pub mod partition;
+pub mod proto;
+pub mod stored;
+pub mod subject;
+
+/// The partition of a team. See [`partition::Partition`].
+pub use partition::Partition;

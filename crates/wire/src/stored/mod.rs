@@ -18,7 +18,9 @@ pub enum Error {
     #[error("stored bytes are not the expected message")]
     Decode(#[from] prost::DecodeError),
     /// A newer build wrote them.
-    #[error("a newer version of Gander wrote this (form {found}, known {VERSION}): upgrade this process")]
+    #[error(
+        "a newer version of Gander wrote this (form {found}, known {VERSION}): upgrade this process"
+    )]
     Newer {
         /// The version found.
         found: u32,

@@ -1,0 +1,89 @@
+//! Streams and subjects, each once. Built only from ids that Gander minted.
+//!
+//! Must not know any client of NATS.
+
+use domain::commit;
+use domain::id::{InstanceId, ServiceId, TeamId};
+use domain::incident::{Kind, StateKey};
+
+use crate::partition::Partition;
+
+/// The stream of configuration: one message a commit, kept for good.
+pub const CONTROL_STREAM: &str = "GANDER_CONTROL";
+/// The stream of accepted alerts and commands.
+pub const ALERTS_STREAM: &str = "GANDER_ALERTS";
+/// The stream of incident events, incident states and checkpoints.
+pub const INCIDENTS_STREAM: &str = "GANDER_INCIDENTS";
+/// The bucket of heartbeats.
+pub const MEMBERS_BUCKET: &str = "GANDER_MEMBERS";
+
+/// Every message of GANDER_CONTROL.
+pub const CONTROL_ALL: &str = "gander.control.>";
+/// Every message of GANDER_ALERTS.
+pub const ALERTS: &str = "gander.alerts";
+/// Every incident event.
+pub const EVENTS_ALL: &str = "gander.incidents.>";
+/// Every incident state.
+pub const STATES_ALL: &str = "gander.state.>";
+/// Every checkpoint.
+pub const CHECKPOINTS_ALL: &str = "gander.checkpoints.*";
+/// Every parked record.
+pub const PARKED_ALL: &str = "gander.parked.*";
+
+/// Where a commit that touches this aggregate goes.
+#[must_use]
+pub fn control(subject: commit::Subject) -> String {
+    match subject {
+        commit::Subject::Team(id) => format!("gander.control.team.{id}"),
+        commit::Subject::Service(id) => format!("gander.control.service.{id}"),
+        commit::Subject::Token(id) => format!("gander.control.token.{id}"),
+        commit::Subject::Principal(id) => format!("gander.control.principal.{id}"),
+        commit::Subject::Installation => "gander.control.installation.gander".to_owned(),
+    }
+}
+
+/// Where an incident event of this kind goes.
+#[must_use]
+pub fn event(kind: Kind, team: TeamId, service: ServiceId) -> String {
+    format!("gander.incidents.{}.{team}.{service}", kind.name())
+}
+
+/// The events of one team, or of one service of it, or of all.
+#[must_use]
+pub fn events_of(team: Option<TeamId>, service: Option<ServiceId>) -> String {
+    match (team, service) {
+        (None, _) => EVENTS_ALL.to_owned(),
+        (Some(team), None) => format!("gander.incidents.*.{team}.>"),
+        (Some(team), Some(service)) => format!("gander.incidents.*.{team}.{service}"),
+    }
+}
+
+/// Where an incident's state is.
+#[must_use]
+pub fn state(partition: Partition, key: StateKey) -> String {
+    format!("gander.state.{}.{key}", partition.0)
+}
+
+/// The incident states of a partition.
+#[must_use]
+pub fn states_of(partition: Partition) -> String {
+    format!("gander.state.{}.>", partition.0)
+}
+
+/// Where a partition's checkpoint is: the fence of its owner.
+#[must_use]
+pub fn checkpoint(partition: Partition) -> String {
+    format!("gander.checkpoints.{}", partition.0)
+}
+
+/// Where a partition's parked records go.
+#[must_use]
+pub fn parked(partition: Partition) -> String {
+    format!("gander.parked.{}", partition.0)
+}
+
+/// Where this process awaits outcomes.
+#[must_use]
+pub fn outcomes(instance: InstanceId) -> String {
+    format!("gander.outcomes.{instance}")
+}
