@@ -1,1 +1,25 @@
-//! placeholder
+//! Effects: everything that reads a clock, draws randomness, opens a file or a socket.
+//!
+//! - [`clock`], [`random`]: time and randomness as parameters.
+//! - [`journal`]: where configuration is kept, durable when it says so.
+//! - [`nats`]: streams, publishing, atomic batches, readers; no other crate names the client.
+//! - [`nats_server`]: the real nats-server as a child process.
+//! - [`view`]: the configuration as it comes from GANDER_CONTROL.
+//! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
+//! - [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`listen`]: how a process runs.
+//!
+//! Must not know any role: admin, gateway and worker are built on this, never the other way.
+
+pub mod clock;
+pub mod ingest;
+pub mod journal;
+pub mod lifecycle;
+pub mod listen;
+pub mod nats;
+pub mod nats_server;
+pub mod ops;
+pub mod outcomes;
+pub mod random;
+pub mod secret_file;
+pub mod telemetry;
+pub mod view;

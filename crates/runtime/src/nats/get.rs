@@ -1,0 +1,51 @@
+//! Single messages, read from the leader of a stream, never from a copy that may be behind.
+//!
+//! Must not know what they say.
+
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+
+use super::{Error, Message, Nats, request};
+
+impl Nats {
+    /// The last message of a subject.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn last_of(&self, stream: &str, subject: &str) -> Result<Option<Message>, Error> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(request)?;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(found) => Ok(Some(Message {
+                sequence: found.sequence,
+                subject: found.subject.to_string(),
+                payload: found.payload,
+                pending: 0,
+            })),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                kind => Err(request(kind)),
+            },
+        }
+    }
+
+    /// Removes the messages of a stream that are older than this sequence.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn purge_before(&self, stream: &str, sequence: u64) -> Result<(), Error> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(request)?;
+        stream
+            .purge()
+            .sequence(sequence)
+            .await
+            .map(|_| ())
+            .map_err(request)
+    }
+}

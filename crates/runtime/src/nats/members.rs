@@ -1,0 +1,141 @@
+//! Who is alive: each gateway and worker says so a few times a second, with a number.
+//!
+//! For liveness only: safety never rests on it. Nothing is stored. Must not know what the number
+//! means; for gateways it is the control sequence applied.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::id::InstanceId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Error, Nats};
+
+/// How often a member says that it is alive.
+pub const BEAT: Duration = Duration::from_millis(250);
+/// A member that was not heard for this long counts as dead.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A gateway.
+    Gateway,
+    /// A worker.
+    Worker,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+const LEAVING: u64 = u64::MAX;
+
+impl Nats {
+    /// Says that this member is alive, and its number.
+    pub async fn beat(&self, role: Role, id: InstanceId, number: u64) {
+        let subject = format!("gander.members.{}.{id}", role.name());
+        self.send(subject, Bytes::copy_from_slice(&number.to_be_bytes()))
+            .await;
+    }
+
+    /// Says that this member goes, so that others need not wait to notice.
+    pub async fn leave(&self, role: Role, id: InstanceId) {
+        self.beat(role, id, LEAVING).await;
+        let _ = self.client.flush().await;
+    }
+
+    /// Follows the living members of a role until the process ends.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub async fn members(&self, role: Role) -> Result<Members, Error> {
+        let subject = format!("gander.members.{}.*", role.name());
+        let mut beats = self.subscribe(subject).await?;
+        let (sender, receiver) = watch::channel(BTreeMap::new());
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(BEAT);
+            while !sender.is_closed() {
+                tokio::select! {
+                    beat = beats.next() => match beat {
+                        Some((subject, payload)) => note(&sender, &subject, &payload),
+                        None => return,
+                    },
+                    _ = tick.tick() => forget(&sender),
+                }
+            }
+        });
+        Ok(Members(receiver))
+    }
+}
+
+type Heard = BTreeMap<InstanceId, (u64, Instant)>;
+
+fn note(sender: &watch::Sender<Heard>, subject: &str, payload: &[u8]) {
+    let id = subject
+        .rsplit('.')
+        .next()
+        .and_then(|id| InstanceId::parse(id).ok());
+    let number = payload.try_into().map(u64::from_be_bytes);
+    let (Some(id), Ok(number)) = (id, number) else {
+        return;
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the age of a heartbeat, not a rule's time"
+    )]
+    let now = Instant::now();
+    sender.send_if_modified(|heard| {
+        if number == LEAVING {
+            return heard.remove(&id).is_some();
+        }
+        heard
+            .insert(id, (number, now))
+            .is_none_or(|(before, _)| before != number)
+    });
+}
+
+fn forget(sender: &watch::Sender<Heard>) {
+    sender.send_if_modified(|heard| {
+        let before = heard.len();
+        heard.retain(|_, (_, at)| at.elapsed() < PATIENCE);
+        heard.len() != before
+    });
+}
+
+/// The living members of a role.
+#[derive(Clone, Debug)]
+pub struct Members(watch::Receiver<Heard>);
+
+impl Members {
+    /// Each with its last number.
+    #[must_use]
+    pub fn living(&self) -> BTreeMap<InstanceId, u64> {
+        self.0
+            .borrow()
+            .iter()
+            .map(|(id, (number, _))| (*id, *number))
+            .collect()
+    }
+
+    /// Waits until one comes, goes or says another number. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until every living member has said at least this number; false if the time is up.
+    pub async fn all_at_least(&self, number: u64, patience: Duration) -> bool {
+        let mut members = self.0.clone();
+        let reached = members.wait_for(|heard| heard.values().all(|(said, _)| *said >= number));
+        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+    }
+}

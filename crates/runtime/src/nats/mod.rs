@@ -1,0 +1,220 @@
+//! NATS: the connection, and by file what is done over it.
+//!
+//! - `publish`: one message, with expectations; `batch`: many, all or none.
+//! - `streams`: making and checking the streams. `reader`: reading them in order.
+//! - `get`: single messages from the leader. `members`: who is alive.
+//!
+//! No other crate names the client. Deadlines are ours, not the client's.
+
+pub mod batch;
+mod get;
+pub mod members;
+pub mod publish;
+mod reader;
+pub mod streams;
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, jetstream};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::watch;
+
+pub use reader::{Message, Reader, Start};
+
+/// The oldest nats-server that does one fsync for a whole atomic batch.
+const OLDEST_SERVER: (u64, u64) = (2, 15);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answers.
+    #[error("cannot connect to nats-server at {url}: {reason}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server is too old.
+    #[error(
+        "nats-server 2.15 or newer is required, this one is {found}: older ones cannot store a batch with one fsync"
+    )]
+    TooOld {
+        /// The version found.
+        found: String,
+    },
+    /// A request to the broker failed.
+    #[error("nats: {0}")]
+    Request(String),
+}
+
+fn request(error: impl std::fmt::Display) -> Error {
+    Error::Request(error.to_string())
+}
+
+/// A connection. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    client: Client,
+    jetstream: jetstream::Context,
+    reconnects: watch::Receiver<u64>,
+}
+
+impl Nats {
+    /// Connects, under this name for people who look at the server's connections.
+    ///
+    /// # Errors
+    /// Nobody answers in 15 s, or the server is too old.
+    pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
+        let fail = |reason: String| Error::Connect {
+            url: without_password(url),
+            reason,
+        };
+        let (counted, reconnects) = watch::channel(0);
+        let options = ConnectOptions::new()
+            .name(name)
+            .ping_interval(PING_INTERVAL)
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempt| {
+                Duration::from_millis(50 * u64::try_from(attempt.min(20)).unwrap_or(20))
+            })
+            .event_callback(move |event| {
+                match &event {
+                    Event::Connected => counted.send_modify(|n| *n += 1),
+                    Event::SlowConsumer(_) => {
+                        metrics::counter!("gander_nats_slow_consumer_total").increment(1)
+                    }
+                    _ => {}
+                }
+                tracing::info!(event = %event, "nats connection");
+                async {}
+            });
+        let mut last = "no answer".to_owned();
+        let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
+        let client = loop {
+            match tokio::time::timeout_at(deadline, options.clone().connect(url)).await {
+                Ok(Ok(client)) => break client,
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => return Err(fail(last)),
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(fail(last));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        check_version(&client.server_info().version)?;
+        let jetstream = jetstream::new(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            reconnects,
+        })
+    }
+
+    /// Whether the connection is up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// The longest message that the server takes, in bytes.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.client.server_info().max_payload
+    }
+
+    /// Drops the connection and makes a new one, so that nothing that was handed to the old one
+    /// arrives late.
+    pub async fn reconnect(&self) {
+        let _ = self.client.force_reconnect().await;
+    }
+
+    /// Sends a message that nobody need receive.
+    pub async fn send(&self, subject: String, payload: Bytes) {
+        let _ = self.client.publish(subject, payload).await;
+    }
+
+    /// Messages sent to this subject from here on.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub async fn subscribe(&self, subject: String) -> Result<Subscription, Error> {
+        let subscriber = self.client.subscribe(subject).await.map_err(request)?;
+        self.client.flush().await.map_err(request)?;
+        Ok(Subscription(subscriber))
+    }
+}
+
+/// Messages of a subject, not kept anywhere.
+#[derive(Debug)]
+pub struct Subscription(async_nats::Subscriber);
+
+impl Subscription {
+    /// The next one; none when the connection is closed for good.
+    pub async fn next(&mut self) -> Option<(String, Bytes)> {
+        self.0
+            .next()
+            .await
+            .map(|message| (message.subject.to_string(), message.payload))
+    }
+}
+
+fn check_version(version: &str) -> Result<(), Error> {
+    let mut numbers = version
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u64>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < OLDEST_SERVER {
+        Err(Error::TooOld {
+            found: version.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            format!("{}{}", &url[..scheme + 3], &url[at + 1..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Headers of a message.
+pub type Headers<'a> = &'a [(&'a str, String)];
+
+fn header_map(headers: Headers<'_>) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, value.as_str());
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_refused() {
+        assert!(check_version("2.15.0").is_ok());
+        assert!(check_version("2.16.1-beta").is_ok());
+        assert!(check_version("3.0.0").is_ok());
+        assert!(check_version("2.14.6").is_err());
+        assert!(check_version("unknown").is_err());
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        assert_eq!(
+            without_password("nats://me:secret@host:4222"),
+            "nats://host:4222"
+        );
+        assert_eq!(without_password("host:4222"), "host:4222");
+    }
+}

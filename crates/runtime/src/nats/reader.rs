@@ -1,0 +1,202 @@
+//! Reading a stream in order, without acknowledgements and without gaps.
+//!
+//! Whatever happens to the connection, the next message is the one after the last. Must not know
+//! what the messages say.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+
+use super::{Error, Nats, request};
+
+/// Notices a dead consumer in half this time.
+const EXPIRES: Duration = Duration::from_secs(4);
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Its content.
+    pub payload: Bytes,
+    /// How many more were waiting behind it when it was sent.
+    pub pending: u64,
+}
+
+/// Where reading starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this sequence, or the first after it.
+    Sequence(u64),
+    /// With the last message of each subject, in the order of the stream; then what comes.
+    LastOfEachSubject,
+    /// With what comes from here on.
+    New,
+}
+
+/// Reads on for ever.
+pub struct Reader {
+    nats: Nats,
+    stream: String,
+    filter: String,
+    start: Start,
+    last: u64,
+    messages: Option<Box<Ordered>>,
+    reconnects: tokio::sync::watch::Receiver<u64>,
+}
+
+impl Reader {
+    /// A reader of the messages of a stream whose subject fits the filter.
+    #[must_use]
+    pub fn new(nats: &Nats, stream: &str, filter: &str, start: Start) -> Self {
+        let mut reconnects = nats.reconnects.clone();
+        reconnects.mark_unchanged();
+        Self {
+            nats: nats.clone(),
+            stream: stream.to_owned(),
+            filter: filter.to_owned(),
+            start,
+            last: 0,
+            messages: None,
+            reconnects,
+        }
+    }
+
+    /// The next message. Waits for it as long as it takes. Cancel-safe.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            match self.step().await {
+                Ok(Some(message)) => return message,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(stream = self.stream, %error, "reading a stream is interrupted");
+                    self.messages = None;
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    /// The next message if it has arrived already.
+    pub fn try_next(&mut self) -> Option<Message> {
+        loop {
+            match self.messages.as_mut()?.next().now_or_never()?? {
+                Ok(message) => {
+                    if let Ok(Some(message)) = self.accept(&message) {
+                        return Some(message);
+                    }
+                }
+                Err(_) => {
+                    self.messages = None;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Message>, Error> {
+        if self.messages.is_none() {
+            let (messages, _) = self.open().await?;
+            self.messages = Some(Box::new(messages));
+        }
+        let Some(messages) = self.messages.as_mut() else {
+            return Ok(None);
+        };
+        tokio::select! {
+            biased;
+            received = messages.next() => {
+                let received = received.ok_or(Error::Request("the consumer ended".to_owned()))?;
+                let received = received.map_err(request)?;
+                self.accept(&received)
+            }
+            // The server may have restarted and forgotten the consumer: a new one sooner than
+            // the missing heartbeat would tell.
+            Ok(()) = self.reconnects.changed() => {
+                self.messages = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes a message unless it is one that was read before.
+    fn accept(
+        &mut self,
+        received: &async_nats::jetstream::Message,
+    ) -> Result<Option<Message>, Error> {
+        let info = received.info().map_err(request)?;
+        if info.stream_sequence <= self.last {
+            return Ok(None);
+        }
+        self.last = info.stream_sequence;
+        Ok(Some(Message {
+            sequence: info.stream_sequence,
+            subject: received.subject.to_string(),
+            payload: received.payload.clone(),
+            pending: info.pending,
+        }))
+    }
+
+    async fn open(&self) -> Result<(Ordered, u64), Error> {
+        let deliver_policy = match (self.last, self.start) {
+            (0, Start::LastOfEachSubject) => DeliverPolicy::LastPerSubject,
+            (0, Start::New) => DeliverPolicy::New,
+            (0, Start::Sequence(first)) => DeliverPolicy::ByStartSequence {
+                start_sequence: first.max(1),
+            },
+            (last, _) => DeliverPolicy::ByStartSequence {
+                start_sequence: last + 1,
+            },
+        };
+        let config = OrderedConfig {
+            filter_subject: self.filter.clone(),
+            deliver_policy,
+            replay_policy: ReplayPolicy::Instant,
+            max_expires: EXPIRES,
+            ..OrderedConfig::default()
+        };
+        let stream = self
+            .nats
+            .jetstream
+            .get_stream_no_info(&self.stream)
+            .await
+            .map_err(request)?;
+        let consumer = stream.create_consumer(config).await.map_err(request)?;
+        let pending = consumer.cached_info().num_pending;
+        Ok((consumer.messages().await.map_err(request)?, pending))
+    }
+}
+
+impl Nats {
+    /// The messages that are in the stream now, as a reader from this start would meet them.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn read_all(
+        &self,
+        stream: &str,
+        filter: &str,
+        start: Start,
+    ) -> Result<Vec<Message>, Error> {
+        let mut reader = Reader::new(self, stream, filter, start);
+        let (messages, pending) = reader.open().await?;
+        let mut found = Vec::new();
+        if pending == 0 {
+            return Ok(found);
+        }
+        reader.messages = Some(Box::new(messages));
+        loop {
+            let message = reader.next().await;
+            let done = message.pending == 0;
+            found.push(message);
+            if done {
+                return Ok(found);
+            }
+        }
+    }
+}

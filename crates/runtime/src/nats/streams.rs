@@ -1,0 +1,164 @@
+//! The streams: made when they are missing, checked when they are there.
+//!
+//! Must not know what their messages say.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use wire::partition::Partitions;
+use wire::subject;
+
+use super::{Error, Nats, request};
+
+const PARTITIONS: &str = "gander-partitions";
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// How streams are made. Streams that are there keep their own settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many copies of each stream the NATS cluster keeps.
+    pub replicas: usize,
+    /// How many partitions there are, fixed when the streams are made.
+    pub partitions: Partitions,
+    /// The most bytes of accepted alerts that wait to be folded.
+    pub alerts_max_bytes: i64,
+}
+
+/// What the streams are like.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams {
+    /// How many partitions there are.
+    pub partitions: Partitions,
+    /// The identity of the stream of alerts: its time of creation in nanoseconds.
+    pub alerts_identity: i64,
+}
+
+impl Nats {
+    /// Makes the streams that are missing and checks those that are there.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or a stream is not fit.
+    pub async fn ensure_streams(&self, settings: &Settings) -> Result<Streams, Error> {
+        self.ensure(control(settings)).await?;
+        self.ensure(incidents(settings)).await?;
+        let (found, identity) = self.ensure(alerts(settings)).await?;
+        let partitions = found
+            .metadata
+            .get(PARTITIONS)
+            .and_then(|text| text.parse().ok());
+        let partitions = partitions.and_then(Partitions::new).ok_or_else(|| {
+            request(format!(
+                "stream {} does not say its partitions",
+                subject::ALERTS_STREAM
+            ))
+        })?;
+        if partitions != settings.partitions {
+            tracing::warn!(
+                asked = settings.partitions.count(),
+                found = partitions.count(),
+                "partitions are fixed when the streams are made; the number asked for is not used"
+            );
+        }
+        Ok(Streams {
+            partitions,
+            alerts_identity: identity,
+        })
+    }
+
+    async fn ensure(&self, wanted: Config) -> Result<(Config, i64), Error> {
+        let name = wanted.name.clone();
+        let stream = self
+            .jetstream
+            .get_or_create_stream(wanted.clone())
+            .await
+            .map_err(|error| request(format!("stream {name} cannot be made: {error}")))?;
+        let info = stream.get_info().await.map_err(request)?;
+        let found = info.config;
+        let fit = found
+            .subjects
+            .iter()
+            .all(|subject| wanted.subjects.contains(subject))
+            && found.subjects.len() == wanted.subjects.len()
+            && found.storage == StorageType::File
+            && (found.allow_atomic_publish || !wanted.allow_atomic_publish)
+            && (found.allow_message_ttl || !wanted.allow_message_ttl)
+            && (found.allow_rollup || !wanted.allow_rollup)
+            && found.discard == wanted.discard
+            && found.retention == wanted.retention;
+        if !fit {
+            return Err(request(format!(
+                "stream {name} was made by something else: its settings do not fit"
+            )));
+        }
+        Ok((
+            found,
+            i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX),
+        ))
+    }
+
+    /// The sequences of the first and the last message of a stream, as its leader has them.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn bounds(&self, stream: &str) -> Result<(u64, u64), Error> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(request)?;
+        let state = stream.get_info().await.map_err(request)?.state;
+        Ok((state.first_sequence, state.last_sequence))
+    }
+}
+
+fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {
+    Config {
+        name: name.to_owned(),
+        subjects: subjects.iter().map(|&subject| subject.to_owned()).collect(),
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        num_replicas: settings.replicas,
+        duplicate_window: DUPLICATE_WINDOW,
+        max_bytes: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        ..Config::default()
+    }
+}
+
+fn control(settings: &Settings) -> Config {
+    Config {
+        deny_delete: true,
+        deny_purge: true,
+        ..base(subject::CONTROL_STREAM, &[subject::CONTROL_ALL], settings)
+    }
+}
+
+fn alerts(settings: &Settings) -> Config {
+    let partitions = settings.partitions.count().to_string();
+    Config {
+        discard: DiscardPolicy::New,
+        max_bytes: settings.alerts_max_bytes,
+        metadata: HashMap::from([(PARTITIONS.to_owned(), partitions)]),
+        ..base(subject::ALERTS_STREAM, &[subject::ALERTS], settings)
+    }
+}
+
+fn incidents(settings: &Settings) -> Config {
+    let subjects = [
+        subject::EVENTS_ALL,
+        subject::STATES_ALL,
+        subject::CHECKPOINTS_ALL,
+        subject::PARKED_ALL,
+    ];
+    Config {
+        allow_atomic_publish: true,
+        allow_message_ttl: true,
+        allow_rollup: true,
+        allow_direct: true,
+        ..base(subject::INCIDENTS_STREAM, &subjects, settings)
+    }
+}

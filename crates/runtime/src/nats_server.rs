@@ -1,0 +1,231 @@
+//! The real nats-server as a child process, for one machine and for tests.
+//!
+//! It dies with its parent. Must not know what is stored in it.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The place where `make setup` puts it, from the project's folder.
+pub const TOOLS_PATH: &str = "target/tools/nats-server";
+const START_DEADLINE: Duration = Duration::from_secs(10);
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why there is no nats-server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is nowhere.
+    #[error(
+        "nats-server 2.15 or newer is not found: say --nats-server PATH or run `make setup`; looked at {0}"
+    )]
+    NotFound(String),
+    /// It does not start.
+    #[error("nats-server does not start: {0}")]
+    Start(String),
+    /// A file or process operation failed.
+    #[error("nats-server: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Finds the program: the path given, else the project's tools folder, else the folders of
+/// `search_path`.
+///
+/// # Errors
+/// It is nowhere.
+pub fn find(given: Option<&Path>, search_path: Option<&str>) -> Result<PathBuf, Error> {
+    if let Some(path) = given {
+        return if path.is_file() {
+            Ok(path.to_owned())
+        } else {
+            Err(Error::NotFound(path.display().to_string()))
+        };
+    }
+    let folders = search_path
+        .unwrap_or_default()
+        .split(':')
+        .filter(|folder| !folder.is_empty());
+    let mut places = vec![PathBuf::from(TOOLS_PATH)];
+    places.extend(folders.map(|folder| Path::new(folder).join("nats-server")));
+    let found = places.iter().find(|place| place.is_file());
+    found
+        .cloned()
+        .ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} and PATH")))
+}
+
+/// A running nats-server. Dropped, it is killed.
+#[derive(Debug)]
+pub struct NatsServer {
+    program: PathBuf,
+    directory: PathBuf,
+    template: String,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl NatsServer {
+    /// Starts it with its store and configuration in this directory; a port of 0 picks one. The
+    /// template is the configuration with `{{address}}` and `{{store}}` to be filled in.
+    ///
+    /// # Errors
+    /// It does not start within 10 s.
+    pub async fn start(
+        program: &Path,
+        directory: &Path,
+        template: &str,
+        port: u16,
+    ) -> Result<Self, Error> {
+        fs::create_dir_all(directory)?;
+        let port = if port == 0 { free_port()? } else { port };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let child = spawn(program, directory, template, address).await?;
+        let (program, directory) = (program.to_owned(), directory.to_owned());
+        Ok(Self {
+            program,
+            directory,
+            template: template.to_owned(),
+            address,
+            child,
+        })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Its process id; none once it has ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub async fn ended(&mut self) -> Result<String, Error> {
+        Ok(self.child.wait().await?.to_string())
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Starts it again on the same store and port.
+    ///
+    /// # Errors
+    /// It does not start within 10 s.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        let _ = self.child.kill().await;
+        self.child = spawn(&self.program, &self.directory, &self.template, self.address).await?;
+        Ok(())
+    }
+
+    /// Stops it in order.
+    ///
+    /// # Errors
+    /// It cannot be stopped.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(STOP_DEADLINE, self.child.wait())
+            .await
+            .is_err()
+        {
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+async fn spawn(
+    program: &Path,
+    directory: &Path,
+    template: &str,
+    address: SocketAddr,
+) -> Result<Child, Error> {
+    let config = directory.join("nats.conf");
+    let store = directory.join("store");
+    let text = template
+        .replace("{{address}}", &address.to_string())
+        .replace("{{store}}", &store.display().to_string());
+    fs::write(&config, text)?;
+    let mut command = dying_with_parent(program);
+    let mut child = command
+        .arg("-c")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    let log = directory.join("nats.log");
+    let stderr = child
+        .stderr
+        .take()
+        .ok_or_else(|| Error::Start("no output".to_owned()))?;
+    tokio::time::timeout(START_DEADLINE, until_ready(stderr, log.clone()))
+        .await
+        .map_err(|_| Error::Start(format!("not ready in 10 s; see {}", log.display())))??;
+    Ok(child)
+}
+
+/// The kernel kills it when the parent ends, however that ends.
+fn dying_with_parent(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .arg("--pdeathsig")
+        .arg("KILL")
+        .arg("--")
+        .arg(program);
+    command
+}
+
+/// Copies the log to a file, and returns once the server says that it is ready.
+async fn until_ready(stderr: tokio::process::ChildStderr, log: PathBuf) -> Result<(), Error> {
+    let mut lines = BufReader::new(stderr).lines();
+    let mut file = tokio::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .await?;
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await? {
+        write_line(&mut file, &line).await;
+        if line.contains("Server is ready") {
+            tokio::spawn(async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    write_line(&mut file, &line).await;
+                }
+            });
+            return Ok(());
+        }
+        last = line;
+    }
+    Err(Error::Start(format!("{last}; see {}", log.display())))
+}
+
+async fn write_line(file: &mut tokio::fs::File, line: &str) {
+    use tokio::io::AsyncWriteExt;
+    let _ = file.write_all(format!("{line}\n").as_bytes()).await;
+}

@@ -1,0 +1,96 @@
+//! Files that hold a secret: written with mode 0600 from the start, refused when others can read
+//! them.
+//!
+//! Must not know what the secret opens.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why a secret cannot be read from or written to a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("secret file {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others can read it.
+    #[error("others can read {path}: run `chmod 600 {path}`")]
+    Readable {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Writes the secret with a line break to a file of mode 0600, and makes it durable. An older
+/// file is replaced as a whole.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
+    let fail = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(fail)?;
+    let draft = path.with_extension("new");
+    let _ = fs::remove_file(&draft);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(format!("{secret}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(fail)
+}
+
+/// Reads a secret, white space at the ends removed.
+///
+/// # Errors
+/// The file cannot be read, or others can read it too.
+pub fn read(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mode = fs::metadata(path).map_err(fail)?.mode();
+    if mode & 0o077 != 0 {
+        return Err(Error::Readable {
+            path: path.to_owned(),
+        });
+    }
+    Ok(fs::read_to_string(path).map_err(fail)?.trim().to_owned())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/secret");
+        write(&path, "one").unwrap();
+        write(&path, "two").unwrap();
+        assert_eq!(read(&path).unwrap(), "two");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+}

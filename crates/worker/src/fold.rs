@@ -1,0 +1,431 @@
+//! What a message of the input does to a partition: verdicts, incidents, events.
+//!
+//! Pure: the same partition, message and catalog give the same result, so a fold that was not
+//! committed can be done again. One message may take several commits, and a fold goes on exactly
+//! after the last service done. Must not know streams, fences or other partitions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use domain::filter::Match;
+use domain::id::{AlertId, IncidentId, InstanceId};
+use domain::incident::{
+    self, Deciding, Event, Flags, Incidents, Kind, ResolveVerdict, Totals, Trace, Verdict,
+};
+use domain::payload::Payload;
+use matcher::Index;
+use wire::Partition;
+use wire::event::IncidentEvent;
+use wire::partition::{PartitionSet, Partitions};
+use wire::proto::gander::stored::v1::AlertRecord;
+use wire::stored::alert::{Alert, Batch, Content, Record, ResolveCommand, record_from};
+use wire::stored::worker::{Outcome, Parked, Position};
+
+/// How a service's filters are evaluated; a parameter so that a failing one can be tested.
+pub type Evaluate = fn(&matcher::Entry, &Payload<'_>, Option<&str>) -> Match;
+
+/// The most messages that one service's verdict adds to a commit: two events and two states.
+const MOST_PER_SERVICE: usize = 4;
+
+/// A message of the input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its content, or why it cannot be read with its bytes.
+    pub batch: Result<Batch, (String, bytes::Bytes)>,
+}
+
+/// A partition as its owner has it in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Which one.
+    pub partition: Partition,
+    /// Everything before this place is done.
+    pub position: Position,
+    /// Running totals.
+    pub totals: Totals,
+    /// Its incidents.
+    pub incidents: Incidents,
+}
+
+impl PartitionState {
+    /// A partition that has seen nothing.
+    #[must_use]
+    pub fn new(partition: Partition) -> Self {
+        Self {
+            partition,
+            position: Position::default(),
+            totals: Totals::default(),
+            incidents: Incidents::default(),
+        }
+    }
+}
+
+/// What is to be committed together.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Events in order; repeats of one incident are one.
+    pub events: Vec<IncidentEvent>,
+    /// The incidents whose state is to be stored, by partition.
+    pub dirty: BTreeSet<(Partition, IncidentId)>,
+    /// Records that could not be read or evaluated.
+    pub parked: Vec<(Partition, Parked)>,
+    /// What became of records, by who waits.
+    pub outcomes: BTreeMap<InstanceId, Vec<Outcome>>,
+    /// The partitions that have done something.
+    pub touched: BTreeSet<Partition>,
+    repeats: HashMap<IncidentId, usize>,
+    bytes: usize,
+}
+
+/// How much one commit holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// The most messages, checkpoints aside.
+    pub messages: usize,
+    /// About the most bytes.
+    pub bytes: usize,
+}
+
+impl Changes {
+    fn has_room(&self, room: Room) -> bool {
+        let used = self.events.len() + self.dirty.len() + self.parked.len();
+        used + MOST_PER_SERVICE <= room.messages && self.bytes < room.bytes
+    }
+
+    /// Nothing but the places of these partitions.
+    pub fn places_of(partitions: impl Iterator<Item = Partition>) -> Self {
+        Self { touched: partitions.collect(), ..Self::default() }
+    }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+    }
+}
+
+/// What is the same for all folds of a worker.
+#[derive(Clone, Copy)]
+pub struct Folding<'a> {
+    /// The live services.
+    pub index: &'a Index,
+    /// How many partitions there are.
+    pub partitions: Partitions,
+    /// How filters are evaluated.
+    pub evaluate: Evaluate,
+    /// How much one commit holds.
+    pub room: Room,
+}
+
+impl Folding<'_> {
+    /// Folds a message into a partition, from where the partition is. False if the commit is
+    /// full before the message is done: commit, and call again.
+    pub fn message(&self, state: &mut PartitionState, input: &Input, out: &mut Changes) -> bool {
+        if input.sequence <= state.position.sequence {
+            return true;
+        }
+        match &input.batch {
+            Ok(batch) => {
+                let done = usize::try_from(state.position.records).unwrap_or(usize::MAX);
+                for record in batch.records.iter().skip(done) {
+                    if !self.record(state, input.sequence, batch.instance, record, out) {
+                        return false;
+                    }
+                    state.position.records += 1;
+                    state.position.service = None;
+                    state.position.flags = Flags::default();
+                }
+            }
+            // Nobody can tell whom it was for: the first partition keeps it.
+            Err((reason, raw)) if state.partition == Partition(0) => {
+                if !out.has_room(self.room) {
+                    return false;
+                }
+                let parked = Parked {
+                    sequence: input.sequence,
+                    record: None,
+                    reason: reason.clone(),
+                    service: None,
+                    content: None,
+                    raw: raw.clone(),
+                };
+                park(state, parked, out);
+            }
+            Err(_) => {}
+        }
+        state.position = Position {
+            sequence: input.sequence,
+            ..Position::default()
+        };
+        true
+    }
+
+    fn record(
+        &self,
+        state: &mut PartitionState,
+        sequence: u64,
+        waiting: InstanceId,
+        stored: &AlertRecord,
+        out: &mut Changes,
+    ) -> bool {
+        let ours = match stored.partition {
+            Some(partition) => partition == state.partition.0,
+            None => true,
+        };
+        if !ours {
+            return true;
+        }
+        match record_from(stored.clone()) {
+            Ok(record) => {
+                let done = match &record.content {
+                    Content::Alert(alert) => self.alert(state, sequence, alert, stored, out),
+                    Content::Resolve(command) => self.resolve(state, command, out),
+                };
+                if done {
+                    finish(state, waiting, &record, out);
+                }
+                done
+            }
+            Err(_) if stored.partition.is_none() && state.partition != Partition(0) => true,
+            Err(error) => {
+                if !out.has_room(self.room) {
+                    return false;
+                }
+                let reason = error.to_string();
+                park(state, parked(sequence, reason, None, stored), out);
+                true
+            }
+        }
+    }
+
+    fn alert(
+        &self,
+        state: &mut PartitionState,
+        sequence: u64,
+        alert: &Alert,
+        stored: &AlertRecord,
+        out: &mut Changes,
+    ) -> bool {
+        let payload = Payload::new(&alert.payload);
+        let seen = alert.to_domain();
+        let partition = state.partition;
+        let ours = |team| self.partitions.of(team) == partition;
+        for entry in self.index.visit(alert.reach, state.position.service, ours) {
+            if !out.has_room(self.room) {
+                return false;
+            }
+            let on = Deciding {
+                alert: &seen,
+                team: entry.team,
+                service: entry.service,
+            };
+            let from = alert.from.as_deref();
+            let verdict = if entry.disabled {
+                Verdict::Disabled
+            } else if let Some((events, verdict)) = self.decide(state, &on, entry, &payload, from) {
+                let cause = Some(seen.cause());
+                emit(state, &events, Trace::Alert(alert.id), cause.as_ref(), out);
+                verdict
+            } else {
+                let reason = "the evaluation of the filters failed".to_owned();
+                park(
+                    state,
+                    parked(sequence, reason, Some(entry.service), stored),
+                    out,
+                );
+                Verdict::Failed
+            };
+            state.totals.count(verdict);
+            state.position.flags = state.position.flags.with(verdict);
+            state.position.service = Some(entry.service);
+            out.touched.insert(partition);
+        }
+        state.totals.alerts += 1;
+        state.incidents.forget_closed(alert.received_at);
+        true
+    }
+
+    /// A panic in it parks the alert and never stops the partition.
+    fn decide(
+        &self,
+        state: &PartitionState,
+        on: &Deciding<'_>,
+        entry: &matcher::Entry,
+        payload: &Payload<'_>,
+        from: Option<&str>,
+    ) -> Option<(Vec<Event>, Verdict)> {
+        let decide = || {
+            let found = (self.evaluate)(entry, payload, from);
+            incident::decide(&state.incidents, on, &found)
+        };
+        catch_unwind(AssertUnwindSafe(decide)).ok()
+    }
+
+    fn resolve(
+        &self,
+        state: &mut PartitionState,
+        command: &ResolveCommand,
+        out: &mut Changes,
+    ) -> bool {
+        if !out.has_room(self.room) {
+            return false;
+        }
+        let (event, verdict) = incident::decide_resolve(
+            &state.incidents,
+            command.incident,
+            command.principal,
+            command.received_at,
+        );
+        emit(state, event.as_slice(), Trace::Alert(command.id), None, out);
+        state.position.flags = Flags {
+            resolved: verdict == ResolveVerdict::Resolved,
+            resolve_duplicate: verdict == ResolveVerdict::Duplicate,
+            ..Flags::default()
+        };
+        state.totals.commands += 1;
+        true
+    }
+
+    /// Resolves the open incidents of services that are gone as of this control sequence. False
+    /// if the commit is full before all are.
+    pub fn deletions(
+        &self,
+        state: &mut PartitionState,
+        control_sequence: u64,
+        out: &mut Changes,
+    ) -> bool {
+        let gone = incident::decide_deleted(&state.incidents, |id| self.index.contains(id));
+        for event in gone {
+            if !out.has_room(self.room) {
+                return false;
+            }
+            emit(
+                state,
+                std::slice::from_ref(&event),
+                Trace::Control(control_sequence),
+                None,
+                out,
+            );
+            out.touched.insert(state.partition);
+        }
+        true
+    }
+}
+
+fn parked(
+    sequence: u64,
+    reason: String,
+    service: Option<domain::id::ServiceId>,
+    stored: &AlertRecord,
+) -> Parked {
+    Parked {
+        sequence,
+        record: None,
+        reason,
+        service,
+        content: Some(stored.clone()),
+        raw: bytes::Bytes::new(),
+    }
+}
+
+fn park(state: &mut PartitionState, mut parked: Parked, out: &mut Changes) {
+    tracing::error!(
+        partition = state.partition.0,
+        sequence = parked.sequence,
+        reason = parked.reason,
+        "a record is parked"
+    );
+    if parked.content.is_some() {
+        parked.record = Some(state.position.records);
+    }
+    out.bytes += parked.raw.len();
+    state.totals.parked += 1;
+    out.touched.insert(state.partition);
+    out.parked.push((state.partition, parked));
+}
+
+fn finish(state: &mut PartitionState, waiting: InstanceId, record: &Record, out: &mut Changes) {
+    out.touched.insert(state.partition);
+    if !record.outcome_wanted {
+        return;
+    }
+    let id: AlertId = record.content.id();
+    let partitions = PartitionSet::one(state.partition);
+    let outcome = Outcome {
+        id,
+        partitions,
+        flags: state.position.flags,
+    };
+    let outcomes = out.outcomes.entry(waiting).or_default();
+    // An alert for all partitions has its outcomes next to each other: one entry covers them.
+    match outcomes
+        .iter_mut()
+        .rev()
+        .take(64)
+        .find(|known| known.id == id)
+    {
+        Some(known) => {
+            known.partitions = known.partitions.union(partitions);
+            known.flags = known.flags.union(outcome.flags);
+        }
+        None => outcomes.push(outcome),
+    }
+}
+
+/// Applies events and adds them to the commit.
+fn emit(
+    state: &mut PartitionState,
+    events: &[Event],
+    trace: Trace,
+    cause: Option<&incident::Cause>,
+    out: &mut Changes,
+) {
+    for event in events {
+        state.incidents.evolve(event);
+        let id = event.incident();
+        let Some(incident) = state.incidents.get(id).cloned() else {
+            continue;
+        };
+        out.touched.insert(state.partition);
+        if out.dirty.insert((state.partition, id)) {
+            out.bytes += 2 * weight(&incident);
+        }
+        let kind = event.kind();
+        let at = match event {
+            Event::Created(opening) => opening.cause.received_at,
+            Event::Repeated { at, .. } | Event::Resolved { at, .. } => *at,
+        };
+        let written = IncidentEvent {
+            id: incident::event_id(id, trace, kind),
+            kind,
+            incident,
+            cause: cause.cloned(),
+            alert_count: u64::from(cause.is_some()),
+            at,
+        };
+        match (kind, out.repeats.get(&id)) {
+            (Kind::Repeated, Some(at)) => {
+                let earlier = &mut out.events[*at];
+                *earlier = IncidentEvent {
+                    alert_count: earlier.alert_count + 1,
+                    ..written
+                };
+            }
+            (Kind::Repeated, None) => {
+                out.repeats.insert(id, out.events.len());
+                out.events.push(written);
+            }
+            (Kind::Created | Kind::Resolved, _) => {
+                out.repeats.remove(&id);
+                out.events.push(written);
+            }
+        }
+    }
+}
+
+fn weight(incident: &incident::Incident) -> usize {
+    let opening = &incident.opening;
+    opening.title.len() + opening.description.len() + 2 * opening.payload.len() + 512
+}

@@ -1,0 +1,207 @@
+//! Taking a partition: first the fence, then its state, then the checks that nothing is skipped.
+//!
+//! Must not know why it is taken.
+
+use std::time::Duration;
+
+use domain::id::InstanceId;
+use domain::incident::Totals;
+use runtime::nats::publish::{self, Expect};
+use runtime::nats::{self, Nats, Start};
+use wire::Partition;
+use wire::stored::worker::{Checkpoint, Position, decode_state};
+use wire::{header, stored, subject};
+
+use crate::fold::PartitionState;
+
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A partition that this worker owns.
+#[derive(Debug)]
+pub struct Owned {
+    /// Its state.
+    pub state: PartitionState,
+    /// How often it has been taken over.
+    pub epoch: u64,
+    /// The sequence of its checkpoint: whoever has moved it on owns the partition.
+    pub fence: u64,
+    /// The control sequence that its last commit used.
+    pub control_sequence: u64,
+    /// The position that is stored.
+    pub stored: Position,
+}
+
+/// Why a partition is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else took it meanwhile, or the broker does not answer: try again.
+    #[error("partition not taken: {0}")]
+    Publish(#[from] publish::Error),
+    /// The broker does not answer: try again.
+    #[error(transparent)]
+    Nats(#[from] nats::Error),
+    /// Something that was stored cannot be read: a person must look at it.
+    #[error("partition {partition}: {what} cannot be read")]
+    Stored {
+        /// The partition.
+        partition: u32,
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: stored::Error,
+    },
+    /// Going on would skip alerts: a person must look at it.
+    #[error("partition {partition} would skip alerts: {reason}")]
+    WouldSkip {
+        /// The partition.
+        partition: u32,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether trying again can help.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Publish(_) | Self::Nats(_))
+    }
+}
+
+/// Who takes it, of which input.
+#[derive(Clone, Copy, Debug)]
+pub struct Taker {
+    /// The worker.
+    pub me: InstanceId,
+    /// The identity of the input stream.
+    pub input_identity: i64,
+}
+
+/// Takes a partition: rewrites its checkpoint under the fence, which puts the old owner out, and
+/// loads its incidents. `batch` is a fresh id.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn take(
+    nats: &Nats,
+    taker: Taker,
+    partition: Partition,
+    batch: [u8; 16],
+) -> Result<Owned, Error> {
+    let subject = subject::checkpoint(partition);
+    let found = nats.last_of(subject::INCIDENTS_STREAM, &subject).await?;
+    let before = match &found {
+        None => None,
+        Some(message) => Some(decode(partition, &message.payload)?),
+    };
+    check_input(nats, taker, partition, before.as_ref()).await?;
+    let checkpoint = Checkpoint {
+        epoch: before.as_ref().map_or(0, |before| before.epoch) + 1,
+        owner: taker.me,
+        batch,
+        input_identity: taker.input_identity,
+        position: before
+            .as_ref()
+            .map_or_else(Position::default, |before| before.position),
+        control_sequence: before.as_ref().map_or(0, |before| before.control_sequence),
+        totals: before
+            .as_ref()
+            .map_or_else(Totals::default, |before| before.totals),
+    };
+    let last = found.map_or(0, |message| message.sequence);
+    let fence = write(nats, partition, &checkpoint, last).await?;
+    let mut state = PartitionState::new(partition);
+    state.position = checkpoint.position;
+    state.totals = checkpoint.totals;
+    let states = subject::states_of(partition);
+    let start = Start::LastOfEachSubject;
+    for message in nats
+        .read_all(subject::INCIDENTS_STREAM, &states, start)
+        .await?
+    {
+        let incident = decode_state(&message.payload).map_err(|source| Error::Stored {
+            partition: partition.0,
+            what: "the state of an incident",
+            source,
+        })?;
+        state.incidents.put(incident);
+    }
+    Ok(Owned {
+        state,
+        epoch: checkpoint.epoch,
+        fence,
+        control_sequence: checkpoint.control_sequence,
+        stored: checkpoint.position,
+    })
+}
+
+fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Error> {
+    Checkpoint::decode(bytes).map_err(|source| Error::Stored {
+        partition: partition.0,
+        what: "the checkpoint",
+        source,
+    })
+}
+
+async fn check_input(
+    nats: &Nats,
+    taker: Taker,
+    partition: Partition,
+    before: Option<&Checkpoint>,
+) -> Result<(), Error> {
+    let skip = |reason: String| Error::WouldSkip {
+        partition: partition.0,
+        reason,
+    };
+    let (first, last) = nats.bounds(subject::ALERTS_STREAM).await?;
+    let position = before.map_or(0, |before| before.position.sequence);
+    if before.is_some_and(|before| before.input_identity != taker.input_identity) {
+        return Err(skip(format!(
+            "stream {} is not the one it was",
+            subject::ALERTS_STREAM
+        )));
+    }
+    if position > last {
+        return Err(skip(format!(
+            "it has done message {position}, the last one is {last}"
+        )));
+    }
+    if first > position + 1 {
+        return Err(skip(format!(
+            "it has done message {position}, the first one left is {first}"
+        )));
+    }
+    Ok(())
+}
+
+async fn write(
+    nats: &Nats,
+    partition: Partition,
+    checkpoint: &Checkpoint,
+    last: u64,
+) -> Result<u64, Error> {
+    let subject = subject::checkpoint(partition);
+    let headers = [(header::ROLLUP, "sub".to_owned())];
+    let expect = Some(Expect::LastSubjectSequence(last));
+    let written = nats
+        .publish(
+            subject.clone(),
+            &headers,
+            checkpoint.encode(),
+            expect,
+            DEADLINE,
+        )
+        .await;
+    match written {
+        Ok(sequence) => Ok(sequence),
+        Err(error @ (publish::Error::TimedOut | publish::Error::Conflict(_))) => {
+            // It may have been stored all the same: it is mine if it says so.
+            match nats.last_of(subject::INCIDENTS_STREAM, &subject).await? {
+                Some(found) if decode(partition, &found.payload)?.batch == checkpoint.batch => {
+                    Ok(found.sequence)
+                }
+                Some(_) | None => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
