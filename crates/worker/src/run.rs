@@ -384,7 +384,7 @@ impl Worker {
     }
 
     /// The owner of the first partition removes what all partitions have done.
-    async fn purge(&self) {
+    async fn purge(&mut self) {
         if !self.owned.contains_key(&Partition(0)) {
             return;
         }

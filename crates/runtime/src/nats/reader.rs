@@ -142,7 +142,7 @@ impl Reader {
         }))
     }
 
-    async fn open(&self) -> Result<(Ordered, u64), Error> {
+    async fn open(&mut self) -> Result<(Ordered, u64), Error> {
         let deliver_policy = match (self.last, self.start) {
             (0, Start::LastOfEachSubject) => DeliverPolicy::LastPerSubject,
             (0, Start::New) => DeliverPolicy::New,

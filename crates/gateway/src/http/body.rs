@@ -1,0 +1,143 @@
+//! The body of a request: in time, within its limit, decoded.
+//!
+//! Must not know what is in it.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+
+use super::problem::Problem;
+
+/// How a body is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// gzip.
+    Gzip,
+    /// zlib, or the bare deflate that some senders mean by it.
+    Deflate,
+}
+
+/// How the body says that it is encoded.
+///
+/// # Errors
+/// In another way, or more than once.
+pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else {
+        return Ok(Encoding::Identity);
+    };
+    let text = value
+        .to_str()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match text.as_str() {
+        _ if values.next().is_some() => Err(Problem::UnsupportedEncoding),
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "deflate" => Ok(Encoding::Deflate),
+        _ => Err(Problem::UnsupportedEncoding),
+    }
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// It is too long, too slow or broken.
+pub async fn read(body: Incoming, limit: u64, timeout: Duration) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > limit {
+        return Err(Problem::BodyTooLarge(limit));
+    }
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let collected = tokio::time::timeout(timeout, Limited::new(body, most).collect()).await;
+    match collected.map_err(|_| Problem::BodyTimeout)? {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge(limit)),
+        Err(_) => Err(Problem::BodyBroken),
+    }
+}
+
+/// Takes the encoding off; the limit holds for what comes out.
+///
+/// # Errors
+/// It is too long or not what it says.
+pub fn decode(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Problem> {
+    match encoding {
+        Encoding::Identity => Ok(body),
+        Encoding::Gzip => inflate(MultiGzDecoder::new(&*body), limit),
+        Encoding::Deflate => match inflate(ZlibDecoder::new(&*body), limit) {
+            Err(Problem::EncodingBroken) => inflate(DeflateDecoder::new(&*body), limit),
+            other => other,
+        },
+    }
+}
+
+fn inflate(reader: impl Read, limit: u64) -> Result<Bytes, Problem> {
+    let mut decoded = Vec::new();
+    let read = reader.take(limit + 1).read_to_end(&mut decoded);
+    read.map_err(|_| Problem::EncodingBroken)?;
+    if u64::try_from(decoded.len()).unwrap_or(u64::MAX) > limit {
+        return Err(Problem::BodyTooLarge(limit));
+    }
+    Ok(decoded.into())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let data = b"{\"status\": \"firing\"}";
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(data).unwrap();
+        let mut bare = DeflateEncoder::new(Vec::new(), Compression::fast());
+        bare.write_all(data).unwrap();
+        for (body, encoding) in [
+            (gzip(data), Encoding::Gzip),
+            (zlib.finish().unwrap().into(), Encoding::Deflate),
+            (bare.finish().unwrap().into(), Encoding::Deflate),
+        ] {
+            assert_eq!(decode(body, encoding, 100).unwrap(), &data[..]);
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = gzip(&vec![0; 50_000_000]);
+        assert_eq!(
+            decode(bomb, Encoding::Gzip, 1_000),
+            Err(Problem::BodyTooLarge(1_000))
+        );
+        assert!(decode(gzip(&[0; 1_000]), Encoding::Gzip, 1_000).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body: Vec<u8>) {
+            for encoding in [Encoding::Gzip, Encoding::Deflate] {
+                let _ = decode(body.clone().into(), encoding, 1_000);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests: where they go, one endpoint a file, and what all answers share.
+//!
+//! - `process`: alerts. `credential`, `body`, `content`, `prefer`: what a request carries, parsed.
+//! - `answer`, `problem`: what goes back.
+//!
+//! Must not know connections.
+
+mod answer;
+mod body;
+mod content;
+mod credential;
+mod prefer;
+mod problem;
+mod process;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use runtime::clock::Clock;
+use runtime::ingest::Ingest;
+use runtime::ops::Checks;
+use runtime::outcomes::Outcomes;
+use runtime::random::Random;
+use tokio_util::sync::CancellationToken;
+use wire::partition::Partitions;
+
+use crate::config::{Config, MAX_URI};
+use crate::tokens::Tokens;
+use problem::Problem;
+
+/// What answers requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Handler {
+    /// Settings.
+    pub config: Config,
+    /// Who is let in.
+    pub tokens: Tokens,
+    /// Where outcomes are awaited.
+    pub outcomes: Outcomes,
+    /// Where alerts are stored.
+    pub ingest: Ingest,
+    /// How many partitions there are.
+    pub partitions: Partitions,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids.
+    pub random: Arc<dyn Random>,
+    /// Whether this process is ready.
+    pub checks: Checks,
+    /// Cancelled once the process stops.
+    pub draining: CancellationToken,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Handler {
+    /// Answers a request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Answer {
+        let mut answer = match self.route(request).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
+                    .increment(1);
+                problem.answer()
+            }
+        };
+        let headers = answer.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+        if self.draining.is_cancelled() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let uri = request.uri();
+        let length = uri.path().len() + uri.query().map_or(0, str::len);
+        if length > MAX_URI {
+            return Err(Problem::UriTooLong);
+        }
+        if uri.path().strip_prefix(self.config.path_prefix.as_str()) == Some("/v1/process") {
+            return match *request.method() {
+                Method::POST | Method::PUT => process::process(self, request).await,
+                _ => Err(Problem::MethodNotAllowed("POST, PUT")),
+            };
+        }
+        match self.checks.probe(uri.path(), uri.query()) {
+            Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => {
+                Err(Problem::MethodNotAllowed("GET, HEAD"))
+            }
+            Some((status, text)) => Ok(answer::text(status, text)),
+            None => Err(Problem::NotFound),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes wrong with a request, and how it is told: RFC 9457, with a stable code.
+//!
+//! The table of `docs/http-status.md` in code. Never repeats what the client sent.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+/// Why a request is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// More than one credential, or an `Authorization` that is not Bearer.
+    InvalidRequest(&'static str),
+    /// No credential.
+    NoToken,
+    /// A credential that opens nothing.
+    InvalidToken,
+    /// An unknown path.
+    NotFound,
+    /// A method that the path does not have; with those that it has.
+    MethodNotAllowed(&'static str),
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is longer than this many bytes.
+    BodyTooLarge(u64),
+    /// The connection broke off inside the body, or the body is not framed right.
+    BodyBroken,
+    /// Path and query are too long.
+    UriTooLong,
+    /// An encoding that is not gzip or deflate, or more than one.
+    UnsupportedEncoding,
+    /// The body is not what its encoding says.
+    EncodingBroken,
+    /// An `Expect` other than `100-continue`.
+    ExpectationFailed,
+    /// Too many alerts wait.
+    Overloaded,
+    /// The broker did not store it in time, or cannot be reached.
+    BrokerUnavailable,
+    /// The stream of alerts is full.
+    StreamFull,
+    /// What is known of tokens may be out of date.
+    TokensStale,
+    /// The process stops.
+    Draining,
+}
+
+impl Problem {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest(detail) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail),
+            Self::NoToken | Self::InvalidToken => (
+                StatusCode::UNAUTHORIZED,
+                "INVALID_TOKEN",
+                "send a valid token as `Authorization: Bearer …` or as the URL parameter `token`",
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "send alerts to /v1/process",
+            ),
+            Self::MethodNotAllowed(_) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "use a method that `Allow` names",
+            ),
+            Self::BodyTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "BODY_TIMEOUT",
+                "the body did not arrive in 10 seconds",
+            ),
+            Self::BodyTooLarge(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "the body is too large",
+            ),
+            Self::BodyBroken => (
+                StatusCode::BAD_REQUEST,
+                "BODY_BROKEN",
+                "the body broke off or is framed wrong",
+            ),
+            Self::UriTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "URI_TOO_LONG",
+                "path and query have at most 8192 bytes",
+            ),
+            Self::UnsupportedEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_ENCODING",
+                "a body may be encoded once, with gzip or deflate",
+            ),
+            Self::EncodingBroken => (
+                StatusCode::BAD_REQUEST,
+                "ENCODING_BROKEN",
+                "the body is not what Content-Encoding says",
+            ),
+            Self::ExpectationFailed => (
+                StatusCode::EXPECTATION_FAILED,
+                "EXPECTATION_FAILED",
+                "only `Expect: 100-continue` is known",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "OVERLOADED",
+                "too many alerts wait to be stored: send it again",
+            ),
+            Self::BrokerUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "BROKER_UNAVAILABLE",
+                "the alert is not known to be stored: send it again",
+            ),
+            Self::StreamFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "STREAM_FULL",
+                "there is no room to store the alert: send it again",
+            ),
+            Self::TokensStale => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "TOKENS_STALE",
+                "this gateway cannot tell which tokens are valid: send it again",
+            ),
+            Self::Draining => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DRAINING",
+                "this gateway is stopping: send it again",
+            ),
+        }
+    }
+
+    /// The answer.
+    pub fn answer(self) -> Response<Full<Bytes>> {
+        let (status, code, detail) = self.row();
+        let mut body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
+        });
+        if let Self::BodyTooLarge(limit) = self {
+            body["limit_bytes"] = json!(limit);
+        }
+        let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        let plain = HeaderValue::from_static;
+        headers.insert(header::CONTENT_TYPE, plain("application/problem+json"));
+        match self {
+            Self::NoToken => {
+                headers.insert(header::WWW_AUTHENTICATE, plain("Bearer"));
+            }
+            Self::InvalidToken => {
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    plain("Bearer error=\"invalid_token\""),
+                );
+            }
+            Self::MethodNotAllowed(allowed) => {
+                headers.insert(header::ALLOW, plain(allowed));
+            }
+            Self::UnsupportedEncoding => {
+                headers.insert(header::ACCEPT_ENCODING, plain("gzip, deflate"));
+            }
+            Self::BodyTimeout | Self::BodyTooLarge(_) | Self::BodyBroken | Self::UriTooLong => {
+                headers.insert(header::CONNECTION, plain("close"));
+            }
+            Self::Overloaded
+            | Self::BrokerUnavailable
+            | Self::StreamFull
+            | Self::TokensStale
+            | Self::Draining => {
+                headers.insert(header::RETRY_AFTER, plain("5"));
+            }
+            Self::InvalidRequest(_)
+            | Self::NotFound
+            | Self::EncodingBroken
+            | Self::ExpectationFailed => {}
+        }
+        answer
+    }
+}

@@ -1,0 +1,132 @@
+//! `POST /v1/process`: takes an alert, stores it, tells what became of it.
+//!
+//! Must not know what is in a payload.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::id::AlertId;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use runtime::ingest;
+use runtime::nats::publish;
+use runtime::random::id_bytes;
+use tokio::time::{Instant, timeout_at};
+use wire::stored::alert::{Alert, Content, Record};
+
+use super::credential::{credential, query};
+use super::prefer::{Prefer, prefer};
+use super::problem::Problem;
+use super::{Handler, answer, body, content};
+use crate::config::{ANSWER_DEADLINE, BODY_TIMEOUT};
+use crate::tokens::Admitted;
+
+/// Takes an alert. Who may not come in is refused before the body is read.
+pub async fn process(
+    handler: &Handler,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let (head, body) = request.into_parts();
+    let mut query = query(head.uri.query().unwrap_or_default());
+    let sent = credential(&head.headers, &mut query)?;
+    let admitted = handler.tokens.check(&sent.secret, sent.by_url);
+    let admitted = admitted
+        .map_err(|_| Problem::TokensStale)?
+        .ok_or(Problem::InvalidToken)?;
+    check_expect(&head.headers)?;
+    let encoding = body::encoding(&head.headers)?;
+    if handler.draining.is_cancelled() {
+        return Err(Problem::Draining);
+    }
+    let limit = handler.config.body_limit;
+    let body = body::read(body, limit, BODY_TIMEOUT).await?;
+    let started = Instant::now();
+    let payload = content::payload(&head.headers, body::decode(body, encoding, limit)?).await;
+    let alert = alert(handler, admitted, query.from, payload);
+    let answer = store(handler, alert, prefer(&head.headers), started).await;
+    metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
+    answer
+}
+
+fn check_expect(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Problem::ExpectationFailed)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn alert(handler: &Handler, admitted: Admitted, from: Option<String>, payload: Bytes) -> Alert {
+    let received_at = handler.clock.now();
+    Alert {
+        id: AlertId::from_bytes(id_bytes(received_at, &*handler.random)),
+        token: admitted.token,
+        reach: admitted.reach,
+        received_at,
+        from,
+        payload,
+    }
+}
+
+async fn store(
+    handler: &Handler,
+    alert: Alert,
+    prefer: Prefer,
+    started: Instant,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let id = alert.id;
+    let partition = alert.reach.team().map(|team| handler.partitions.of(team));
+    let content = Content::Alert(alert);
+    let partitions = content.partitions(handler.partitions);
+    let wanted = !prefer.respond_async && prefer.wait != Some(Duration::ZERO);
+    let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
+    let record = Record {
+        partition,
+        outcome_wanted: wanted,
+        content,
+    };
+    let stored = timeout_at(
+        started + ANSWER_DEADLINE,
+        handler.ingest.store(record, partitions),
+    );
+    stored
+        .await
+        .map_err(|_| Problem::BrokerUnavailable)?
+        .map_err(problem)?;
+    metrics::counter!("gander_gateway_accepted_total").increment(1);
+    tracing::debug!(alert.id = %id, "alert stored");
+    let until = prefer
+        .wait
+        .map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
+    let outcome = match &mut awaited {
+        Some(awaited) => timeout_at(started + until, awaited.outcome()).await.ok(),
+        None => None,
+    };
+    let mut answer = match outcome {
+        Some(flags) => answer::outcome(id, flags),
+        None => answer::accepted(id),
+    };
+    if let Some(applied) = prefer.applied() {
+        answer
+            .headers_mut()
+            .insert("preference-applied", HeaderValue::from_static(applied));
+    }
+    Ok(answer)
+}
+
+fn problem(error: ingest::Error) -> Problem {
+    tracing::warn!(%error, "an alert is not known to be stored");
+    match error {
+        ingest::Error::Overloaded => Problem::Overloaded,
+        ingest::Error::Stopping => Problem::Draining,
+        ingest::Error::Broker(publish::Error::Full) => Problem::StreamFull,
+        ingest::Error::Broker(
+            publish::Error::Conflict(_)
+            | publish::Error::TimedOut
+            | publish::Error::Unreachable
+            | publish::Error::Refused { .. },
+        ) => Problem::BrokerUnavailable,
+    }
+}

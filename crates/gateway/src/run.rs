@@ -1,0 +1,143 @@
+//! How a gateway is put together.
+//!
+//! Must not know how requests are answered.
+
+use std::sync::Arc;
+
+use domain::id::InstanceId;
+use runtime::clock::Clock;
+use runtime::ingest::{self, Ingest};
+use runtime::lifecycle::Shutdown;
+use runtime::nats::streams::Streams;
+use runtime::nats::{self, Nats};
+use runtime::ops::Checks;
+use runtime::outcomes::Outcomes;
+use runtime::random::{Random, id_bytes};
+use runtime::view;
+use tokio::net::TcpListener;
+
+use crate::accept::serve;
+use crate::config::{COMMIT_DEADLINE, Config};
+use crate::http::Handler;
+use crate::tokens::Tokens;
+
+/// Bytes of a message of GANDER_ALERTS beside the bodies in it.
+const BATCH_OVERHEAD: u64 = 64 * 1024;
+/// About how many bytes of bodies wait in a message before the last one.
+const BATCH_BYTES: u64 = 2 * 1024 * 1024;
+
+/// What a gateway needs from outside.
+#[derive(Clone)]
+pub struct Deps {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids.
+    pub random: Arc<dyn Random>,
+    /// The connection.
+    pub nats: Nats,
+    /// The streams.
+    pub streams: Streams,
+    /// Where readiness is told.
+    pub checks: Checks,
+}
+
+/// Why a gateway stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server takes messages that are too small.
+    #[error(
+        "nats-server takes messages of at most {found} bytes, {needed} are needed: raise max_payload or lower --body-limit"
+    )]
+    MaxPayload {
+        /// What the server takes.
+        found: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// The broker cannot be reached at the start.
+    #[error(transparent)]
+    Nats(#[from] nats::Error),
+    /// The tokens cannot be followed.
+    #[error(transparent)]
+    View(#[from] view::Error),
+}
+
+/// Runs a gateway until it is asked to stop: then it takes no new connections, finishes the
+/// requests that are begun, and goes.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    deps: Deps,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    let needed = config.body_limit + BATCH_BYTES + BATCH_OVERHEAD;
+    let found = u64::try_from(deps.nats.max_payload()).unwrap_or(u64::MAX);
+    if found < needed {
+        return Err(Error::MaxPayload { found, needed });
+    }
+    let me = InstanceId::from_bytes(id_bytes(deps.clock.now(), &*deps.random));
+    let (tokens, follow) = Tokens::start(deps.nats.clone(), me, Arc::clone(&deps.clock)).await?;
+    let outcomes = Outcomes::listen(&deps.nats, me).await?;
+    let applied = tokens.clone();
+    let settings = ingest::Settings {
+        queue: config.ingest_queue,
+        deadline: COMMIT_DEADLINE,
+    };
+    let (ingest, commits) =
+        Ingest::start(deps.nats.clone(), me, settings, move || applied.applied());
+    add_checks(&deps, &tokens, &shutdown);
+    let handler = Handler {
+        config: config.clone(),
+        tokens,
+        outcomes,
+        ingest,
+        partitions: deps.streams.partitions,
+        clock: deps.clock,
+        random: deps.random,
+        checks: deps.checks,
+        draining: shutdown.soft.clone(),
+    };
+    let commits = tokio::spawn(commits);
+    let mut follow = tokio::spawn(follow.run(shutdown.clone()));
+    tokio::select! {
+        () = serve(listener, &config, handler, shutdown.clone()) => {}
+        ended = &mut follow => if let Ok(Err(error)) = ended { return Err(error.into()) },
+    }
+    let _ = commits.await;
+    follow.abort();
+    deps.nats.leave(nats::members::Role::Gateway, me).await;
+    Ok(())
+}
+
+fn add_checks(deps: &Deps, tokens: &Tokens, shutdown: &Shutdown) {
+    let nats = deps.nats.clone();
+    let check = move || {
+        if nats.is_connected() {
+            Ok(())
+        } else {
+            Err("not connected".to_owned())
+        }
+    };
+    deps.checks.add("broker", check);
+    let tokens = tokens.clone();
+    let check = move || {
+        if tokens.is_current() {
+            Ok(())
+        } else {
+            Err("out of date".to_owned())
+        }
+    };
+    deps.checks.add("tokens", check);
+    let draining = shutdown.soft.clone();
+    let check = move || {
+        if draining.is_cancelled() {
+            Err("draining".to_owned())
+        } else {
+            Ok(())
+        }
+    };
+    deps.checks.add("serving", check);
+}
