@@ -298,6 +298,12 @@ impl Directory {
         self.bootstrap.as_ref() == Some(digest)
     }
 
+    /// Whether a bootstrap credential is live.
+    #[must_use]
+    pub const fn has_bootstrap(&self) -> bool {
+        self.bootstrap.is_some()
+    }
+
     /// Who among the siblings has this name.
     #[must_use]
     pub fn named(&self, siblings: Siblings, name: &str) -> Option<Subject> {

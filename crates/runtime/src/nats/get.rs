@@ -31,6 +31,21 @@ impl Nats {
         }
     }
 
+    /// The message with this sequence.
+    ///
+    /// # Errors
+    /// It is not there, or the broker cannot be reached.
+    pub async fn get(&self, stream: &str, sequence: u64) -> Result<Message, Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        let found = stream.get_raw_message(sequence).await.map_err(request)?;
+        Ok(Message {
+            sequence,
+            subject: found.subject.to_string(),
+            payload: found.payload,
+            pending: 0,
+        })
+    }
+
     /// Removes the messages of a stream that are older than this sequence.
     ///
     /// # Errors

@@ -1,0 +1,81 @@
+//! The first credential of an installation, and the way back in when all others are lost.
+//!
+//! Must not know principals: what it may do is decided where they are.
+
+use std::path::{Path, PathBuf};
+
+use domain::aggregate::Actor;
+use domain::commit::{Change, Commit};
+use domain::secret::{Kind, RANDOM_BYTES, Secret};
+use runtime::clock::Clock;
+use runtime::journal::{self, Journal, SledJournal};
+use runtime::random::Random;
+use runtime::secret_file;
+use wire::stored::control::encode_commit;
+
+/// Why no bootstrap credential is written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The file cannot be written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+}
+
+/// Where the journal is in a data directory.
+#[must_use]
+pub fn journal_path(data: &Path) -> PathBuf {
+    data.join("journal")
+}
+
+/// Where the bootstrap credential is in a data directory.
+#[must_use]
+pub fn credential_path(data: &Path) -> PathBuf {
+    data.join("bootstrap-credential")
+}
+
+/// A fresh secret.
+pub fn secret(kind: Kind, random: &dyn Random) -> Secret {
+    let mut bytes = [0; RANDOM_BYTES];
+    random.fill(&mut bytes);
+    Secret::from_random(kind, &bytes)
+}
+
+/// Writes a bootstrap credential to its file, and that it is good to the journal; gives where it
+/// is. The file comes first: a credential that is good but unknown would help nobody.
+///
+/// # Errors
+/// See [`Error`].
+pub fn issue(
+    journal: &mut dyn Journal,
+    data: &Path,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<(PathBuf, Commit), Error> {
+    let secret = secret(Kind::Credential, random);
+    let path = credential_path(data);
+    secret_file::write(&path, secret.reveal())?;
+    let head = journal.head();
+    let commit = Commit {
+        sequence: head.sequence + 1,
+        previous_hash: head.hash,
+        at: clock.now(),
+        actor: Actor::System,
+        request: None,
+        changes: vec![Change::BootstrapIssued(secret.digest())],
+    };
+    journal.append(head.sequence, &[encode_commit(&commit)])?;
+    Ok((path, commit))
+}
+
+/// `gander admin recover`: with the service stopped, writes a new bootstrap credential. It can
+/// make one Global Admin, as the first one could.
+///
+/// # Errors
+/// See [`Error`]. The journal is in use while the service runs.
+pub fn recover(data: &Path, clock: &dyn Clock, random: &dyn Random) -> Result<PathBuf, Error> {
+    let mut journal = SledJournal::open(&journal_path(data))?;
+    issue(&mut journal, data, clock, random).map(|(path, _)| path)
+}

@@ -1,0 +1,124 @@
+//! What all calls do: who calls, may it, carry out, wait until it is in force.
+//!
+//! Must not know single methods.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::aggregate::Rejection;
+use domain::commit::{self, Change};
+use domain::directory::Directory;
+use domain::secret::{Kind, Secret};
+use domain::time::Timestamp;
+use prost::Message;
+use runtime::clock::Clock;
+use runtime::nats::members::{Members, PATIENCE};
+use runtime::random::{Random, id_bytes};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use super::error;
+use crate::access::{About, Caller, authenticate, authorize};
+use crate::bootstrap;
+use crate::store::{Command, Done, Store};
+
+/// How long a command may take to be stored.
+const STORE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What calls need. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls {
+    /// What is configured.
+    pub store: Store,
+    /// The gateways that a change must reach.
+    pub gateways: Members,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids and secrets.
+    pub random: Arc<dyn Random>,
+}
+
+impl Calls {
+    /// Who calls.
+    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        authenticate(metadata, &self.store, &*self.clock)
+    }
+
+    /// Who calls and what is asked, if that is about nothing that need be read first.
+    pub fn admit<T>(
+        &self,
+        request: Request<T>,
+        method: &str,
+        about: impl FnOnce(&T) -> Result<About, Status>,
+    ) -> Result<(Caller, T), Status> {
+        let caller = self.caller(request.metadata())?;
+        let message = request.into_inner();
+        // What cannot be read is about nothing, so only who may do all learns what is wrong.
+        match about(&message) {
+            Ok(about) => authorize(&caller, method, about)?,
+            Err(wrong) => {
+                authorize(&caller, method, About::default())?;
+                return Err(wrong);
+            }
+        }
+        Ok((caller, message))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A fresh id.
+    pub fn fresh_id(&self) -> [u8; 16] {
+        id_bytes(self.clock.now(), &*self.random)
+    }
+
+    /// A fresh secret.
+    pub fn secret(&self, kind: Kind) -> Secret {
+        bootstrap::secret(kind, &*self.random)
+    }
+
+    /// Carries out a command and waits until every living gateway acts on it.
+    pub async fn execute(
+        &self,
+        caller: &Caller,
+        request: Option<commit::Request>,
+        decide: impl FnOnce(&Directory) -> Result<Vec<Change>, Rejection> + Send + 'static,
+    ) -> Result<Done, Status> {
+        let command = Command {
+            actor: caller.actor(),
+            request,
+            decide: Box::new(decide),
+        };
+        let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
+        let done = done
+            .unwrap_or(Err(crate::store::Error::Unavailable))
+            .map_err(error::command)?;
+        if self.gateways.all_at_least(done.sequence, PATIENCE).await {
+            Ok(done)
+        } else {
+            Err(error::propagation_pending())
+        }
+    }
+}
+
+/// What a request asked, if it has an id: a repeat with other content is noticed.
+pub fn request_of<M: Message + Clone>(
+    method: &str,
+    id: &str,
+    message: &M,
+) -> Result<Option<commit::Request>, Status> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let id = uuid::Uuid::try_parse(id).map_err(|_| error::field("request_id", "is a UUID"))?;
+    let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 request digest v1");
+    hasher
+        .update(method.as_bytes())
+        .update(&message.encode_to_vec());
+    Ok(Some(commit::Request {
+        id: id.into_bytes(),
+        digest: hasher.finalize().into(),
+    }))
+}

@@ -1,0 +1,414 @@
+//! Between messages and domain types. What comes in is parsed, and each broken limit names its
+//! field.
+//!
+//! Must not know rights or stores.
+
+use std::collections::BTreeSet;
+
+use domain::access::Role;
+use domain::aggregate::{Actor, Life};
+use domain::filter::{Condition, Filter, Filters, Item, Key, Resolve, Trigger, Urgency};
+use domain::id::{FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::name::DisplayName;
+use domain::principal::{MAX_ROLES, Principal};
+use domain::reach::Reach;
+use domain::service::Service;
+use domain::team::Team;
+use domain::time::Timestamp;
+use domain::token::Token;
+use pbjson_types::{FieldMask, Timestamp as ProtoTime};
+use tonic::Status;
+use wire::event::{time, time_from};
+use wire::proto::gander::admin::v1 as api;
+
+use super::error::field;
+
+/// The parts of a resource name that fits the pattern, such as `teams/{}/services/{}`.
+fn parts<'a>(name: &'a str, pattern: &str) -> Option<Vec<&'a str>> {
+    let (mut found, mut wanted) = (name.split('/'), pattern.split('/'));
+    let mut ids = Vec::new();
+    loop {
+        match (found.next(), wanted.next()) {
+            (None, None) => return Some(ids),
+            (Some(id), Some("{}")) => ids.push(id),
+            (Some(word), Some(same)) if word == same => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Reads `teams/{team}`.
+pub fn team_name(name: &str, at: &str) -> Result<TeamId, Status> {
+    let id = parts(name, "teams/{}").and_then(|ids| TeamId::parse(ids[0]).ok());
+    id.ok_or_else(|| field(at, "is teams/{team}"))
+}
+
+/// Reads `teams/{team}/services/{service}`.
+pub fn service_name(name: &str, at: &str) -> Result<(TeamId, ServiceId), Status> {
+    let ids = parts(name, "teams/{}/services/{}");
+    let ids =
+        ids.and_then(|ids| Some((TeamId::parse(ids[0]).ok()?, ServiceId::parse(ids[1]).ok()?)));
+    ids.ok_or_else(|| field(at, "is teams/{team}/services/{service}"))
+}
+
+/// Reads `tokens/{token}`.
+pub fn token_name(name: &str, at: &str) -> Result<TokenId, Status> {
+    let id = parts(name, "tokens/{}").and_then(|ids| TokenId::parse(ids[0]).ok());
+    id.ok_or_else(|| field(at, "is tokens/{token}"))
+}
+
+/// Reads `principals/{principal}`.
+pub fn principal_name(name: &str, at: &str) -> Result<PrincipalId, Status> {
+    let id = parts(name, "principals/{}").and_then(|ids| PrincipalId::parse(ids[0]).ok());
+    id.ok_or_else(|| field(at, "is principals/{principal}"))
+}
+
+/// Reads `teams/{team}/services/{service}/incidents/{incident}`.
+pub fn incident_name(name: &str) -> Result<(TeamId, ServiceId, IncidentId), Status> {
+    let ids = parts(name, "teams/{}/services/{}/incidents/{}").and_then(|ids| {
+        Some((
+            TeamId::parse(ids[0]).ok()?,
+            ServiceId::parse(ids[1]).ok()?,
+            IncidentId::parse(ids[2]).ok()?,
+        ))
+    });
+    ids.ok_or_else(|| {
+        field(
+            "name",
+            "is teams/{team}/services/{service}/incidents/{incident}",
+        )
+    })
+}
+
+/// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.
+pub fn list_parent(parent: &str) -> Result<(Option<TeamId>, Option<ServiceId>), Status> {
+    match parent {
+        "" | "teams/-" => Ok((None, None)),
+        team if parts(team, "teams/{}").is_some() => Ok((Some(team_name(team, "parent")?), None)),
+        service => {
+            let (team, service) = service_name(service, "parent")?;
+            Ok((Some(team), Some(service)))
+        }
+    }
+}
+
+/// Reads a display name.
+pub fn display_name(text: &str, at: &str) -> Result<DisplayName, Status> {
+    DisplayName::parse(text).map_err(|rule| field(at, rule))
+}
+
+/// An etag is the number of the last commit, in quotes.
+pub fn etag(life: &Life) -> String {
+    format!("\"{}\"", life.version)
+}
+
+/// Reads an etag; none if it is empty.
+pub fn expected(etag: &str, at: &str) -> Result<Option<u64>, Status> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    let number = etag
+        .strip_prefix('"')
+        .and_then(|etag| etag.strip_suffix('"'));
+    let number = number.and_then(|number| number.parse().ok());
+    number
+        .map(Some)
+        .ok_or_else(|| field(at, "is one that was read before"))
+}
+
+/// Reads a time of expiry.
+pub fn expiry(at: Option<&ProtoTime>, name: &str) -> Result<Option<Timestamp>, Status> {
+    let read =
+        |at| time_from(at).ok_or_else(|| field(name, "is a time between the years 1 and 9999"));
+    at.map(read).transpose()
+}
+
+/// Which fields a change is about: those named, all with `*`, or those that are set.
+pub struct Mask(Option<Vec<String>>);
+
+impl Mask {
+    /// Reads a mask; only these fields may be named.
+    pub fn parse(mask: Option<FieldMask>, known: &[&str]) -> Result<Self, Status> {
+        let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+        if paths.is_empty() {
+            return Ok(Self(None));
+        }
+        if paths == ["*"] {
+            return Ok(Self(Some(
+                known.iter().map(|&name| name.to_owned()).collect(),
+            )));
+        }
+        match paths.iter().find(|path| !known.contains(&path.as_str())) {
+            Some(_) => Err(field(
+                "update_mask",
+                format!("names only {}, or *", known.join(", ")),
+            )),
+            None => Ok(Self(Some(paths))),
+        }
+    }
+
+    /// Whether the field is to be changed; `set` is whether it is set in the message.
+    pub fn has(&self, name: &str, set: bool) -> bool {
+        self.0
+            .as_ref()
+            .map_or(set, |paths| paths.iter().any(|path| path == name))
+    }
+}
+
+fn actor(actor: Actor) -> String {
+    match actor {
+        Actor::Principal(id) => format!("principals/{id}"),
+        Actor::Bootstrap => "bootstrap".to_owned(),
+        Actor::System => "system".to_owned(),
+    }
+}
+
+/// A team as it is shown.
+pub fn team_to(team: &Team) -> api::Team {
+    api::Team {
+        name: format!("teams/{}", team.id),
+        display_name: team.name.to_string(),
+        create_time: Some(time(team.life.created_at)),
+        update_time: Some(time(team.life.updated_at)),
+        etag: etag(&team.life),
+    }
+}
+
+/// A service as it is shown.
+pub fn service_to(service: &Service) -> api::Service {
+    api::Service {
+        name: format!("teams/{}/services/{}", service.team, service.id),
+        display_name: service.name.to_string(),
+        disabled: service.disabled,
+        filters: service.filters.iter().map(filter_to).collect(),
+        create_time: Some(time(service.life.created_at)),
+        update_time: Some(time(service.life.updated_at)),
+        etag: etag(&service.life),
+    }
+}
+
+fn filter_to(filter: &Filter) -> api::Filter {
+    let text = |key: &Option<Key>| key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let urgency = match filter.trigger.urgency {
+        Urgency::High => api::Urgency::High,
+        Urgency::Low => api::Urgency::Low,
+    };
+    api::Filter {
+        id: filter.id.to_string(),
+        display_name: filter.name.to_string(),
+        trigger: Some(api::Trigger {
+            urgency: urgency.into(),
+            conditions: filter.trigger.conditions.iter().map(condition_to).collect(),
+            title_from: text(&filter.trigger.title_from),
+            description_from: text(&filter.trigger.description_from),
+            map_with: text(&filter.trigger.map_with),
+        }),
+        resolve: filter.resolve.as_ref().map(|resolve| api::Resolve {
+            condition: Some(condition_to(&resolve.condition)),
+            mapped_with: resolve.mapped_with.to_string(),
+        }),
+    }
+}
+
+fn condition_to(condition: &Condition) -> api::Condition {
+    api::Condition {
+        key: condition
+            .key
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        contains: condition.contains.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Reads filters; those without an id get a fresh one.
+pub fn filters_from(
+    filters: &[api::Filter],
+    mut fresh: impl FnMut() -> [u8; 16],
+) -> Result<Filters, Status> {
+    let read = |(n, filter)| filter_from(filter, &format!("service.filters[{n}]"), &mut fresh);
+    let filters = filters
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    Filters::new(filters).map_err(|rule| field("service.filters", rule))
+}
+
+fn filter_from(
+    filter: &api::Filter,
+    at: &str,
+    fresh: &mut impl FnMut() -> [u8; 16],
+) -> Result<Filter, Status> {
+    let id = if filter.id.is_empty() {
+        FilterId::from_bytes(fresh())
+    } else {
+        FilterId::parse(&filter.id).map_err(|rule| field(format!("{at}.id"), rule))?
+    };
+    let trigger = filter
+        .trigger
+        .as_ref()
+        .ok_or_else(|| field(format!("{at}.trigger"), "is required"))?;
+    let resolve = filter
+        .resolve
+        .as_ref()
+        .map(|resolve| resolve_from(resolve, &format!("{at}.resolve")));
+    Ok(Filter {
+        id,
+        name: display_name(&filter.display_name, &format!("{at}.display_name"))?,
+        trigger: trigger_from(trigger, &format!("{at}.trigger"))?,
+        resolve: resolve.transpose()?,
+    })
+}
+
+fn trigger_from(trigger: &api::Trigger, at: &str) -> Result<Trigger, Status> {
+    let urgency = match trigger.urgency() {
+        api::Urgency::High => Urgency::High,
+        api::Urgency::Low => Urgency::Low,
+        api::Urgency::Unspecified => {
+            return Err(field(
+                format!("{at}.urgency"),
+                "is URGENCY_HIGH or URGENCY_LOW",
+            ));
+        }
+    };
+    let read = |(n, condition)| condition_from(condition, &format!("{at}.conditions[{n}]"));
+    let conditions = trigger.conditions.iter().enumerate().map(read);
+    let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
+    let key = |text: &str, name: &str| key_from(text, &format!("{at}.{name}"));
+    Trigger::new(
+        urgency,
+        conditions,
+        key(&trigger.title_from, "title_from")?,
+        key(&trigger.description_from, "description_from")?,
+        key(&trigger.map_with, "map_with")?,
+    )
+    .map_err(|rule| field(format!("{at}.conditions"), rule))
+}
+
+fn resolve_from(resolve: &api::Resolve, at: &str) -> Result<Resolve, Status> {
+    let missing = |name: &str| field(format!("{at}.{name}"), "is required");
+    let condition = resolve
+        .condition
+        .as_ref()
+        .ok_or_else(|| missing("condition"))?;
+    let mapped_with = key_from(&resolve.mapped_with, &format!("{at}.mapped_with"))?;
+    Ok(Resolve {
+        condition: condition_from(condition, &format!("{at}.condition"))?,
+        mapped_with: mapped_with.ok_or_else(|| missing("mapped_with"))?,
+    })
+}
+
+fn condition_from(condition: &api::Condition, at: &str) -> Result<Condition, Status> {
+    let item = |(n, text): (usize, &String)| {
+        Item::parse(text).map_err(|rule| field(format!("{at}.contains[{n}]"), rule))
+    };
+    let items = condition
+        .contains
+        .iter()
+        .enumerate()
+        .map(item)
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = key_from(&condition.key, &format!("{at}.key"))?;
+    Condition::new(key, items).map_err(|rule| field(format!("{at}.contains"), rule))
+}
+
+fn key_from(text: &str, at: &str) -> Result<Option<Key>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Key::parse(text).map(Some).map_err(|rule| field(at, rule))
+}
+
+/// A token as it is shown, without its secret.
+pub fn token_to(token: &Token) -> api::Token {
+    let (kind, target) = match token.reach {
+        Reach::Global => (api::TokenType::Global, String::new()),
+        Reach::Team(team) => (api::TokenType::Team, format!("teams/{team}")),
+        Reach::Service(team, service) => (
+            api::TokenType::Service,
+            format!("teams/{team}/services/{service}"),
+        ),
+    };
+    api::Token {
+        name: format!("tokens/{}", token.id),
+        display_name: token.name.to_string(),
+        r#type: kind.into(),
+        target,
+        url_parameter_allowed: Some(token.url_parameter_allowed),
+        expire_time: token.expires_at.map(time),
+        secret: String::new(),
+        hint: format!("gdr_…{}", token.last_four.as_str()),
+        creator: actor(token.life.creator),
+        create_time: Some(time(token.life.created_at)),
+        update_time: Some(time(token.life.updated_at)),
+        etag: etag(&token.life),
+    }
+}
+
+/// Reads what a token reaches.
+pub fn reach_from(kind: api::TokenType, target: &str) -> Result<Reach, Status> {
+    match kind {
+        api::TokenType::Global if target.is_empty() => Ok(Reach::Global),
+        api::TokenType::Global => Err(field("token.target", "is empty for a Global token")),
+        api::TokenType::Team => team_name(target, "token.target").map(Reach::Team),
+        api::TokenType::Service => service_name(target, "token.target")
+            .map(|(team, service)| Reach::Service(team, service)),
+        api::TokenType::Unspecified => Err(field("token.type", "is required")),
+    }
+}
+
+/// A principal as it is shown, without its credential.
+pub fn principal_to(principal: &Principal) -> api::Principal {
+    api::Principal {
+        name: format!("principals/{}", principal.id),
+        display_name: principal.name.to_string(),
+        roles: principal.roles.iter().map(|role| role_to(*role)).collect(),
+        expire_time: principal.expires_at.map(time),
+        credential: String::new(),
+        hint: format!("gdp_…{}", principal.last_four.as_str()),
+        create_time: Some(time(principal.life.created_at)),
+        update_time: Some(time(principal.life.updated_at)),
+        etag: etag(&principal.life),
+    }
+}
+
+fn role_to(role: Role) -> api::RoleGrant {
+    let (role, team) = match role {
+        Role::GlobalAdmin => (api::Role::GlobalAdmin, None),
+        Role::Stakeholder => (api::Role::Stakeholder, None),
+        Role::TeamManager(team) => (api::Role::TeamManager, Some(team)),
+        Role::Responder(team) => (api::Role::Responder, Some(team)),
+        Role::Observer(team) => (api::Role::Observer, Some(team)),
+    };
+    let team = team.map(|team| format!("teams/{team}")).unwrap_or_default();
+    api::RoleGrant {
+        role: role.into(),
+        team,
+    }
+}
+
+/// Reads roles: at least one, at most 100.
+pub fn roles_from(roles: &[api::RoleGrant]) -> Result<BTreeSet<Role>, Status> {
+    if roles.is_empty() || roles.len() > MAX_ROLES {
+        return Err(field("principal.roles", format!("are 1 to {MAX_ROLES}")));
+    }
+    let read = |(n, grant)| role_from(grant, &format!("principal.roles[{n}]"));
+    roles.iter().enumerate().map(read).collect()
+}
+
+fn role_from(grant: &api::RoleGrant, at: &str) -> Result<Role, Status> {
+    let at_team = format!("{at}.team");
+    let global = |role| match grant.team.as_str() {
+        "" => Ok(role),
+        _ => Err(field(&at_team, "is empty for a global role")),
+    };
+    match grant.role() {
+        api::Role::GlobalAdmin => global(Role::GlobalAdmin),
+        api::Role::Stakeholder => global(Role::Stakeholder),
+        api::Role::TeamManager => team_name(&grant.team, &at_team).map(Role::TeamManager),
+        api::Role::Responder => team_name(&grant.team, &at_team).map(Role::Responder),
+        api::Role::Observer => team_name(&grant.team, &at_team).map(Role::Observer),
+        api::Role::Unspecified => Err(field(format!("{at}.role"), "is required")),
+    }
+}

@@ -1,0 +1,94 @@
+//! Statuses that tell a program what went wrong: `ErrorInfo` always, `BadRequest` for input.
+//!
+//! Must not know methods.
+
+use domain::aggregate::Rejection;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::store;
+
+const DOMAIN: &str = "gander";
+
+fn status(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(code, message, details)
+}
+
+/// No credential, or one that opens nothing.
+pub fn unauthenticated() -> Status {
+    let message = "send a valid credential as metadata `authorization: Bearer gdp_…`";
+    status(Code::Unauthenticated, "INVALID_CREDENTIAL", message)
+}
+
+/// The caller may not do that.
+pub fn denied() -> Status {
+    status(
+        Code::PermissionDenied,
+        "PERMISSION_DENIED",
+        "this principal may not do that",
+    )
+}
+
+/// There is no such thing.
+pub fn not_found() -> Status {
+    status(Code::NotFound, "NOT_FOUND", "it does not exist")
+}
+
+/// A field breaks a rule.
+pub fn field(field: impl Into<String>, rule: impl ToString) -> Status {
+    let violation = FieldViolation::new(field, rule.to_string());
+    let message = format!("{}: {}", violation.field, violation.description);
+    let mut details = ErrorDetails::with_bad_request(vec![violation]);
+    details.set_error_info("INVALID_FIELD", DOMAIN, []);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Stored, but not known to be in force on every gateway.
+pub fn propagation_pending() -> Status {
+    let message = "stored, but a gateway has not confirmed it: ask again with the same request_id";
+    status(Code::Unavailable, "PROPAGATION_PENDING", message)
+}
+
+/// The broker does not answer.
+pub fn unavailable(message: &str) -> Status {
+    status(Code::Unavailable, "BROKER_UNAVAILABLE", message)
+}
+
+/// A cursor whose events are gone.
+pub fn cursor_too_old() -> Status {
+    status(
+        Code::OutOfRange,
+        "CURSOR_TOO_OLD",
+        "events after this cursor are gone: start without one",
+    )
+}
+
+/// Why a command was not carried out.
+pub fn command(error: store::Error) -> Status {
+    match error {
+        store::Error::Rejected(rejection) => rejected(rejection),
+        store::Error::RequestReused => field("request_id", error),
+        store::Error::Unavailable => {
+            unavailable("it is not known to be carried out: ask again with the same request_id")
+        }
+    }
+}
+
+fn rejected(rejection: Rejection) -> Status {
+    let text = rejection.to_string();
+    match rejection {
+        Rejection::NotFound => not_found(),
+        Rejection::ParentNotFound => status(Code::NotFound, "PARENT_NOT_FOUND", &text),
+        Rejection::Changed => status(Code::Aborted, "ETAG_MISMATCH", &text),
+        Rejection::NameTaken => status(Code::AlreadyExists, "NAME_TAKEN", &text),
+        Rejection::LastGlobalAdmin => status(Code::FailedPrecondition, "LAST_GLOBAL_ADMIN", &text),
+        Rejection::Expired => status(Code::FailedPrecondition, "EXPIRED", &text),
+        Rejection::ExpiryInThePast => field("expire_time", text),
+        Rejection::FirstMustBeGlobalAdmin => status(
+            Code::FailedPrecondition,
+            "FIRST_MUST_BE_GLOBAL_ADMIN",
+            &text,
+        ),
+    }
+}

@@ -1,0 +1,18 @@
+//! The gRPC services, one a file.
+//!
+//! - `error`: statuses with their details. `convert`: between messages and domain types, with
+//!   the limits told field by field. `page`: lists. `call`: what all calls do.
+//!
+//! Must not know how commands are stored.
+
+mod call;
+mod catalog;
+mod convert;
+pub mod error;
+mod incident;
+mod page;
+mod principal;
+mod token;
+
+pub use call::Calls;
+pub use incident::Incidents;

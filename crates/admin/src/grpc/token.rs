@@ -1,0 +1,248 @@
+//! API tokens.
+//!
+//! Must not know gateways; that a change has reached them is awaited for every command.
+
+use domain::aggregate::Rejection;
+use domain::commit::{Change, Subject};
+use domain::directory::Siblings;
+use domain::id::TokenId;
+use domain::reach::Reach;
+use domain::secret::Kind;
+use domain::token;
+use tonic::{Request, Response, Status};
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::token_service_server::TokenService;
+
+use super::call::{Calls, request_of};
+use super::convert::{
+    Mask, display_name, expected, expiry, list_parent, reach_from, token_name, token_to,
+};
+use super::error;
+use super::page::Page;
+use crate::access::{About, may_read_reach};
+
+impl Calls {
+    fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
+        let token = self
+            .store
+            .read(|directory| directory.token(id).map(token_to));
+        let token = token.ok_or_else(error::not_found)?;
+        Ok(Response::new(api::Token {
+            secret: secret.to_owned(),
+            ..token
+        }))
+    }
+
+    /// What a call about this token is about: its reach, also when it is dead.
+    fn about_token(&self, name: &str, at: &str) -> Result<About, Status> {
+        let id = token_name(name, at)?;
+        let reach = self
+            .store
+            .read(|directory| directory.token_entry(id).live().map(|token| token.reach));
+        Ok(About {
+            reach,
+            ..About::default()
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Calls {
+    async fn create_token(
+        &self,
+        request: Request<api::CreateTokenRequest>,
+    ) -> Result<Response<api::Token>, Status> {
+        let method = "TokenService/CreateToken";
+        let reach_of = |m: &api::CreateTokenRequest| {
+            let token = m
+                .token
+                .as_ref()
+                .ok_or_else(|| error::field("token", "is required"))?;
+            reach_from(token.r#type(), &token.target)
+        };
+        let (caller, message) = self.admit(request, method, |m| reach_of(m).map(About::from))?;
+        let asked = request_of(method, &message.request_id, &message)?;
+        let reach = reach_of(&message)?;
+        let sent = message.token.unwrap_or_default();
+        let name = display_name(&sent.display_name, "token.display_name")?;
+        let expires_at = expiry(sent.expire_time.as_ref(), "token.expire_time")?;
+        let url_parameter_allowed = sent.url_parameter_allowed.unwrap_or(true);
+        let id = TokenId::from_bytes(self.fresh_id());
+        let secret = self.secret(Kind::Token);
+        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
+        let done = self.execute(&caller, asked, move |directory| {
+            let command = token::Command::Create {
+                name_taken: directory
+                    .named(Siblings::Tokens(reach), name.as_str())
+                    .is_some(),
+                name,
+                reach,
+                target_lives: directory.lives(reach),
+                digest,
+                last_four,
+                expires_at,
+                url_parameter_allowed,
+                now,
+            };
+            let events = token::decide(directory.token_entry(id), command)?;
+            Ok(events
+                .into_iter()
+                .map(|event| Change::Token(id, event))
+                .collect())
+        });
+        match done.await?.repeat_of {
+            Some(Subject::Token(earlier)) => self.show_token(earlier, ""),
+            Some(_) => Err(error::not_found()),
+            None => self.show_token(id, secret.reveal()),
+        }
+    }
+
+    async fn get_token(
+        &self,
+        request: Request<api::GetTokenRequest>,
+    ) -> Result<Response<api::Token>, Status> {
+        let about = |m: &api::GetTokenRequest| self.about_token(&m.name, "name");
+        let (_, message) = self.admit(request, "TokenService/GetToken", about)?;
+        self.show_token(token_name(&message.name, "name")?, "")
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<api::ListTokensRequest>,
+    ) -> Result<Response<api::ListTokensResponse>, Status> {
+        let method = "TokenService/ListTokens";
+        let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
+        let (team, service) = list_parent(&message.target)?;
+        if let Some(team) = team
+            && !may_read_reach(&caller, Reach::Team(team))
+        {
+            return Err(error::denied());
+        }
+        let fits = |reach: Reach| match (team, service) {
+            (None, _) => true,
+            (Some(team), None) => reach.team() == Some(team),
+            (Some(team), Some(service)) => reach == Reach::Service(team, service),
+        };
+        let question = format!("{method} {}", message.target);
+        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let (tokens, next_page_token) = self.store.read(|directory| {
+            let own = directory
+                .tokens()
+                .filter(|token| fits(token.reach) && may_read_reach(&caller, token.reach));
+            let (tokens, next) = page.of(own, |token| *token.id.as_bytes());
+            (tokens.into_iter().map(token_to).collect(), next)
+        });
+        Ok(Response::new(api::ListTokensResponse {
+            tokens,
+            next_page_token,
+        }))
+    }
+
+    async fn update_token(
+        &self,
+        request: Request<api::UpdateTokenRequest>,
+    ) -> Result<Response<api::Token>, Status> {
+        let method = "TokenService/UpdateToken";
+        let about = |m: &api::UpdateTokenRequest| {
+            let name = m.token.as_ref().map(|token| token.name.as_str());
+            self.about_token(name.unwrap_or_default(), "token.name")
+        };
+        let (caller, message) = self.admit(request, method, about)?;
+        let asked = request_of(method, &message.request_id, &message)?;
+        let sent = message
+            .token
+            .ok_or_else(|| error::field("token", "is required"))?;
+        let id = token_name(&sent.name, "token.name")?;
+        let known = ["display_name", "expire_time", "url_parameter_allowed"];
+        let mask = Mask::parse(message.update_mask, &known)?;
+        let name = mask.has("display_name", !sent.display_name.is_empty());
+        let name = name
+            .then(|| display_name(&sent.display_name, "token.display_name"))
+            .transpose()?;
+        let expires_at = expiry(sent.expire_time.as_ref(), "token.expire_time")?;
+        let expires_at = mask
+            .has("expire_time", expires_at.is_some())
+            .then_some(expires_at);
+        let url = sent.url_parameter_allowed;
+        let url = mask
+            .has("url_parameter_allowed", url.is_some())
+            .then(|| url.unwrap_or(true));
+        let expected = expected(&sent.etag, "token.etag")?;
+        let now = self.now();
+        self.execute(&caller, asked, move |directory| {
+            let token = directory.token(id).ok_or(Rejection::NotFound)?;
+            let found = name
+                .as_ref()
+                .and_then(|name| directory.named(Siblings::Tokens(token.reach), name.as_str()));
+            let command = token::Command::Update {
+                expected,
+                name,
+                name_taken: found.is_some_and(|found| found != Subject::Token(id)),
+                expires_at,
+                url_parameter_allowed: url,
+                now,
+            };
+            let events = token::decide(directory.token_entry(id), command)?;
+            Ok(events
+                .into_iter()
+                .map(|event| Change::Token(id, event))
+                .collect())
+        })
+        .await?;
+        self.show_token(id, "")
+    }
+
+    async fn replace_secret(
+        &self,
+        request: Request<api::ReplaceSecretRequest>,
+    ) -> Result<Response<api::Token>, Status> {
+        let method = "TokenService/ReplaceSecret";
+        let about = |m: &api::ReplaceSecretRequest| self.about_token(&m.name, "name");
+        let (caller, message) = self.admit(request, method, about)?;
+        let asked = request_of(method, &message.request_id, &message)?;
+        let id = token_name(&message.name, "name")?;
+        let expected = expected(&message.etag, "etag")?;
+        let secret = self.secret(Kind::Token);
+        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
+        let done = self.execute(&caller, asked, move |directory| {
+            directory.token(id).ok_or(Rejection::NotFound)?;
+            let command = token::Command::ReplaceSecret {
+                expected,
+                digest,
+                last_four,
+                now,
+            };
+            let events = token::decide(directory.token_entry(id), command)?;
+            Ok(events
+                .into_iter()
+                .map(|event| Change::Token(id, event))
+                .collect())
+        });
+        match done.await?.repeat_of {
+            Some(_) => self.show_token(id, ""),
+            None => self.show_token(id, secret.reveal()),
+        }
+    }
+
+    async fn delete_token(
+        &self,
+        request: Request<api::DeleteTokenRequest>,
+    ) -> Result<Response<pbjson_types::Empty>, Status> {
+        let method = "TokenService/DeleteToken";
+        let about = |m: &api::DeleteTokenRequest| self.about_token(&m.name, "name");
+        let (caller, message) = self.admit(request, method, about)?;
+        let asked = request_of(method, &message.request_id, &message)?;
+        let id = token_name(&message.name, "name")?;
+        let expected = expected(&message.etag, "etag")?;
+        self.execute(&caller, asked, move |directory| {
+            let command = token::Command::Delete { expected };
+            let events = token::decide(directory.token_entry(id), command)?;
+            Ok(events
+                .into_iter()
+                .map(|event| Change::Token(id, event))
+                .collect())
+        })
+        .await?;
+        Ok(Response::new(pbjson_types::Empty {}))
+    }
+}

@@ -1,0 +1,230 @@
+//! How admin is put together.
+//!
+//! Must not know single methods or commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::InstanceId;
+use runtime::clock::Clock;
+use runtime::ingest::{self, Ingest};
+use runtime::journal::{self, Journal, SledJournal};
+use runtime::lifecycle::Shutdown;
+use runtime::nats::members::{PATIENCE, Role};
+use runtime::nats::streams::Streams;
+use runtime::nats::{self, Nats};
+use runtime::ops::Checks;
+use runtime::outcomes::Outcomes;
+use runtime::random::{Random, id_bytes};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use wire::proto::DESCRIPTORS;
+use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
+use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
+use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
+use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
+use wire::stored::control::encode_commit;
+
+use crate::bootstrap;
+use crate::grpc::{Calls, Incidents};
+use crate::start;
+use crate::store::{Fatal, Writer, relay};
+
+/// Settings of admin.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// Where gRPC is served.
+    #[arg(
+        long = "grpc-listen",
+        env = "GANDER_GRPC_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7700"
+    )]
+    pub listen: SocketAddr,
+}
+
+/// What admin needs from outside.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where the journal and the bootstrap credential are.
+    pub data: PathBuf,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids and secrets.
+    pub random: Arc<dyn Random>,
+    /// The connection.
+    pub nats: Nats,
+    /// The streams.
+    pub streams: Streams,
+    /// Where readiness is told.
+    pub checks: Checks,
+}
+
+/// Why admin stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// Journal and stream cannot be made the same.
+    #[error(transparent)]
+    Start(#[from] start::Error),
+    /// No bootstrap credential can be written.
+    #[error(transparent)]
+    Bootstrap(#[from] bootstrap::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Fatal),
+    /// The broker cannot be reached at the start.
+    #[error(transparent)]
+    Nats(#[from] nats::Error),
+    /// gRPC cannot be served.
+    #[error("gRPC cannot be served: {0}")]
+    Serve(String),
+}
+
+const INGEST: ingest::Settings = ingest::Settings {
+    queue: 256,
+    deadline: Duration::from_secs(2),
+};
+const REQUEST_LIMIT: usize = 1024 * 1024;
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs admin until it is asked to stop.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Result<(), Error> {
+    let gateways = deps.nats.members(Role::Gateway).await?;
+    let (store, writing) = open(&deps, &shutdown).await?;
+    let me = InstanceId::from_bytes(id_bytes(deps.clock.now(), &*deps.random));
+    let outcomes = Outcomes::listen(&deps.nats, me).await?;
+    let shown = store.clone();
+    let (ingest, commits) = Ingest::start(deps.nats.clone(), me, INGEST, move || {
+        shown.read(domain::directory::Directory::sequence)
+    });
+    let nats = deps.nats.clone();
+    let connected = move || {
+        if nats.is_connected() {
+            Ok(())
+        } else {
+            Err("not connected".to_owned())
+        }
+    };
+    deps.checks.add("admin broker", connected);
+    let calls = Calls {
+        store,
+        gateways,
+        clock: deps.clock,
+        random: deps.random,
+    };
+    let incidents = Incidents {
+        calls: calls.clone(),
+        nats: deps.nats,
+        ingest,
+        outcomes,
+        partitions: deps.streams.partitions,
+        stopping: shutdown.soft.clone(),
+    };
+    // Gateways that live have said so before the first command waits for them.
+    tokio::time::sleep(PATIENCE / 4).await;
+    let commits = tokio::spawn(commits);
+    let mut writing = tokio::spawn(writing);
+    let served = tokio::select! {
+        served = serve(listener, calls, incidents, &shutdown) => served,
+        ended = &mut writing => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(panic) => return Err(Error::Serve(panic.to_string())),
+        },
+    };
+    writing.abort();
+    commits.abort();
+    served
+}
+
+/// Opens the journal, makes it and the stream the same, and on the very first start writes the
+/// bootstrap credential.
+async fn open(
+    deps: &Deps,
+    shutdown: &Shutdown,
+) -> Result<
+    (
+        crate::store::Store,
+        impl Future<Output = Result<(), Fatal>> + Send + use<>,
+    ),
+    Error,
+> {
+    let path = bootstrap::journal_path(&deps.data);
+    let journal = tokio::task::spawn_blocking(move || SledJournal::open(&path)).await;
+    let mut journal = journal.map_err(|panic| Error::Serve(panic.to_string()))??;
+    let stop = &shutdown.soft;
+    let (mut directory, requests) = start::reconcile(&mut journal, &deps.nats, stop).await?;
+    if journal.head().sequence == 0 {
+        let issued = bootstrap::issue(&mut journal, &deps.data, &*deps.clock, &*deps.random);
+        let (path, commit) = issued?;
+        directory.apply(&commit);
+        let snapshot = directory.snapshot(commit.changes[0].subject());
+        relay(&deps.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
+        tracing::info!(path = %path.display(), "a bootstrap credential is written: it makes the first principal");
+    }
+    let writer = Writer {
+        journal: Box::new(journal),
+        nats: deps.nats.clone(),
+        clock: Arc::clone(&deps.clock),
+        directory,
+        requests,
+    };
+    Ok(writer.start(shutdown.hard.clone()))
+}
+
+async fn serve(
+    listener: TcpListener,
+    calls: Calls,
+    incidents: Incidents,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Serve(error.to_string());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<CatalogServiceServer<Calls>>().await;
+    health.set_serving::<TokenServiceServer<Calls>>().await;
+    health.set_serving::<PrincipalServiceServer<Calls>>().await;
+    health
+        .set_serving::<IncidentServiceServer<Incidents>>()
+        .await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| failed(&error))?;
+    let soft = shutdown.soft.clone();
+    let hard = shutdown.hard.clone();
+    let serving = Server::builder()
+        .timeout(REQUEST_DEADLINE)
+        .concurrency_limit_per_connection(64)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(
+            CatalogServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
+        )
+        .add_service(
+            TokenServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
+        )
+        .add_service(PrincipalServiceServer::new(calls).max_decoding_message_size(REQUEST_LIMIT))
+        .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            soft.cancelled().await;
+            health
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
+        });
+    tokio::select! {
+        served = serving => served.map_err(|error| failed(&error)),
+        () = hard.cancelled() => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Before anything else: the journal against GANDER_CONTROL.
+//!
+//! A journal that is behind in the same chain imports; a stream that is behind gets the rest;
+//! anything else is refused. So a lost or an old journal is rebuilt from the stream. Must not
+//! know commands.
+
+use bytes::Bytes;
+use domain::commit::Commit;
+use domain::directory::Directory;
+use runtime::journal::{self, Head, Journal};
+use runtime::nats::{self, Nats, Start};
+use tokio_util::sync::CancellationToken;
+use wire::stored::{self, control};
+use wire::subject;
+
+use crate::store::{Fatal, Requests, relay};
+
+const PAGE: usize = 1_000;
+
+/// Why admin does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The broker cannot be reached.
+    #[error(transparent)]
+    Nats(#[from] nats::Error),
+    /// The stream and the journal have gone different ways.
+    #[error(transparent)]
+    Store(#[from] Fatal),
+    /// A commit cannot be read.
+    #[error("commit {sequence} cannot be read")]
+    Stored {
+        /// Its number.
+        sequence: u64,
+        /// Why.
+        source: stored::Error,
+    },
+}
+
+/// The record of the commit that GANDER_CONTROL has at this number.
+pub async fn stored_record(nats: &Nats, sequence: u64) -> Result<Bytes, Error> {
+    let message = nats.get(subject::CONTROL_STREAM, sequence).await?;
+    let (record, _) = control::decode_message(&message.payload)
+        .map_err(|source| Error::Stored { sequence, source })?;
+    Ok(record)
+}
+
+/// Makes journal and stream the same, and folds them.
+pub async fn reconcile(
+    journal: &mut dyn Journal,
+    nats: &Nats,
+    stop: &CancellationToken,
+) -> Result<(Directory, Requests), Error> {
+    let head = journal::verify(journal, control::previous_hash)?;
+    let (_, last) = nats.bounds(subject::CONTROL_STREAM).await?;
+    let common = head.sequence.min(last);
+    if common > 0 {
+        let ours = journal.read(common - 1, 1)?;
+        if ours.first() != Some(&stored_record(nats, common).await?) {
+            return Err(Fatal::Diverged(common).into());
+        }
+    }
+    if last > head.sequence {
+        import(journal, nats, head).await?;
+    }
+    fold(journal, nats, last, stop).await
+}
+
+async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Result<(), Error> {
+    let start = Start::Sequence(head.sequence + 1);
+    let messages = nats
+        .read_all(subject::CONTROL_STREAM, subject::CONTROL_ALL, start)
+        .await?;
+    tracing::warn!(
+        commits = messages.len(),
+        "the journal is behind: importing from GANDER_CONTROL"
+    );
+    for message in messages {
+        let sequence = message.sequence;
+        let (record, _) = control::decode_message(&message.payload)
+            .map_err(|source| Error::Stored { sequence, source })?;
+        let follows = control::previous_hash(&record) == Some(head.hash);
+        if !follows || sequence != head.sequence + 1 {
+            return Err(Fatal::Diverged(sequence).into());
+        }
+        head = journal.append(head.sequence, &[record])?;
+    }
+    Ok(())
+}
+
+/// Folds the journal, and relays what the stream does not have.
+async fn fold(
+    journal: &dyn Journal,
+    nats: &Nats,
+    relayed: u64,
+    stop: &CancellationToken,
+) -> Result<(Directory, Requests), Error> {
+    let mut directory = Directory::default();
+    let mut requests = Requests::default();
+    loop {
+        let records = journal.read(directory.sequence(), PAGE)?;
+        if records.is_empty() {
+            return Ok((directory, requests));
+        }
+        for record in records {
+            let commit = decode(&record, directory.sequence() + 1)?;
+            directory.apply(&commit);
+            requests.note(&commit);
+            if commit.sequence > relayed {
+                let snapshot = directory.snapshot(commit.changes[0].subject());
+                relay(nats, &commit, record, &snapshot, stop).await?;
+            }
+        }
+    }
+}
+
+fn decode(record: &Bytes, sequence: u64) -> Result<Commit, Error> {
+    let commit =
+        control::decode_commit(record).map_err(|source| Error::Stored { sequence, source })?;
+    if commit.sequence != sequence {
+        let reason = "its number is not the one that follows";
+        return Err(journal::Error::Corrupt { sequence, reason }.into());
+    }
+    Ok(commit)
+}
