@@ -39,6 +39,7 @@ use crate::store::{Fatal, Writer, relay};
 pub struct Config {
     /// Where gRPC is served.
     #[arg(
+        id = "grpc_listen",
         long = "grpc-listen",
         env = "GANDER_GRPC_LISTEN",
         value_name = "ADDRESS",
@@ -124,7 +125,7 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
     };
     let incidents = Incidents {
         calls: calls.clone(),
-        nats: deps.nats,
+        nats: deps.nats.clone(),
         ingest,
         outcomes,
         partitions: deps.streams.partitions,
@@ -132,6 +133,7 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
     };
     // Gateways that live have said so before the first command waits for them.
     tokio::time::sleep(PATIENCE / 4).await;
+    deps.checks.started("admin");
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub struct Config {
     /// Where alerts are received.
     #[arg(
+        id = "http_listen",
         long = "http-listen",
         env = "GANDER_HTTP_LISTEN",
         value_name = "ADDRESS",

@@ -97,9 +97,10 @@ pub async fn run(
         partitions: deps.streams.partitions,
         clock: deps.clock,
         random: deps.random,
-        checks: deps.checks,
+        checks: deps.checks.clone(),
         draining: shutdown.soft.clone(),
     };
+    deps.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
     tokio::select! {

@@ -11,6 +11,7 @@
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
 pub mod clock;
+pub mod environment;
 pub mod ingest;
 pub mod journal;
 pub mod lifecycle;

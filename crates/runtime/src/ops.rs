@@ -42,6 +42,21 @@ impl Checks {
             .push((name, Box::new(check)));
     }
 
+    /// A role that is not ready until it says so with [`Checks::started`].
+    pub fn starting(&self, role: &'static str) {
+        self.add(role, || Err("starting".to_owned()));
+    }
+
+    /// The role has started.
+    pub fn started(&self, role: &'static str) {
+        let mut checks = self.0.lock().expect("no holder of this lock panics");
+        for (name, check) in checks.iter_mut() {
+            if *name == role {
+                *check = Box::new(|| Ok(()));
+            }
+        }
+    }
+
     /// Whether all hold, and a line for each.
     #[must_use]
     pub fn ready(&self) -> (bool, String) {

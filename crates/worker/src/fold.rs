@@ -96,7 +96,10 @@ impl Changes {
 
     /// Nothing but the places of these partitions.
     pub fn places_of(partitions: impl Iterator<Item = Partition>) -> Self {
-        Self { touched: partitions.collect(), ..Self::default() }
+        Self {
+            touched: partitions.collect(),
+            ..Self::default()
+        }
     }
 
     /// Whether there is nothing to commit.

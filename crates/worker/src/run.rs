@@ -13,6 +13,7 @@ use runtime::nats::batch::MAX_MESSAGES;
 use runtime::nats::members::{BEAT, Members, Role};
 use runtime::nats::streams::Streams;
 use runtime::nats::{self, Message, Nats, Reader, Start};
+use runtime::ops::Checks;
 use runtime::random::{Random, id_bytes};
 use runtime::view::{self, Follower};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -42,6 +43,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids.
     pub random: Arc<dyn Random>,
+    /// Where readiness is told.
+    pub checks: Checks,
 }
 
 /// Why a worker stops: a person must look at it.
@@ -134,6 +137,7 @@ impl Worker {
         let mut purge = interval(PURGE);
         purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.take_partitions().await?;
+        self.config.checks.started("worker");
         loop {
             match self.wait(&mut tick, &mut purge, shutdown).await? {
                 Woken::Stop => return Ok(()),

@@ -70,7 +70,7 @@ pub enum Error {
 }
 
 /// Keeps records in order. One writer.
-pub trait Journal: Send {
+pub trait Journal: Send + Sync {
     /// How far it is.
     fn head(&self) -> Head;
 

@@ -36,7 +36,11 @@ impl Nats {
     /// # Errors
     /// It is not there, or the broker cannot be reached.
     pub async fn get(&self, stream: &str, sequence: u64) -> Result<Message, Error> {
-        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(request)?;
         let found = stream.get_raw_message(sequence).await.map_err(request)?;
         Ok(Message {
             sequence,

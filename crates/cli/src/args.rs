@@ -1,0 +1,241 @@
+//! The command line.
+//!
+//! Must not know how commands are carried out.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use runtime::telemetry::LogFormat;
+
+use crate::client::Connect;
+use crate::client::commands::ClientCommand;
+
+const EXAMPLES: &str = "Examples:
+  gander up                                       everything on this machine
+  gander team create Payments                     a team
+  gander service create Payments/Checkout         a service of it
+  gander token create prometheus --global --secret-file token
+  gander send --token-file token alert.json       an alert
+  gander incident tail                            incidents as they happen
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 conflict,
+6 unavailable";
+
+/// Turns alerts that monitoring tools send as webhooks into incidents, each exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "gander", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// How client commands reach the server.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs everything on this machine: nats-server, admin, a gateway and a worker.
+    Up(Box<UpArgs>),
+    /// Runs admin: gRPC, the only writer of configuration.
+    Admin(Box<AdminArgs>),
+    /// Runs a gateway: takes alerts over HTTP.
+    Gateway(Box<GatewayArgs>),
+    /// Runs a worker: turns alerts into incidents.
+    Worker(Box<WorkerArgs>),
+    /// Writes completions for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Client commands.
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// Writes the completions of a shell.
+pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    clap_complete::generate(shell, &mut Cli::command(), "gander", &mut std::io::stdout());
+    Ok(())
+}
+
+/// What every role has.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// What is logged: levels such as info, or gateway=debug,info.
+    #[arg(
+        long,
+        env = "GANDER_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log: String,
+    /// How logs are written.
+    #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// Where metrics and probes are served: /metrics, /livez, /readyz.
+    #[arg(
+        long,
+        env = "GANDER_OPS_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7701"
+    )]
+    pub ops_listen: SocketAddr,
+    /// Listen on addresses that other machines reach although traffic is in the clear.
+    #[arg(long, env = "GANDER_INSECURE_LISTEN")]
+    pub insecure_listen: bool,
+    /// How many seconds requests that are begun may take when the process stops.
+    #[arg(
+        long,
+        env = "GANDER_DRAIN_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 10
+    )]
+    pub drain_seconds: u64,
+}
+
+/// How streams are made when they are missing.
+#[derive(Clone, Debug, Args)]
+pub struct StreamArgs {
+    /// Into how many parts teams are divided, each worked on by one worker at a time; fixed when
+    /// the streams are made.
+    #[arg(long, env = "GANDER_PARTITIONS", value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub partitions: u32,
+    /// How many copies of each stream the NATS cluster keeps.
+    #[arg(long, env = "GANDER_REPLICAS", value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: u8,
+    /// The most bytes of alerts that wait to be worked on; then alerts are answered 503.
+    #[arg(long, env = "GANDER_ALERTS_MAX_BYTES", value_name = "BYTES", default_value_t = 10 * 1024 * 1024 * 1024)]
+    pub alerts_max_bytes: i64,
+}
+
+/// Where NATS is.
+#[derive(Clone, Debug, Args)]
+pub struct NatsArgs {
+    /// Where nats-server is.
+    #[arg(
+        long,
+        env = "GANDER_NATS_URL",
+        value_name = "URL",
+        default_value = "nats://127.0.0.1:4222"
+    )]
+    pub nats_url: String,
+    /// How streams are made.
+    #[command(flatten)]
+    pub streams: StreamArgs,
+}
+
+/// Everything on this machine.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Where everything is stored.
+    #[arg(
+        long,
+        env = "GANDER_DATA",
+        value_name = "FOLDER",
+        default_value = "gander-data"
+    )]
+    pub data: PathBuf,
+    /// The nats-server program, 2.15 or newer. Not said: target/tools/nats-server, then PATH.
+    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    pub nats_server: Option<PathBuf>,
+    /// The port of nats-server on 127.0.0.1; 0 picks a free one.
+    #[arg(
+        long,
+        env = "GANDER_NATS_PORT",
+        value_name = "PORT",
+        default_value_t = 4222
+    )]
+    pub nats_port: u16,
+    /// Streams.
+    #[command(flatten)]
+    pub streams: StreamArgs,
+    /// Admin.
+    #[command(flatten)]
+    pub admin: admin::Config,
+    /// The gateway.
+    #[command(flatten)]
+    pub gateway: gateway::Config,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Admin alone.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AdminArgs {
+    /// Something else than running.
+    #[command(subcommand)]
+    pub act: Option<AdminAct>,
+    /// Where the journal is stored.
+    #[arg(
+        long,
+        env = "GANDER_DATA",
+        value_name = "FOLDER",
+        default_value = "gander-data"
+    )]
+    pub data: PathBuf,
+    /// NATS.
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    /// Admin.
+    #[command(flatten)]
+    pub admin: admin::Config,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What admin does other than run.
+#[derive(Debug, Subcommand)]
+pub enum AdminAct {
+    /// With admin stopped: writes a new bootstrap credential, which makes one Global Admin.
+    Recover {
+        /// Where the journal is stored.
+        #[arg(
+            long,
+            env = "GANDER_DATA",
+            value_name = "FOLDER",
+            default_value = "gander-data"
+        )]
+        data: PathBuf,
+    },
+}
+
+/// A gateway alone.
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    /// NATS.
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    /// The gateway.
+    #[command(flatten)]
+    pub gateway: gateway::Config,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A worker alone.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// NATS.
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

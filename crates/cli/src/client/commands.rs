@@ -1,0 +1,307 @@
+//! The command line of client commands.
+//!
+//! Must not know how they are carried out.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Client commands.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Teams: the owners of services.
+    Team {
+        /// What to do.
+        #[command(subcommand)]
+        command: TeamCommand,
+    },
+    /// Services: what gets incidents.
+    Service {
+        /// What to do.
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
+    /// API filters: which alerts open and close incidents of a service.
+    Filter {
+        /// What to do.
+        #[command(subcommand)]
+        command: FilterCommand,
+    },
+    /// API tokens: what monitoring tools send with their alerts.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Principals: who administers Gander.
+    Principal {
+        /// What to do.
+        #[command(subcommand)]
+        command: PrincipalCommand,
+    },
+    /// Incidents: list, follow, resolve.
+    Incident {
+        /// What to do.
+        #[command(subcommand)]
+        command: IncidentCommand,
+    },
+    /// Sends an alert, as a monitoring tool does.
+    Send(SendArgs),
+}
+
+/// What to do with teams.
+#[derive(Debug, Subcommand)]
+pub enum TeamCommand {
+    /// Makes a team.
+    Create {
+        /// Its name.
+        name: String,
+    },
+    /// Lists teams.
+    List,
+    /// Gives a team another name.
+    Rename {
+        /// Its name or id.
+        team: String,
+        /// The new name.
+        name: String,
+    },
+    /// Deletes a team with its services and tokens.
+    Delete {
+        /// Its name or id.
+        team: String,
+    },
+}
+
+/// What to do with services.
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Makes a service.
+    Create {
+        /// The team and the name of the service, as TEAM/NAME.
+        service: String,
+    },
+    /// Lists services.
+    List {
+        /// Only those of this team.
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Gives a service another name.
+    Rename {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+        /// The new name.
+        name: String,
+    },
+    /// Disables a service: nothing is created, nothing is resolved.
+    Disable {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+    },
+    /// Enables a service again.
+    Enable {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+    },
+    /// Deletes a service with its tokens.
+    Delete {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+    },
+}
+
+/// What to do with filters.
+#[derive(Debug, Subcommand)]
+pub enum FilterCommand {
+    /// Adds a filter at the end of a service's list.
+    #[command(after_help = "Example, for Prometheus Alertmanager:
+  gander filter add Payments/Checkout alertmanager --when status=firing \\
+    --title-from commonLabels.alertname --map-with groupKey \\
+    --resolve-when status=resolved --resolve-with groupKey")]
+    Add(FilterArgs),
+    /// Lists the filters of a service, in the order in which they are tried.
+    List {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+    },
+    /// Removes a filter.
+    Remove {
+        /// The service, as TEAM/SERVICE, by names or ids.
+        service: String,
+        /// The name or id of the filter.
+        filter: String,
+    },
+}
+
+/// A new filter.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// The service, as TEAM/SERVICE, by names or ids.
+    pub service: String,
+    /// The name of the filter.
+    pub name: String,
+    /// The urgency of its incidents.
+    #[arg(long, value_enum, default_value = "high")]
+    pub urgency: UrgencyArg,
+    /// What opens an incident: KEY=TEXT, or =TEXT for the whole payload. Several with one key
+    /// must all occur there; at most two keys.
+    #[arg(long = "when", value_name = "KEY=TEXT", required = true)]
+    pub when: Vec<String>,
+    /// The key of the title.
+    #[arg(long, value_name = "KEY")]
+    pub title_from: Option<String>,
+    /// The key of the description.
+    #[arg(long, value_name = "KEY")]
+    pub description_from: Option<String>,
+    /// The key whose value identifies the episode.
+    #[arg(long, value_name = "KEY")]
+    pub map_with: Option<String>,
+    /// What closes an incident: KEY=TEXT, one key.
+    #[arg(
+        long = "resolve-when",
+        value_name = "KEY=TEXT",
+        requires = "resolve_with"
+    )]
+    pub resolve_when: Vec<String>,
+    /// The key whose value names the episode to close.
+    #[arg(long, value_name = "KEY", requires = "resolve_when")]
+    pub resolve_with: Option<String>,
+}
+
+/// How urgent.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum UrgencyArg {
+    /// Somebody is to be woken.
+    High,
+    /// It can wait.
+    Low,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Makes a token and shows its secret, once.
+    Create {
+        /// Its name.
+        name: String,
+        /// It reaches every service of every team.
+        #[arg(long, group = "target")]
+        global: bool,
+        /// It reaches the services of this team.
+        #[arg(long, group = "target")]
+        team: Option<String>,
+        /// It reaches this service, as TEAM/SERVICE.
+        #[arg(long, group = "target")]
+        service: Option<String>,
+        /// It may not be sent as the URL parameter.
+        #[arg(long)]
+        header_only: bool,
+        /// Write the secret to this file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Lists tokens.
+    List,
+    /// Gives a token another name.
+    Rename {
+        /// Its name or id.
+        token: String,
+        /// The new name.
+        name: String,
+    },
+    /// Replaces the secret: the old one is dead when this returns.
+    ReplaceSecret {
+        /// Its name or id.
+        token: String,
+        /// Write the secret to this file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Deletes a token: it is dead when this returns.
+    Delete {
+        /// Its name or id.
+        token: String,
+    },
+}
+
+/// What to do with principals.
+#[derive(Debug, Subcommand)]
+pub enum PrincipalCommand {
+    /// Makes a principal and shows its credential, once.
+    Create {
+        /// Its name.
+        name: String,
+        /// Its role; team roles with the team, as team-manager:TEAM. May be repeated.
+        #[arg(long = "role", value_name = "ROLE[:TEAM]", required = true)]
+        roles: Vec<String>,
+        /// Write the credential to this file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+        /// The first principal of an installation: use the bootstrap credential in this file, and
+        /// keep the new credential where client commands look for it.
+        #[arg(long, value_name = "FILE")]
+        bootstrap_file: Option<PathBuf>,
+    },
+    /// Lists principals.
+    List,
+    /// Replaces the credential.
+    ReplaceCredential {
+        /// Its name or id.
+        principal: String,
+        /// Write the credential to this file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Deletes a principal.
+    Delete {
+        /// Its name or id.
+        principal: String,
+    },
+}
+
+/// What to do with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// Lists the open incidents.
+    List {
+        /// Only those of this team.
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Shows incident events as they happen, until it is stopped.
+    Tail {
+        /// Only those of this team.
+        #[arg(long)]
+        team: Option<String>,
+        /// Resume after this cursor of an earlier tail with --output json.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Resolves an open incident.
+    Resolve {
+        /// Its id or resource name.
+        incident: String,
+    },
+}
+
+/// An alert to send.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The payload; - for standard input.
+    pub file: PathBuf,
+    /// Where the gateway is.
+    #[arg(
+        long,
+        env = "GANDER_GATEWAY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub url: String,
+    /// The file with the secret of the token, mode 0600.
+    #[arg(long, env = "GANDER_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// The name of the source.
+    #[arg(long)]
+    pub from: Option<String>,
+}

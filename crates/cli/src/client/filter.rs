@@ -1,0 +1,116 @@
+//! `gander filter`: filters are a field of their service.
+//!
+//! Must not know what filters match.
+
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
+
+use super::commands::{FilterArgs, FilterCommand, UrgencyArg};
+use super::service::update;
+use super::{Connect, NotFound, names};
+
+/// Carries it out.
+pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<()> {
+    let channel = connect.open().await?;
+    let mut client = CatalogServiceClient::new(channel.clone());
+    let service = match command {
+        FilterCommand::List { service } => names::service(&channel, service).await?,
+        FilterCommand::Add(args) => {
+            let filter = filter(args)?;
+            let mut service = names::service(&channel, &args.service).await?;
+            service.filters.push(filter);
+            update(&mut client, service, "filters").await?
+        }
+        FilterCommand::Remove { service, filter } => {
+            let mut service = names::service(&channel, service).await?;
+            let before = service.filters.len();
+            service
+                .filters
+                .retain(|found| found.id != *filter && found.display_name != *filter);
+            if service.filters.len() == before {
+                return Err(NotFound(format!("filter {filter:?}")).into());
+            }
+            update(&mut client, service, "filters").await?
+        }
+    };
+    let head = ["FILTER", "NAME", "URGENCY", "TRIGGER", "RESOLVE"];
+    connect.output.show(&service.filters, &head, row)
+}
+
+fn filter(args: &FilterArgs) -> anyhow::Result<api::Filter> {
+    let urgency = match args.urgency {
+        UrgencyArg::High => api::Urgency::High,
+        UrgencyArg::Low => api::Urgency::Low,
+    };
+    let resolve = match (
+        &args.resolve_with,
+        conditions(&args.resolve_when)?.as_slice(),
+    ) {
+        (Some(mapped_with), [condition]) => Some(api::Resolve {
+            condition: Some(condition.clone()),
+            mapped_with: mapped_with.clone(),
+        }),
+        (None, []) => None,
+        _ => anyhow::bail!("--resolve-when takes texts of one key"),
+    };
+    Ok(api::Filter {
+        id: String::new(),
+        display_name: args.name.clone(),
+        trigger: Some(api::Trigger {
+            urgency: urgency.into(),
+            conditions: conditions(&args.when)?,
+            title_from: args.title_from.clone().unwrap_or_default(),
+            description_from: args.description_from.clone().unwrap_or_default(),
+            map_with: args.map_with.clone().unwrap_or_default(),
+        }),
+        resolve,
+    })
+}
+
+/// Conditions by key, in the order in which keys come first.
+fn conditions(texts: &[String]) -> anyhow::Result<Vec<api::Condition>> {
+    let mut conditions: Vec<api::Condition> = Vec::new();
+    for text in texts {
+        let Some((key, item)) = text.split_once('=') else {
+            anyhow::bail!("write a condition as KEY=TEXT, or =TEXT for the whole payload");
+        };
+        match conditions.iter_mut().find(|condition| condition.key == key) {
+            Some(condition) => condition.contains.push(item.to_owned()),
+            None => conditions.push(api::Condition {
+                key: key.to_owned(),
+                contains: vec![item.to_owned()],
+            }),
+        }
+    }
+    Ok(conditions)
+}
+
+fn shown(condition: &api::Condition) -> String {
+    let key = if condition.key.is_empty() {
+        "payload"
+    } else {
+        &condition.key
+    };
+    format!("{key} has {}", condition.contains.join(" + "))
+}
+
+fn row(filter: &api::Filter) -> Vec<String> {
+    let trigger = filter.trigger.clone().unwrap_or_default();
+    let when: Vec<_> = trigger.conditions.iter().map(shown).collect();
+    let resolve = filter
+        .resolve
+        .as_ref()
+        .and_then(|resolve| resolve.condition.as_ref());
+    let urgency = trigger
+        .urgency()
+        .as_str_name()
+        .trim_start_matches("URGENCY_")
+        .to_lowercase();
+    vec![
+        filter.id.clone(),
+        filter.display_name.clone(),
+        urgency,
+        when.join(" and "),
+        resolve.map_or("-".to_owned(), shown),
+    ]
+}

@@ -1,0 +1,131 @@
+//! `gander incident`.
+//!
+//! Must not know how incidents come about.
+
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
+use wire::proto::gander::events::v1 as events;
+
+use super::commands::IncidentCommand;
+use super::{Authorized, Connect, NotFound, Output, names, request_id, shown_time};
+use crate::out::say;
+
+type Client = IncidentServiceClient<Authorized>;
+
+/// Carries it out.
+pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result<()> {
+    let channel = connect.open().await?;
+    let mut client = IncidentServiceClient::new(channel.clone());
+    match command {
+        IncidentCommand::List { team } => {
+            let parent = names::parent(&channel, team.as_deref()).await?;
+            show(connect, &list(&mut client, &parent).await?)
+        }
+        IncidentCommand::Tail { team, cursor } => {
+            let parent = names::parent(&channel, team.as_deref()).await?;
+            let cursor = cursor.clone().unwrap_or_default();
+            tail(
+                connect,
+                &mut client,
+                api::WatchIncidentsRequest { parent, cursor },
+            )
+            .await
+        }
+        IncidentCommand::Resolve { incident } => {
+            let name = if incident.contains('/') {
+                incident.clone()
+            } else {
+                let open = list(&mut client, "teams/-").await?;
+                let found = open.into_iter().find(|open| open.id == *incident);
+                found
+                    .ok_or_else(|| NotFound(format!("open incident {incident:?}")))?
+                    .name
+            };
+            let request = api::ResolveIncidentRequest {
+                name,
+                request_id: request_id(),
+            };
+            show(
+                connect,
+                &[client.resolve_incident(request).await?.into_inner()],
+            )
+        }
+    }
+}
+
+async fn list(client: &mut Client, parent: &str) -> anyhow::Result<Vec<events::Incident>> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let parent = parent.to_owned();
+        let request = api::ListIncidentsRequest {
+            parent,
+            page_size: 1_000,
+            page_token,
+        };
+        let page = client.list_incidents(request).await?.into_inner();
+        all.extend(page.incidents);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn tail(
+    connect: &Connect,
+    client: &mut Client,
+    request: api::WatchIncidentsRequest,
+) -> anyhow::Result<()> {
+    let mut events = client.watch_incidents(request).await?.into_inner();
+    while let Some(response) = events.message().await? {
+        match (connect.output, &response.event) {
+            (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
+            (Output::Table, Some(event)) => say(&line(event)),
+            (_, None) => {}
+        }
+    }
+    Ok(())
+}
+
+fn line(event: &events::IncidentEvent) -> String {
+    let kind = event
+        .r#type
+        .trim_start_matches("gander.incident.")
+        .trim_end_matches(".v1");
+    let incident = event.incident.clone().unwrap_or_default();
+    format!(
+        "{}  {kind:<8}  {}  {}  x{}  {}",
+        shown_time(event.time.as_ref()),
+        urgency(&incident),
+        incident.id,
+        incident.occurrences,
+        incident.title
+    )
+}
+
+fn urgency(incident: &events::Incident) -> String {
+    incident
+        .urgency()
+        .as_str_name()
+        .trim_start_matches("URGENCY_")
+        .to_lowercase()
+}
+
+fn show(connect: &Connect, incidents: &[events::Incident]) -> anyhow::Result<()> {
+    let head = ["INCIDENT", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
+    connect.output.show(incidents, &head, |incident| {
+        let status = incident
+            .status()
+            .as_str_name()
+            .trim_start_matches("INCIDENT_STATUS_");
+        vec![
+            incident.id.clone(),
+            status.to_lowercase(),
+            urgency(incident),
+            incident.occurrences.to_string(),
+            shown_time(incident.create_time.as_ref()),
+            incident.title.clone(),
+        ]
+    })
+}

@@ -1,0 +1,214 @@
+//! Client commands: what is said to a running Gander over gRPC and HTTP.
+//!
+//! - `commands`: the command line. One file a noun. `names`: from names to ids. `send`: alerts.
+//!
+//! Must not know anything of the server but its contract.
+
+pub mod commands;
+mod filter;
+mod incident;
+mod names;
+mod principal;
+mod send;
+mod service;
+mod team;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use runtime::{environment, secret_file};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::out::{say, table};
+use commands::ClientCommand;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How client commands reach the server, and how results are shown.
+#[derive(Clone, Debug, Args)]
+pub struct Connect {
+    /// Where admin serves gRPC.
+    #[arg(
+        long,
+        global = true,
+        env = "GANDER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7700",
+        hide_env_values = true,
+        help_heading = "Client options"
+    )]
+    pub server: String,
+    /// The file with the credential, mode 0600. Not said: the variable GANDER_CREDENTIAL, then
+    /// ~/.config/gander/credential.
+    #[arg(
+        long,
+        global = true,
+        env = "GANDER_CREDENTIAL_FILE",
+        value_name = "FILE",
+        help_heading = "Client options"
+    )]
+    pub credential_file: Option<PathBuf>,
+    /// How results are shown.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        help_heading = "Client options"
+    )]
+    pub output: Output,
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables for people.
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+impl Output {
+    /// Shows a result: a table, or its JSON.
+    pub fn show<T: serde::Serialize>(
+        self,
+        things: &[T],
+        head: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Table => table(head, things.iter().map(row).collect()),
+            Self::Json => say(&serde_json::to_string_pretty(things)?),
+        }
+        Ok(())
+    }
+}
+
+/// Where a fresh principal's credential is kept when nothing else is said.
+pub fn default_credential_file() -> anyhow::Result<PathBuf> {
+    let home = environment::variable("HOME").context("HOME is not set: say --credential-file")?;
+    Ok(Path::new(&home).join(".config/gander/credential"))
+}
+
+/// Adds the credential to each call.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A connection that carries a credential.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+impl Connect {
+    /// Connects with the credential that is configured.
+    pub async fn open(&self) -> anyhow::Result<Authorized> {
+        let variable = environment::variable("GANDER_CREDENTIAL");
+        let credential = match (&self.credential_file, variable) {
+            (Some(file), _) => secret_file::read(file)?,
+            (None, Some(credential)) => credential,
+            (None, None) => secret_file::read(&default_credential_file()?).context(
+                "no credential: say --credential-file, or make the first principal with `gander principal create NAME --role global-admin --bootstrap-file FILE`",
+            )?,
+        };
+        self.open_with(&credential).await
+    }
+
+    /// Connects with this credential.
+    pub async fn open_with(&self, credential: &str) -> anyhow::Result<Authorized> {
+        let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
+        let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
+        let channel = endpoint.connect().await.with_context(|| {
+            format!("no server at {}: is it running? (`gander up`)", self.server)
+        })?;
+        let mut value: MetadataValue<Ascii> = format!("Bearer {credential}")
+            .parse()
+            .context("the credential is not text")?;
+        value.set_sensitive(true);
+        Ok(InterceptedService::new(channel, Bearer(value)))
+    }
+}
+
+/// Carries out a client command.
+pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            ClientCommand::Team { command } => team::run(connect, command).await,
+            ClientCommand::Service { command } => service::run(connect, command).await,
+            ClientCommand::Filter { command } => filter::run(connect, command).await,
+            ClientCommand::Token { command } => token::run(connect, command).await,
+            ClientCommand::Principal { command } => principal::run(connect, command).await,
+            ClientCommand::Incident { command } => incident::run(connect, command).await,
+            ClientCommand::Send(args) => send::run(args).await,
+        }
+    })
+}
+
+/// A thing that a name does not find.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0}")]
+pub struct NotFound(pub String);
+
+/// The exit code that tells a script what went wrong.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<NotFound>() {
+        return 3;
+    }
+    match error.downcast_ref::<Status>().map(Status::code) {
+        Some(Code::NotFound) => 3,
+        Some(Code::Unauthenticated | Code::PermissionDenied) => 4,
+        Some(Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition) => 5,
+        Some(Code::Unavailable | Code::DeadlineExceeded) => 6,
+        Some(_) | None => 1,
+    }
+}
+
+/// Shows a secret once: in its file, or on standard output.
+pub fn show_secret(secret: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => {
+            secret_file::write(file, secret)?;
+            say(&format!(
+                "written to {}; it is not shown again",
+                file.display()
+            ));
+        }
+        None => say(&format!("{secret}\n(it is not shown again)")),
+    }
+    Ok(())
+}
+
+/// A fresh request id, so that a call that is sent again has its effect once.
+pub fn request_id() -> String {
+    use runtime::random::Random;
+    let mut bytes = [0; 16];
+    runtime::random::SystemRandom.fill(&mut bytes);
+    domain::id::AlertId::from_bytes(bytes).to_string()
+}
+
+/// A time for people.
+pub fn shown_time(at: Option<&pbjson_types::Timestamp>) -> String {
+    let text = at.and_then(|at| serde_json::to_value(at).ok());
+    let text = text
+        .as_ref()
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("-");
+    text.get(..19)
+        .map_or(text.to_owned(), |day| format!("{}Z", day.replace('T', " ")))
+}

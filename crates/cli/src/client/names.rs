@@ -1,0 +1,160 @@
+//! From the names that people use to resource names. An id works wherever a name does.
+//!
+//! Must not know what is done with the things found.
+
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
+use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
+use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
+
+use super::{Authorized, NotFound};
+
+const PAGE: i32 = 1_000;
+
+/// All teams.
+pub async fn teams(channel: &Authorized) -> anyhow::Result<Vec<api::Team>> {
+    let mut client = CatalogServiceClient::new(channel.clone());
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = api::ListTeamsRequest {
+            page_size: PAGE,
+            page_token,
+        };
+        let page = client.list_teams(request).await?.into_inner();
+        all.extend(page.teams);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// All services of a parent.
+pub async fn services(channel: &Authorized, parent: &str) -> anyhow::Result<Vec<api::Service>> {
+    let mut client = CatalogServiceClient::new(channel.clone());
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let parent = parent.to_owned();
+        let request = api::ListServicesRequest {
+            parent,
+            page_size: PAGE,
+            page_token,
+        };
+        let page = client.list_services(request).await?.into_inner();
+        all.extend(page.services);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// All tokens.
+pub async fn tokens(channel: &Authorized) -> anyhow::Result<Vec<api::Token>> {
+    let mut client = TokenServiceClient::new(channel.clone());
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let target = String::new();
+        let request = api::ListTokensRequest {
+            target,
+            page_size: PAGE,
+            page_token,
+        };
+        let page = client.list_tokens(request).await?.into_inner();
+        all.extend(page.tokens);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// All principals.
+pub async fn principals(channel: &Authorized) -> anyhow::Result<Vec<api::Principal>> {
+    let mut client = PrincipalServiceClient::new(channel.clone());
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = api::ListPrincipalsRequest {
+            page_size: PAGE,
+            page_token,
+        };
+        let page = client.list_principals(request).await?.into_inner();
+        all.extend(page.principals);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// The one thing with this name or id.
+fn find<T>(
+    things: Vec<T>,
+    kind: &str,
+    wanted: &str,
+    of: impl Fn(&T) -> (&str, &str),
+) -> anyhow::Result<T> {
+    let fits = |thing: &T| {
+        let (name, display_name) = of(thing);
+        name == wanted || last(name) == wanted || display_name == wanted
+    };
+    let mut found: Vec<T> = things.into_iter().filter(fits).collect();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(NotFound(format!("{kind} {wanted:?}")).into()),
+        _ => anyhow::bail!("several {kind}s are called {wanted:?}: use the id"),
+    }
+}
+
+/// A team by name or id.
+pub async fn team(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Team> {
+    find(teams(channel).await?, "team", wanted, |team| {
+        (&team.name, &team.display_name)
+    })
+}
+
+/// A service by TEAM/SERVICE, names or ids, or by its resource name.
+pub async fn service(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Service> {
+    if wanted.starts_with("teams/") && wanted.matches('/').count() == 3 {
+        let all = services(channel, "teams/-").await?;
+        return find(all, "service", wanted, |service| (&service.name, ""));
+    }
+    let Some((in_team, wanted)) = wanted.split_once('/') else {
+        anyhow::bail!("name a service as TEAM/SERVICE");
+    };
+    let team = team(channel, in_team).await?;
+    let all = services(channel, &team.name).await?;
+    find(all, "service", wanted, |service| {
+        (&service.name, &service.display_name)
+    })
+}
+
+/// A token by name or id.
+pub async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Token> {
+    find(tokens(channel).await?, "token", wanted, |token| {
+        (&token.name, &token.display_name)
+    })
+}
+
+/// A principal by name or id.
+pub async fn principal(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Principal> {
+    find(principals(channel).await?, "principal", wanted, |found| {
+        (&found.name, &found.display_name)
+    })
+}
+
+/// The parent of lists for a team, or for all.
+pub async fn parent(channel: &Authorized, in_team: Option<&str>) -> anyhow::Result<String> {
+    match in_team {
+        Some(wanted) => Ok(team(channel, wanted).await?.name),
+        None => Ok("teams/-".to_owned()),
+    }
+}

@@ -1,0 +1,49 @@
+//! `gander send`: an alert, as a monitoring tool sends it.
+//!
+//! Must not know what becomes of it.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use runtime::secret_file;
+
+use super::commands::SendArgs;
+use crate::out::say;
+
+/// Carries it out: shows the status and the answer; fails unless it is 2xx.
+pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
+    let payload = if args.file == Path::new("-") {
+        let mut payload = Vec::new();
+        std::io::stdin().read_to_end(&mut payload)?;
+        payload
+    } else {
+        std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?
+    };
+    let token = secret_file::read(&args.token_file)?;
+    let from = args.from.as_ref().map(|from| {
+        let encoded: String = form_urlencoded::byte_serialize(from.as_bytes()).collect();
+        format!("?from={encoded}")
+    });
+    let url = args.url.trim_end_matches('/');
+    let request = Request::post(format!("{url}/v1/process{}", from.unwrap_or_default()))
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(payload)))
+        .context("--url is no URL")?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client
+        .request(request)
+        .await
+        .with_context(|| format!("no gateway at {url}"))?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    say(&format!("{status}\n{}", String::from_utf8_lossy(&body)));
+    anyhow::ensure!(status.is_success(), "the alert was not accepted");
+    Ok(())
+}

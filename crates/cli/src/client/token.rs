@@ -1,0 +1,137 @@
+//! `gander token`.
+//!
+//! Must not know what a token opens.
+
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
+
+use super::commands::TokenCommand;
+use super::{Authorized, Connect, Output, names, request_id, show_secret, shown_time};
+
+/// Carries it out.
+pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()> {
+    let channel = connect.open().await?;
+    let mut client = TokenServiceClient::new(channel.clone());
+    match command {
+        TokenCommand::List => show(connect, &names::tokens(&channel).await?),
+        TokenCommand::Create {
+            name,
+            global: _,
+            team,
+            service,
+            header_only,
+            secret_file,
+        } => {
+            let (kind, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
+            let token = api::Token {
+                display_name: name.clone(),
+                r#type: kind.into(),
+                target,
+                url_parameter_allowed: Some(!header_only),
+                ..api::Token::default()
+            };
+            let request = api::CreateTokenRequest {
+                token: Some(token),
+                request_id: request_id(),
+            };
+            let made = client.create_token(request).await?.into_inner();
+            show_made(connect, made, secret_file.as_deref())
+        }
+        TokenCommand::Rename { token, name } => {
+            let old = names::token(&channel, token).await?;
+            let request = api::UpdateTokenRequest {
+                token: Some(api::Token {
+                    display_name: name.clone(),
+                    ..old
+                }),
+                update_mask: Some(pbjson_types::FieldMask {
+                    paths: vec!["display_name".to_owned()],
+                }),
+                request_id: request_id(),
+            };
+            show(connect, &[client.update_token(request).await?.into_inner()])
+        }
+        TokenCommand::ReplaceSecret { token, secret_file } => {
+            let old = names::token(&channel, token).await?;
+            let (name, etag) = (old.name, old.etag);
+            let request = api::ReplaceSecretRequest {
+                name,
+                etag,
+                request_id: request_id(),
+            };
+            let made = client.replace_secret(request).await?.into_inner();
+            show_made(connect, made, secret_file.as_deref())
+        }
+        TokenCommand::Delete { token } => {
+            let old = names::token(&channel, token).await?;
+            let (name, etag) = (old.name.clone(), old.etag.clone());
+            let request = api::DeleteTokenRequest {
+                name,
+                etag,
+                request_id: request_id(),
+            };
+            client.delete_token(request).await?;
+            show(connect, &[old])
+        }
+    }
+}
+
+async fn target(
+    channel: &Authorized,
+    team: Option<&str>,
+    service: Option<&str>,
+) -> anyhow::Result<(api::TokenType, String)> {
+    match (team, service) {
+        (Some(team), _) => Ok((api::TokenType::Team, names::team(channel, team).await?.name)),
+        (None, Some(service)) => Ok((
+            api::TokenType::Service,
+            names::service(channel, service).await?.name,
+        )),
+        (None, None) => Ok((api::TokenType::Global, String::new())),
+    }
+}
+
+fn show_made(
+    connect: &Connect,
+    token: api::Token,
+    file: Option<&std::path::Path>,
+) -> anyhow::Result<()> {
+    let secret = token.secret.clone();
+    match (connect.output, file) {
+        (Output::Json, None) => show(connect, &[token]),
+        _ => {
+            show(
+                connect,
+                &[api::Token {
+                    secret: String::new(),
+                    ..token
+                }],
+            )?;
+            show_secret(&secret, file)
+        }
+    }
+}
+
+fn show(connect: &Connect, tokens: &[api::Token]) -> anyhow::Result<()> {
+    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED"];
+    connect.output.show(tokens, &head, |token| {
+        let kind = token
+            .r#type()
+            .as_str_name()
+            .trim_start_matches("TOKEN_TYPE_")
+            .to_lowercase();
+        let target = if token.target.is_empty() {
+            "everything"
+        } else {
+            &token.target
+        };
+        vec![
+            token.name.trim_start_matches("tokens/").to_owned(),
+            token.display_name.clone(),
+            kind,
+            target.to_owned(),
+            token.hint.clone(),
+            shown_time(token.create_time.as_ref()),
+        ]
+    })
+}
