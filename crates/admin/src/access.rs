@@ -86,27 +86,12 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("TokenService/UpdateToken", Needs::ManageReach),
     ("TokenService/ReplaceSecret", Needs::ManageReach),
     ("TokenService/DeleteToken", Needs::ManageReach),
-    (
-        "PrincipalService/CreatePrincipal",
-        Needs::ManageInstallationOrBootstrap,
-    ),
-    (
-        "PrincipalService/GetPrincipal",
-        Needs::ReadInstallationOrSelf,
-    ),
+    ("PrincipalService/CreatePrincipal", Needs::ManageInstallationOrBootstrap),
+    ("PrincipalService/GetPrincipal", Needs::ReadInstallationOrSelf),
     ("PrincipalService/ListPrincipals", Needs::ReadInstallation),
-    (
-        "PrincipalService/UpdatePrincipal",
-        Needs::ManageInstallation,
-    ),
-    (
-        "PrincipalService/ReplaceCredential",
-        Needs::ManageInstallation,
-    ),
-    (
-        "PrincipalService/DeletePrincipal",
-        Needs::ManageInstallation,
-    ),
+    ("PrincipalService/UpdatePrincipal", Needs::ManageInstallation),
+    ("PrincipalService/ReplaceCredential", Needs::ManageInstallation),
+    ("PrincipalService/DeletePrincipal", Needs::ManageInstallation),
     ("IncidentService/ListIncidents", Needs::OwnView),
     ("IncidentService/WatchIncidents", Needs::OwnView),
     ("IncidentService/ResolveIncident", Needs::ResolveIncidents),
@@ -125,19 +110,13 @@ pub struct About {
 
 impl From<TeamId> for About {
     fn from(team: TeamId) -> Self {
-        Self {
-            team: Some(team),
-            ..Self::default()
-        }
+        Self { team: Some(team), ..Self::default() }
     }
 }
 
 impl From<Reach> for About {
     fn from(reach: Reach) -> Self {
-        Self {
-            reach: Some(reach),
-            ..Self::default()
-        }
+        Self { reach: Some(reach), ..Self::default() }
     }
 }
 
@@ -154,9 +133,7 @@ pub fn authenticate(
     let value = sent.next().and_then(|value| value.to_str().ok());
     let credential = value.filter(|_| sent.next().is_none()).and_then(|value| {
         let (scheme, credential) = value.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(credential.trim())
+        scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
     });
     let secret = credential.and_then(|text| Secret::parse(Kind::Credential, text).ok());
     let digest = secret.ok_or_else(error::unauthenticated)?.digest();
@@ -177,16 +154,9 @@ pub fn authenticate(
 /// # Errors
 /// It may not: `PERMISSION_DENIED`, whether the thing exists or not.
 pub fn authorize(caller: &Caller, method: &str, about: About) -> Result<(), Status> {
-    let needs = TABLE
-        .iter()
-        .find(|(name, _)| *name == method)
-        .map(|(_, needs)| *needs);
+    let needs = TABLE.iter().find(|(name, _)| *name == method).map(|(_, needs)| *needs);
     let granted = needs.is_some_and(|needs| grants(caller, needs, about));
-    if granted {
-        Ok(())
-    } else {
-        Err(error::denied())
-    }
+    if granted { Ok(()) } else { Err(error::denied()) }
 }
 
 fn grants(caller: &Caller, needs: Needs, about: About) -> bool {
@@ -236,11 +206,7 @@ mod tests {
             .iter()
             .filter(|file| file.package() == "gander.admin.v1")
             .flat_map(|file| &file.service)
-            .flat_map(|s| {
-                s.method
-                    .iter()
-                    .map(|m| format!("{}/{}", s.name(), m.name()))
-            })
+            .flat_map(|s| s.method.iter().map(|m| format!("{}/{}", s.name(), m.name())))
             .collect();
         let mut listed: Vec<String> = TABLE.iter().map(|(name, _)| (*name).to_owned()).collect();
         methods.sort();
@@ -261,10 +227,7 @@ mod tests {
     #[test]
     fn the_bootstrap_credential_opens_one_door() {
         let opened = TABLE.iter().filter(|(name, _)| {
-            let about = About {
-                team: Some(TeamId::from_bytes([1; 16])),
-                ..About::default()
-            };
+            let about = About { team: Some(TeamId::from_bytes([1; 16])), ..About::default() };
             authorize(&Caller::Bootstrap, name, about).is_ok()
         });
         let opened: Vec<_> = opened.map(|(name, _)| *name).collect();

@@ -88,10 +88,7 @@ pub enum Error {
     Serve(String),
 }
 
-const INGEST: ingest::Settings = ingest::Settings {
-    queue: 256,
-    deadline: Duration::from_secs(2),
-};
+const INGEST: ingest::Settings = ingest::Settings { queue: 256, deadline: Duration::from_secs(2) };
 const REQUEST_LIMIT: usize = 1024 * 1024;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -110,19 +107,10 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
     });
     let nats = deps.nats.clone();
     let connected = move || {
-        if nats.is_connected() {
-            Ok(())
-        } else {
-            Err("not connected".to_owned())
-        }
+        if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
     };
     deps.checks.add("admin broker", connected);
-    let calls = Calls {
-        store,
-        gateways,
-        clock: deps.clock,
-        random: deps.random,
-    };
+    let calls = Calls { store, gateways, clock: deps.clock, random: deps.random };
     let incidents = Incidents {
         calls: calls.clone(),
         nats: deps.nats.clone(),
@@ -154,13 +142,7 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
 async fn open(
     deps: &Deps,
     shutdown: &Shutdown,
-) -> Result<
-    (
-        crate::store::Store,
-        impl Future<Output = Result<(), Fatal>> + Send + use<>,
-    ),
-    Error,
-> {
+) -> Result<(crate::store::Store, impl Future<Output = Result<(), Fatal>> + Send + use<>), Error> {
     let path = bootstrap::journal_path(&deps.data);
     let journal = tokio::task::spawn_blocking(move || SledJournal::open(&path)).await;
     let mut journal = journal.map_err(|panic| Error::Serve(panic.to_string()))??;
@@ -195,9 +177,7 @@ async fn serve(
     health.set_serving::<CatalogServiceServer<Calls>>().await;
     health.set_serving::<TokenServiceServer<Calls>>().await;
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
-    health
-        .set_serving::<IncidentServiceServer<Incidents>>()
-        .await;
+    health.set_serving::<IncidentServiceServer<Incidents>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -221,9 +201,7 @@ async fn serve(
         .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             soft.cancelled().await;
-            health
-                .set_service_status("", tonic_health::ServingStatus::NotServing)
-                .await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         });
     tokio::select! {
         served = serving => served.map_err(|error| failed(&error)),

@@ -70,9 +70,7 @@ pub async fn reconcile(
 
 async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Result<(), Error> {
     let start = Start::Sequence(head.sequence + 1);
-    let messages = nats
-        .read_all(subject::CONTROL_STREAM, subject::CONTROL_ALL, start)
-        .await?;
+    let messages = nats.read_all(subject::CONTROL_STREAM, subject::CONTROL_ALL, start).await?;
     tracing::warn!(
         commits = messages.len(),
         "the journal is behind: importing from GANDER_CONTROL"

@@ -99,9 +99,7 @@ impl Store {
     /// See [`Error`].
     pub async fn execute(&self, command: Command) -> Result<Done, Error> {
         let (done, answer) = oneshot::channel();
-        self.jobs
-            .try_send((command, done))
-            .map_err(|_| Error::Unavailable)?;
+        self.jobs.try_send((command, done)).map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -148,15 +146,11 @@ impl Requests {
         if known.digest != request.digest {
             return Some(Err(Error::RequestReused));
         }
-        Some(Ok(Done {
-            sequence: known.sequence,
-            repeat_of: Some(known.subject),
-        }))
+        Some(Ok(Done { sequence: known.sequence, repeat_of: Some(known.subject) }))
     }
 
     fn forget(&mut self, now: Timestamp) {
-        self.0
-            .retain(|_, known| now.since(known.at) <= REQUEST_MEMORY);
+        self.0.retain(|_, known| now.since(known.at) <= REQUEST_MEMORY);
     }
 }
 
@@ -193,10 +187,7 @@ impl Writer {
     ) -> (Store, impl Future<Output = Result<(), Fatal>> + Send) {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let shown = Arc::new(RwLock::new(self.directory.clone()));
-        let store = Store {
-            jobs,
-            shown: Arc::clone(&shown),
-        };
+        let store = Store { jobs, shown: Arc::clone(&shown) };
         (store, self.run(receiver, shown, soft))
     }
 
@@ -226,25 +217,17 @@ impl Writer {
             }
             let records: Vec<_> = decided.iter().map(|one| one.record.clone()).collect();
             self = tokio::task::spawn_blocking(move || {
-                self.journal
-                    .append(expected.sequence, &records)
-                    .map(|_| self)
+                self.journal.append(expected.sequence, &records).map(|_| self)
             })
             .await
             .map_err(|panic| journal::Error::Failed(panic.to_string()))??;
             for one in &decided {
-                shown
-                    .write()
-                    .expect("no holder of this lock panics")
-                    .apply(&one.commit);
+                shown.write().expect("no holder of this lock panics").apply(&one.commit);
             }
             for one in decided {
                 let sequence = one.commit.sequence;
                 relay(&self.nats, &one.commit, one.record, &one.snapshot, &soft).await?;
-                let _ = one.done.send(Ok(Done {
-                    sequence,
-                    repeat_of: None,
-                }));
+                let _ = one.done.send(Ok(Done { sequence, repeat_of: None }));
             }
         }
     }
@@ -261,10 +244,7 @@ impl Writer {
             let changes = match (command.decide)(&self.directory) {
                 Ok(changes) if changes.is_empty() => {
                     let sequence = self.directory.sequence();
-                    let _ = done.send(Ok(Done {
-                        sequence,
-                        repeat_of: None,
-                    }));
+                    let _ = done.send(Ok(Done { sequence, repeat_of: None }));
                     continue;
                 }
                 Ok(changes) => changes,
@@ -286,12 +266,7 @@ impl Writer {
             self.directory.apply(&commit);
             self.requests.note(&commit);
             let snapshot = self.directory.snapshot(commit.changes[0].subject());
-            decided.push(Decided {
-                commit,
-                record,
-                snapshot,
-                done,
-            });
+            decided.push(Decided { commit, record, snapshot, done });
         }
         decided
     }
@@ -309,13 +284,7 @@ pub async fn relay(
     let message = encode_message(record.clone(), snapshot);
     loop {
         let expect = Some(Expect::LastSequence(commit.sequence - 1));
-        let sent = nats.publish(
-            subject.clone(),
-            &[],
-            message.clone(),
-            expect,
-            RELAY_DEADLINE,
-        );
+        let sent = nats.publish(subject.clone(), &[], message.clone(), expect, RELAY_DEADLINE);
         match sent.await {
             Ok(sequence) if sequence == commit.sequence => return Ok(()),
             Ok(_) => return Err(Fatal::Diverged(commit.sequence)),

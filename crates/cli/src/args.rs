@@ -65,12 +65,7 @@ pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// What is logged: levels such as info, or gateway=debug,info.
-    #[arg(
-        long,
-        env = "GANDER_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
+    #[arg(long, env = "GANDER_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
     /// How logs are written.
     #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]
@@ -87,12 +82,7 @@ pub struct Common {
     #[arg(long, env = "GANDER_INSECURE_LISTEN")]
     pub insecure_listen: bool,
     /// How many seconds requests that are begun may take when the process stops.
-    #[arg(
-        long,
-        env = "GANDER_DRAIN_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 10
-    )]
+    #[arg(long, env = "GANDER_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,
 }
 
@@ -131,23 +121,13 @@ pub struct NatsArgs {
 #[derive(Debug, Args)]
 pub struct UpArgs {
     /// Where everything is stored.
-    #[arg(
-        long,
-        env = "GANDER_DATA",
-        value_name = "FOLDER",
-        default_value = "gander-data"
-    )]
+    #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
     pub data: PathBuf,
     /// The nats-server program, 2.15 or newer. Not said: target/tools/nats-server, then PATH.
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// The port of nats-server on 127.0.0.1; 0 picks a free one.
-    #[arg(
-        long,
-        env = "GANDER_NATS_PORT",
-        value_name = "PORT",
-        default_value_t = 4222
-    )]
+    #[arg(long, env = "GANDER_NATS_PORT", value_name = "PORT", default_value_t = 4222)]
     pub nats_port: u16,
     /// Streams.
     #[command(flatten)]
@@ -171,12 +151,7 @@ pub struct AdminArgs {
     #[command(subcommand)]
     pub act: Option<AdminAct>,
     /// Where the journal is stored.
-    #[arg(
-        long,
-        env = "GANDER_DATA",
-        value_name = "FOLDER",
-        default_value = "gander-data"
-    )]
+    #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
     pub data: PathBuf,
     /// NATS.
     #[command(flatten)]
@@ -195,12 +170,7 @@ pub enum AdminAct {
     /// With admin stopped: writes a new bootstrap credential, which makes one Global Admin.
     Recover {
         /// Where the journal is stored.
-        #[arg(
-            long,
-            env = "GANDER_DATA",
-            value_name = "FOLDER",
-            default_value = "gander-data"
-        )]
+        #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
         data: PathBuf,
     },
 }

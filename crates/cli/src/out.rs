@@ -19,9 +19,7 @@ pub fn complain(line: &str) {
 /// A table.
 pub fn table(head: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().copied());
     table.add_rows(rows);
     for line in table.to_string().lines() {

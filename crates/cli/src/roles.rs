@@ -35,11 +35,7 @@ fn start(common: &Common) -> anyhow::Result<Process> {
     telemetry::start_logs(&common.log, common.log_format)?;
     let _ = telemetry::metrics();
     let drain = Duration::from_secs(common.drain_seconds);
-    Ok(Process {
-        lifecycle: Lifecycle::default(),
-        checks: Checks::default(),
-        drain,
-    })
+    Ok(Process { lifecycle: Lifecycle::default(), checks: Checks::default(), drain })
 }
 
 impl Process {
@@ -57,10 +53,7 @@ impl Process {
 }
 
 fn many_threads<T>(part: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(part)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
 }
 
 async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<(Nats, Streams)> {
@@ -147,9 +140,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
 /// Runs a gateway alone, on one thread: half the work of several on this path.
 pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let config = args.gateway.clone();
         let listener = listen::open(config.listen, args.common.insecure_listen).await?;
@@ -178,14 +169,9 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let insecure = args.common.insecure_listen;
         let grpc = listen::open(args.admin.listen, insecure).await?;
         let http = listen::open(args.gateway.listen, insecure).await?;
-        process
-            .serve_ops(&args.common, &["admin", "gateway", "worker"])
-            .await?;
+        process.serve_ops(&args.common, &["admin", "gateway", "worker"]).await?;
         std::fs::create_dir_all(&args.data).context("the data folder cannot be made")?;
-        let data = args
-            .data
-            .canonicalize()
-            .context("the data folder cannot be read")?;
+        let data = args.data.canonicalize().context("the data folder cannot be read")?;
         let search = environment::variable("PATH");
         let program = nats_server::find(args.nats_server.as_deref(), search.as_deref())?;
         let folder = data.join("nats");
@@ -218,19 +204,10 @@ fn greet(
     args: &UpArgs,
 ) {
     say("Gander is up.");
-    say(&format!(
-        "  alerts   http://{http}{}/v1/process",
-        args.gateway.path_prefix
-    ));
+    say(&format!("  alerts   http://{http}{}/v1/process", args.gateway.path_prefix));
     say(&format!("  admin    http://{grpc} (gRPC)"));
-    say(&format!(
-        "  events   {} (stream GANDER_INCIDENTS)",
-        server.url()
-    ));
-    say(&format!(
-        "  ops      http://{}/metrics",
-        args.common.ops_listen
-    ));
+    say(&format!("  events   {} (stream GANDER_INCIDENTS)", server.url()));
+    say(&format!("  ops      http://{}/metrics", args.common.ops_listen));
     say(&format!("  data     {}", data.display()));
     let bootstrap = admin::bootstrap::credential_path(data);
     say("First start? Make yourself a Global Admin:");

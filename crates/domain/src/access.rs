@@ -87,22 +87,10 @@ mod tests {
     #[test]
     fn each_role_may_do_what_the_table_says() {
         check(Role::GlobalAdmin, [true; 8]);
-        check(
-            Role::Stakeholder,
-            [false, true, false, false, true, false, false, true],
-        );
-        check(
-            Role::TeamManager(OWN),
-            [false, false, true, true, true, false, false, false],
-        );
-        check(
-            Role::Responder(OWN),
-            [false, false, false, true, true, false, false, false],
-        );
-        check(
-            Role::Observer(OWN),
-            [false, false, false, false, true, false, false, false],
-        );
+        check(Role::Stakeholder, [false, true, false, false, true, false, false, true]);
+        check(Role::TeamManager(OWN), [false, false, true, true, true, false, false, false]);
+        check(Role::Responder(OWN), [false, false, false, true, true, false, false, false]);
+        check(Role::Observer(OWN), [false, false, false, false, true, false, false, false]);
     }
 
     #[test]

@@ -55,11 +55,7 @@ impl Life {
     /// The same life after this commit.
     #[must_use]
     pub const fn touched(self, stamp: &Stamp) -> Self {
-        Self {
-            updated_at: stamp.at,
-            version: stamp.sequence,
-            ..self
-        }
+        Self { updated_at: stamp.at, version: stamp.sequence, ..self }
     }
 }
 

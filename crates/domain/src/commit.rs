@@ -82,10 +82,6 @@ impl Commit {
     /// When and by whom it was made.
     #[must_use]
     pub const fn stamp(&self) -> Stamp {
-        Stamp {
-            sequence: self.sequence,
-            at: self.at,
-            actor: self.actor,
-        }
+        Stamp { sequence: self.sequence, at: self.at, actor: self.actor }
     }
 }

@@ -78,10 +78,9 @@ impl Directory {
 
     fn apply_change(&mut self, change: &Change, stamp: &Stamp) {
         let snapshot = match change {
-            Change::Team(id, event) => Snapshot::Team(
-                *id,
-                team::evolve(self.team_entry(*id).clone(), *id, event, stamp),
-            ),
+            Change::Team(id, event) => {
+                Snapshot::Team(*id, team::evolve(self.team_entry(*id).clone(), *id, event, stamp))
+            }
             Change::Service(id, event) => Snapshot::Service(
                 *id,
                 service::evolve(self.service_entry(*id).clone(), *id, event, stamp),
@@ -151,12 +150,7 @@ impl Directory {
             siblings.remove(&id);
         }
         let name = |entry: &Entry<Service>| entry.live().map(|service| service.name.to_string());
-        self.swap_name(
-            Subject::Service(id),
-            Siblings::Services(team),
-            name(&old),
-            name(&entry),
-        );
+        self.swap_name(Subject::Service(id), Siblings::Services(team), name(&old), name(&entry));
     }
 
     fn put_token(&mut self, id: TokenId, entry: Entry<Token>) {
@@ -171,19 +165,11 @@ impl Directory {
             return;
         };
         let name = |entry: &Entry<Token>| entry.live().map(|token| token.name.to_string());
-        self.swap_name(
-            Subject::Token(id),
-            Siblings::Tokens(reach),
-            name(&old),
-            name(&entry),
-        );
+        self.swap_name(Subject::Token(id), Siblings::Tokens(reach), name(&old), name(&entry));
     }
 
     fn put_principal(&mut self, id: PrincipalId, entry: Entry<Principal>) {
-        let old = self
-            .principals
-            .insert(id, entry.clone())
-            .unwrap_or_default();
+        let old = self.principals.insert(id, entry.clone()).unwrap_or_default();
         if let Some(principal) = old.live() {
             self.principal_of.remove(&principal.digest);
         }
@@ -191,12 +177,7 @@ impl Directory {
             self.principal_of.insert(principal.digest, id);
         }
         let name = |entry: &Entry<Principal>| entry.live().map(|found| found.name.to_string());
-        self.swap_name(
-            Subject::Principal(id),
-            Siblings::Principals,
-            name(&old),
-            name(&entry),
-        );
+        self.swap_name(Subject::Principal(id), Siblings::Principals, name(&old), name(&entry));
     }
 
     fn swap_name(
@@ -247,17 +228,13 @@ impl Directory {
     /// The live service of a live team.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> Option<&Service> {
-        self.service_entry(id)
-            .live()
-            .filter(|service| self.team(service.team).is_some())
+        self.service_entry(id).live().filter(|service| self.team(service.team).is_some())
     }
 
     /// The live token whose target lives.
     #[must_use]
     pub fn token(&self, id: TokenId) -> Option<&Token> {
-        self.token_entry(id)
-            .live()
-            .filter(|token| self.lives(token.reach))
+        self.token_entry(id).live().filter(|token| self.lives(token.reach))
     }
 
     /// The live principal.
@@ -272,9 +249,9 @@ impl Directory {
         match reach {
             Reach::Global => true,
             Reach::Team(team) => self.team(team).is_some(),
-            Reach::Service(team, service) => self
-                .service(service)
-                .is_some_and(|found| found.team == team),
+            Reach::Service(team, service) => {
+                self.service(service).is_some_and(|found| found.team == team)
+            }
         }
     }
 
@@ -313,8 +290,7 @@ impl Directory {
     /// Whether a lasting Global Admin other than this one lives.
     #[must_use]
     pub fn other_lasting_admin(&self, id: PrincipalId) -> bool {
-        self.principals()
-            .any(|principal| principal.id != id && principal.is_lasting_admin())
+        self.principals().any(|principal| principal.id != id && principal.is_lasting_admin())
     }
 
     /// The live teams, in the order of their ids.

@@ -46,21 +46,16 @@ impl<'a> Json<'a> {
         reader.skip_space();
         let value = reader.value(0)?;
         reader.skip_space();
-        if reader.at == text.len() {
-            Ok(value)
-        } else {
-            Err(reader.wrong())
-        }
+        if reader.at == text.len() { Ok(value) } else { Err(reader.wrong()) }
     }
 
     /// The member with this name.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members
-                .iter()
-                .find(|(found, _)| found == name)
-                .map(|(_, value)| value),
+            Self::Object(members) => {
+                members.iter().find(|(found, _)| found == name).map(|(_, value)| value)
+            }
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => None,
         }
     }
@@ -265,11 +260,7 @@ impl<'a> Reader<'a> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start {
-            Err(self.wrong())
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(self.wrong()) } else { Ok(()) }
     }
 
     fn string(&mut self) -> Result<Cow<'a, str>, Error> {
@@ -334,11 +325,7 @@ impl<'a> Reader<'a> {
     }
 
     fn four_hex(&mut self) -> Result<u32, Error> {
-        let digits = self
-            .text
-            .as_bytes()
-            .get(self.at..self.at + 4)
-            .ok_or(self.wrong())?;
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).ok_or(self.wrong())?;
         let mut code = 0;
         for digit in digits {
             let value = char::from(*digit).to_digit(16).ok_or(self.wrong())?;
@@ -359,10 +346,7 @@ fn last_of_each<'a>(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<(Cow<'a, str>
         return members;
     }
     let members = members.into_iter().enumerate();
-    members
-        .filter(|(n, (name, _))| last.get(name) == Some(n))
-        .map(|(_, member)| member)
-        .collect()
+    members.filter(|(n, (name, _))| last.get(name) == Some(n)).map(|(_, member)| member).collect()
 }
 
 #[cfg(test)]
@@ -383,8 +367,7 @@ mod tests {
             }
             (Json::Object(a), serde_json::Value::Object(b)) => {
                 a.len() == b.len()
-                    && a.iter()
-                        .all(|(name, a)| b.get(&**name).is_some_and(|b| same(a, b)))
+                    && a.iter().all(|(name, a)| b.get(&**name).is_some_and(|b| same(a, b)))
             }
             _ => false,
         }
@@ -437,10 +420,7 @@ mod tests {
     #[test]
     fn of_duplicate_names_the_last_counts() {
         let value = Json::parse(r#"{"a": 1, "b": 2, "a": 3}"#);
-        assert_eq!(
-            value.map(|value| value.text().into_owned()),
-            Ok(r#"{"b":2,"a":3}"#.to_owned())
-        );
+        assert_eq!(value.map(|value| value.text().into_owned()), Ok(r#"{"b":2,"a":3}"#.to_owned()));
     }
 
     #[test]

@@ -72,10 +72,7 @@ mod tests {
 
     #[test]
     fn a_name_is_trimmed_and_bounded() {
-        assert_eq!(
-            DisplayName::parse("  Payments ").map(|n| n.to_string()),
-            Ok("Payments".into())
-        );
+        assert_eq!(DisplayName::parse("  Payments ").map(|n| n.to_string()), Ok("Payments".into()));
         assert_eq!(DisplayName::parse(" \t "), Err(Error::Empty));
         assert!(DisplayName::parse(&"é".repeat(100)).is_ok());
         assert_eq!(DisplayName::parse(&"é".repeat(101)), Err(Error::TooLong));

@@ -18,9 +18,7 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        Self {
-            text: String::from_utf8_lossy(bytes),
-        }
+        Self { text: String::from_utf8_lossy(bytes) }
     }
 
     /// Its value, if it is JSON of a depth that is looked into.

@@ -167,12 +167,7 @@ pub fn decide(state: &Entry<Principal>, command: Command) -> Result<Vec<Event>, 
         (Entry::Live(principal), command @ Command::Update { .. }) => update(principal, command),
         (
             Entry::Live(principal),
-            Command::ReplaceCredential {
-                expected,
-                digest,
-                last_four,
-                now,
-            },
+            Command::ReplaceCredential { expected, digest, last_four, now },
         ) => {
             check_version(&principal.life, expected)?;
             if principal.expired(now) {
@@ -180,13 +175,7 @@ pub fn decide(state: &Entry<Principal>, command: Command) -> Result<Vec<Event>, 
             }
             Ok(vec![Event::CredentialReplaced { digest, last_four }])
         }
-        (
-            Entry::Live(principal),
-            Command::Delete {
-                expected,
-                other_lasting_admin,
-            },
-        ) => {
+        (Entry::Live(principal), Command::Delete { expected, other_lasting_admin }) => {
             check_version(&principal.life, expected)?;
             if principal.is_lasting_admin() && !other_lasting_admin {
                 return Err(Rejection::LastGlobalAdmin);
@@ -218,25 +207,12 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         return Err(Rejection::NameTaken);
     }
     check_expiry(expires_at, now)?;
-    Ok(vec![Event::Created {
-        name,
-        roles,
-        digest,
-        last_four,
-        expires_at,
-    }])
+    Ok(vec![Event::Created { name, roles, digest, last_four, expires_at }])
 }
 
 fn update(principal: &Principal, command: Command) -> Result<Vec<Event>, Rejection> {
-    let Command::Update {
-        expected,
-        name,
-        name_taken,
-        roles,
-        expires_at,
-        other_lasting_admin,
-        now,
-    } = command
+    let Command::Update { expected, name, name_taken, roles, expires_at, other_lasting_admin, now } =
+        command
     else {
         return Ok(vec![]);
     };
@@ -286,13 +262,7 @@ pub fn evolve(
     stamp: &Stamp,
 ) -> Entry<Principal> {
     match event {
-        Event::Created {
-            name,
-            roles,
-            digest,
-            last_four,
-            expires_at,
-        } => Entry::Live(Principal {
+        Event::Created { name, roles, digest, last_four, expires_at } => Entry::Live(Principal {
             id,
             name: name.clone(),
             roles: roles.clone(),
@@ -301,18 +271,14 @@ pub fn evolve(
             expires_at: *expires_at,
             life: Life::begun(stamp),
         }),
-        Event::Renamed { name } => state.map(|principal| Principal {
-            name: name.clone(),
-            ..touched(principal, stamp)
-        }),
-        Event::RolesReplaced { roles } => state.map(|principal| Principal {
-            roles: roles.clone(),
-            ..touched(principal, stamp)
-        }),
-        Event::ExpirySet { expires_at } => state.map(|principal| Principal {
-            expires_at: *expires_at,
-            ..touched(principal, stamp)
-        }),
+        Event::Renamed { name } => {
+            state.map(|principal| Principal { name: name.clone(), ..touched(principal, stamp) })
+        }
+        Event::RolesReplaced { roles } => {
+            state.map(|principal| Principal { roles: roles.clone(), ..touched(principal, stamp) })
+        }
+        Event::ExpirySet { expires_at } => state
+            .map(|principal| Principal { expires_at: *expires_at, ..touched(principal, stamp) }),
         Event::CredentialReplaced { digest, last_four } => state.map(|principal| Principal {
             digest: *digest,
             last_four: *last_four,
@@ -323,8 +289,5 @@ pub fn evolve(
 }
 
 fn touched(principal: Principal, stamp: &Stamp) -> Principal {
-    Principal {
-        life: principal.life.touched(stamp),
-        ..principal
-    }
+    Principal { life: principal.life.touched(stamp), ..principal }
 }

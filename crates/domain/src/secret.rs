@@ -76,19 +76,13 @@ impl Secret {
         {
             return Err(Error);
         }
-        Ok(Self {
-            kind,
-            text: text.to_owned(),
-        })
+        Ok(Self { kind, text: text.to_owned() })
     }
 
     /// What is kept of it.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(blake3::derive_key(
-            self.kind.context(),
-            self.text.as_bytes(),
-        ))
+        Digest(blake3::derive_key(self.kind.context(), self.text.as_bytes()))
     }
 
     /// The secret in the clear, for the one answer that shows it.
@@ -147,11 +141,7 @@ impl LastFour {
     /// Any other text.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let four: [u8; 4] = text.as_bytes().try_into().map_err(|_| Error)?;
-        if four.iter().all(|b| ALPHABET.contains(b)) {
-            Ok(Self(four))
-        } else {
-            Err(Error)
-        }
+        if four.iter().all(|b| ALPHABET.contains(b)) { Ok(Self(four)) } else { Err(Error) }
     }
 
     /// The four characters.
@@ -240,9 +230,6 @@ mod tests {
     #[test]
     fn debug_says_nothing() {
         let secret = Secret::from_random(Kind::Token, &[9; 32]);
-        assert_eq!(
-            format!("{secret:?} {:?}", secret.digest()),
-            "Secret(…) Digest(…)"
-        );
+        assert_eq!(format!("{secret:?} {:?}", secret.digest()), "Secret(…) Digest(…)");
     }
 }

@@ -103,68 +103,44 @@ pub enum Event {
 /// The command is refused in this state.
 pub fn decide(state: &Entry<Service>, command: Command) -> Result<Vec<Event>, Rejection> {
     match (state, command) {
-        (
-            Entry::Absent,
-            Command::Create {
-                team_lives: false, ..
-            },
-        ) => Err(Rejection::ParentNotFound),
-        (
-            Entry::Absent,
-            Command::Create {
-                name_taken: true, ..
-            },
-        ) => Err(Rejection::NameTaken),
-        (
-            Entry::Absent,
-            Command::Create {
-                team,
-                name,
-                disabled,
-                filters,
-                ..
-            },
-        ) => Ok(vec![Event::Created {
-            team,
-            name,
-            disabled,
-            filters,
-        }]),
+        (Entry::Absent, Command::Create { team_lives: false, .. }) => {
+            Err(Rejection::ParentNotFound)
+        }
+        (Entry::Absent, Command::Create { name_taken: true, .. }) => Err(Rejection::NameTaken),
+        (Entry::Absent, Command::Create { team, name, disabled, filters, .. }) => {
+            Ok(vec![Event::Created { team, name, disabled, filters }])
+        }
         (Entry::Live(_), Command::Create { .. }) | (Entry::Deleted, Command::Delete { .. }) => {
             Ok(vec![])
         }
-        (
-            Entry::Live(service),
-            Command::Update {
-                expected,
-                name,
-                name_taken,
-                disabled,
-                filters,
-            },
-        ) => {
-            check_version(&service.life, expected)?;
-            let name = name.filter(|name| *name != service.name);
-            if name.is_some() && name_taken {
-                return Err(Rejection::NameTaken);
-            }
-            let disabled = disabled.filter(|disabled| *disabled != service.disabled);
-            let filters = filters.filter(|filters| *filters != service.filters);
-            Ok([
-                name.map(|name| Event::Renamed { name }),
-                disabled.map(|disabled| Event::DisabledSet { disabled }),
-                filters.map(|filters| Event::FiltersReplaced { filters }),
-            ]
-            .into_iter()
-            .flatten()
-            .collect())
-        }
+        (Entry::Live(service), command @ Command::Update { .. }) => update(service, command),
         (Entry::Live(service), Command::Delete { expected }) => {
             check_version(&service.life, expected)?;
             Ok(vec![Event::Deleted])
         }
         (Entry::Absent | Entry::Deleted, _) => Err(Rejection::NotFound),
     }
+}
+
+fn update(service: &Service, command: Command) -> Result<Vec<Event>, Rejection> {
+    let Command::Update { expected, name, name_taken, disabled, filters } = command else {
+        return Ok(vec![]);
+    };
+    check_version(&service.life, expected)?;
+    let name = name.filter(|name| *name != service.name);
+    if name.is_some() && name_taken {
+        return Err(Rejection::NameTaken);
+    }
+    let disabled = disabled.filter(|disabled| *disabled != service.disabled);
+    let filters = filters.filter(|filters| *filters != service.filters);
+    Ok([
+        name.map(|name| Event::Renamed { name }),
+        disabled.map(|disabled| Event::DisabledSet { disabled }),
+        filters.map(|filters| Event::FiltersReplaced { filters }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
 }
 
 /// The service after the event.
@@ -176,12 +152,7 @@ pub fn evolve(
     stamp: &Stamp,
 ) -> Entry<Service> {
     match event {
-        Event::Created {
-            team,
-            name,
-            disabled,
-            filters,
-        } => Entry::Live(Service {
+        Event::Created { team, name, disabled, filters } => Entry::Live(Service {
             id,
             team: *team,
             name: name.clone(),
@@ -189,25 +160,19 @@ pub fn evolve(
             filters: Arc::clone(filters),
             life: Life::begun(stamp),
         }),
-        Event::Renamed { name } => state.map(|service| Service {
-            name: name.clone(),
-            ..touched(service, stamp)
-        }),
-        Event::DisabledSet { disabled } => state.map(|service| Service {
-            disabled: *disabled,
-            ..touched(service, stamp)
-        }),
-        Event::FiltersReplaced { filters } => state.map(|service| Service {
-            filters: Arc::clone(filters),
-            ..touched(service, stamp)
-        }),
+        Event::Renamed { name } => {
+            state.map(|service| Service { name: name.clone(), ..touched(service, stamp) })
+        }
+        Event::DisabledSet { disabled } => {
+            state.map(|service| Service { disabled: *disabled, ..touched(service, stamp) })
+        }
+        Event::FiltersReplaced { filters } => {
+            state.map(|service| Service { filters: Arc::clone(filters), ..touched(service, stamp) })
+        }
         Event::Deleted => Entry::Deleted,
     }
 }
 
 fn touched(service: Service, stamp: &Stamp) -> Service {
-    Service {
-        life: service.life.touched(stamp),
-        ..service
-    }
+    Service { life: service.life.touched(stamp), ..service }
 }

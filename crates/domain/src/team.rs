@@ -66,33 +66,17 @@ pub enum Event {
 /// The command is refused in this state.
 pub fn decide(state: &Entry<Team>, command: Command) -> Result<Vec<Event>, Rejection> {
     match (state, command) {
-        (
-            Entry::Absent,
-            Command::Create {
-                name_taken: true, ..
-            },
-        ) => Err(Rejection::NameTaken),
+        (Entry::Absent, Command::Create { name_taken: true, .. }) => Err(Rejection::NameTaken),
         (Entry::Absent, Command::Create { name, .. }) => Ok(vec![Event::Created { name }]),
         (Entry::Live(_), Command::Create { .. }) | (Entry::Deleted, Command::Delete { .. }) => {
             Ok(vec![])
         }
-        (
-            Entry::Live(team),
-            Command::Rename {
-                expected,
-                name,
-                name_taken,
-            },
-        ) => {
+        (Entry::Live(team), Command::Rename { expected, name, name_taken }) => {
             check_version(&team.life, expected)?;
             if team.name == name {
                 return Ok(vec![]);
             }
-            if name_taken {
-                Err(Rejection::NameTaken)
-            } else {
-                Ok(vec![Event::Renamed { name }])
-            }
+            if name_taken { Err(Rejection::NameTaken) } else { Ok(vec![Event::Renamed { name }]) }
         }
         (Entry::Live(team), Command::Delete { expected }) => {
             check_version(&team.life, expected)?;
@@ -106,16 +90,12 @@ pub fn decide(state: &Entry<Team>, command: Command) -> Result<Vec<Event>, Rejec
 #[must_use]
 pub fn evolve(state: Entry<Team>, id: TeamId, event: &Event, stamp: &Stamp) -> Entry<Team> {
     match event {
-        Event::Created { name } => Entry::Live(Team {
-            id,
-            name: name.clone(),
-            life: Life::begun(stamp),
-        }),
-        Event::Renamed { name } => state.map(|team| Team {
-            name: name.clone(),
-            life: team.life.touched(stamp),
-            ..team
-        }),
+        Event::Created { name } => {
+            Entry::Live(Team { id, name: name.clone(), life: Life::begun(stamp) })
+        }
+        Event::Renamed { name } => {
+            state.map(|team| Team { name: name.clone(), life: team.life.touched(stamp), ..team })
+        }
         Event::Deleted => Entry::Deleted,
     }
 }

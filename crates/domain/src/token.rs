@@ -152,15 +152,7 @@ pub fn decide(state: &Entry<Token>, command: Command) -> Result<Vec<Event>, Reje
             Ok(vec![])
         }
         (Entry::Live(token), command @ Command::Update { .. }) => update(token, command),
-        (
-            Entry::Live(token),
-            Command::ReplaceSecret {
-                expected,
-                digest,
-                last_four,
-                now,
-            },
-        ) => {
+        (Entry::Live(token), Command::ReplaceSecret { expected, digest, last_four, now }) => {
             check_version(&token.life, expected)?;
             if token.expired(now) {
                 return Err(Rejection::Expired);
@@ -197,25 +189,12 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         return Err(Rejection::NameTaken);
     }
     check_expiry(expires_at, now)?;
-    Ok(vec![Event::Created {
-        name,
-        reach,
-        digest,
-        last_four,
-        expires_at,
-        url_parameter_allowed,
-    }])
+    Ok(vec![Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed }])
 }
 
 fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
-    let Command::Update {
-        expected,
-        name,
-        name_taken,
-        expires_at,
-        url_parameter_allowed,
-        now,
-    } = command
+    let Command::Update { expected, name, name_taken, expires_at, url_parameter_allowed, now } =
+        command
     else {
         return Ok(vec![]);
     };
@@ -253,35 +232,27 @@ fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Rej
 #[must_use]
 pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) -> Entry<Token> {
     match event {
-        Event::Created {
-            name,
-            reach,
-            digest,
-            last_four,
-            expires_at,
-            url_parameter_allowed,
-        } => Entry::Live(Token {
-            id,
-            name: name.clone(),
-            reach: *reach,
-            digest: *digest,
-            last_four: *last_four,
-            expires_at: *expires_at,
-            url_parameter_allowed: *url_parameter_allowed,
-            life: Life::begun(stamp),
-        }),
-        Event::Renamed { name } => state.map(|token| Token {
-            name: name.clone(),
-            ..touched(token, stamp)
-        }),
-        Event::ExpirySet { expires_at } => state.map(|token| Token {
-            expires_at: *expires_at,
-            ..touched(token, stamp)
-        }),
-        Event::UrlParameterSet { allowed } => state.map(|token| Token {
-            url_parameter_allowed: *allowed,
-            ..touched(token, stamp)
-        }),
+        Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed } => {
+            Entry::Live(Token {
+                id,
+                name: name.clone(),
+                reach: *reach,
+                digest: *digest,
+                last_four: *last_four,
+                expires_at: *expires_at,
+                url_parameter_allowed: *url_parameter_allowed,
+                life: Life::begun(stamp),
+            })
+        }
+        Event::Renamed { name } => {
+            state.map(|token| Token { name: name.clone(), ..touched(token, stamp) })
+        }
+        Event::ExpirySet { expires_at } => {
+            state.map(|token| Token { expires_at: *expires_at, ..touched(token, stamp) })
+        }
+        Event::UrlParameterSet { allowed } => {
+            state.map(|token| Token { url_parameter_allowed: *allowed, ..touched(token, stamp) })
+        }
         Event::SecretReplaced { digest, last_four } => state.map(|token| Token {
             digest: *digest,
             last_four: *last_four,
@@ -292,8 +263,5 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
 }
 
 fn touched(token: Token, stamp: &Stamp) -> Token {
-    Token {
-        life: token.life.touched(stamp),
-        ..token
-    }
+    Token { life: token.life.touched(stamp), ..token }
 }

@@ -100,11 +100,7 @@ impl Limits {
         if let Some(permit) = permit.filter(|_| *count < self.max_per_ip) {
             *count += 1;
             metrics::gauge!("gander_gateway_connections").increment(1.0);
-            return Some(Place {
-                ip,
-                per_ip: Arc::clone(&self.per_ip),
-                _permit: permit,
-            });
+            return Some(Place { ip, per_ip: Arc::clone(&self.per_ip), _permit: permit });
         }
         if *count == 0 {
             per_ip.remove(&ip);

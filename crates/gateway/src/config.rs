@@ -28,12 +28,7 @@ pub struct Config {
     pub body_limit: u64,
 
     /// The most connections at a time.
-    #[arg(
-        long,
-        env = "GANDER_MAX_CONNECTIONS",
-        value_name = "NUMBER",
-        default_value_t = 10_000
-    )]
+    #[arg(long, env = "GANDER_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000)]
     pub max_connections: usize,
 
     /// The most connections at a time from one address.
@@ -46,12 +41,7 @@ pub struct Config {
     pub max_connections_per_ip: usize,
 
     /// The most alerts that wait to be stored; more are answered 503.
-    #[arg(
-        long,
-        env = "GANDER_INGEST_QUEUE",
-        value_name = "NUMBER",
-        default_value_t = 4_096
-    )]
+    #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
     pub ingest_queue: usize,
 }
 

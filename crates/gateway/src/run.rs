@@ -82,10 +82,7 @@ pub async fn run(
     let (tokens, follow) = Tokens::start(deps.nats.clone(), me, Arc::clone(&deps.clock)).await?;
     let outcomes = Outcomes::listen(&deps.nats, me).await?;
     let applied = tokens.clone();
-    let settings = ingest::Settings {
-        queue: config.ingest_queue,
-        deadline: COMMIT_DEADLINE,
-    };
+    let settings = ingest::Settings { queue: config.ingest_queue, deadline: COMMIT_DEADLINE };
     let (ingest, commits) =
         Ingest::start(deps.nats.clone(), me, settings, move || applied.applied());
     add_checks(&deps, &tokens, &shutdown);
@@ -116,29 +113,17 @@ pub async fn run(
 fn add_checks(deps: &Deps, tokens: &Tokens, shutdown: &Shutdown) {
     let nats = deps.nats.clone();
     let check = move || {
-        if nats.is_connected() {
-            Ok(())
-        } else {
-            Err("not connected".to_owned())
-        }
+        if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
     };
     deps.checks.add("broker", check);
     let tokens = tokens.clone();
     let check = move || {
-        if tokens.is_current() {
-            Ok(())
-        } else {
-            Err("out of date".to_owned())
-        }
+        if tokens.is_current() { Ok(()) } else { Err("out of date".to_owned()) }
     };
     deps.checks.add("tokens", check);
     let draining = shutdown.soft.clone();
     let check = move || {
-        if draining.is_cancelled() {
-            Err("draining".to_owned())
-        } else {
-            Ok(())
-        }
+        if draining.is_cancelled() { Err("draining".to_owned()) } else { Ok(()) }
     };
     deps.checks.add("serving", check);
 }

@@ -58,20 +58,9 @@ impl Tokens {
     ) -> Result<(Self, Follow), Error> {
         let begun = clock.boot();
         let (follower, directory) = Follower::start(&nats).await?;
-        let known = Known {
-            directory,
-            current_until: begun + CURRENT_FOR,
-        };
-        let tokens = Self {
-            known: Arc::new(RwLock::new(known)),
-            clock,
-        };
-        let follow = Follow {
-            nats,
-            me,
-            follower,
-            tokens: tokens.clone(),
-        };
+        let known = Known { directory, current_until: begun + CURRENT_FOR };
+        let tokens = Self { known: Arc::new(RwLock::new(known)), clock };
+        let follow = Follow { nats, me, follower, tokens: tokens.clone() };
         Ok((tokens, follow))
     }
 
@@ -88,16 +77,9 @@ impl Tokens {
         let token = known.directory.admitted(&digest, self.clock.now());
         let admitted = token
             .filter(|token| token.url_parameter_allowed || !by_url)
-            .map(|token| Admitted {
-                token: token.id,
-                reach: token.reach,
-            });
+            .map(|token| Admitted { token: token.id, reach: token.reach });
         // The clock is read last: what was looked up was current when it was looked up.
-        if self.clock.boot() < known.current_until {
-            Ok(admitted)
-        } else {
-            Err(Stale)
-        }
+        if self.clock.boot() < known.current_until { Ok(admitted) } else { Err(Stale) }
     }
 
     /// Whether what is known is current.
@@ -113,20 +95,13 @@ impl Tokens {
     }
 
     fn renew(&self, until: Duration) {
-        self.known
-            .write()
-            .expect("no holder of this lock panics")
-            .current_until = until;
+        self.known.write().expect("no holder of this lock panics").current_until = until;
     }
 
     /// The control sequence applied.
     #[must_use]
     pub fn applied(&self) -> u64 {
-        self.known
-            .read()
-            .expect("no holder of this lock panics")
-            .directory
-            .sequence()
+        self.known.read().expect("no holder of this lock panics").directory.sequence()
     }
 }
 

@@ -36,10 +36,7 @@ pub struct Index {
 impl Index {
     /// Takes in a service, or its change.
     pub fn put(&mut self, entry: Entry) {
-        self.by_team
-            .entry(entry.team)
-            .or_default()
-            .insert(entry.service);
+        self.by_team.entry(entry.team).or_default().insert(entry.service);
         self.services.insert(entry.service, entry);
     }
 
@@ -78,16 +75,10 @@ impl Index {
         done: Option<ServiceId>,
         ours: impl Fn(TeamId) -> bool + 'a,
     ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
-        let after = (
-            done.map_or(Bound::Unbounded, Bound::Excluded),
-            Bound::Unbounded,
-        );
+        let after = (done.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         match reach {
             Reach::Global => Box::new(
-                self.services
-                    .range(after)
-                    .map(|(_, entry)| entry)
-                    .filter(move |e| ours(e.team)),
+                self.services.range(after).map(|(_, entry)| entry).filter(move |e| ours(e.team)),
             ),
             Reach::Team(team) => Box::new(
                 self.by_team

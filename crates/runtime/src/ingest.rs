@@ -82,12 +82,7 @@ impl Ingest {
             Content::Resolve(_) => 256,
         };
         let (done, stored) = oneshot::channel();
-        let queued = Queued {
-            record: record_to(record),
-            partitions,
-            bytes,
-            done,
-        };
+        let queued = Queued { record: record_to(record), partitions, bytes, done };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
@@ -144,9 +139,7 @@ async fn commit(
     let headers = [(header::PARTITIONS, format!("{:016x}", partitions.0))];
     let started = tokio::time::Instant::now();
     let subject = subject::ALERTS.to_owned();
-    let stored = nats
-        .publish(subject, &headers, message, None, deadline)
-        .await;
+    let stored = nats.publish(subject, &headers, message, None, deadline).await;
     metrics::histogram!("gander_ingest_commit_seconds").record(started.elapsed().as_secs_f64());
     if stored == Err(publish::Error::TimedOut) {
         tracing::warn!(

@@ -65,10 +65,7 @@ impl Lifecycle {
 
     fn fail(&self, reason: String) {
         tracing::error!(reason, "a part of the process died; stopping");
-        self.failure
-            .lock()
-            .expect("no holder of this lock panics")
-            .get_or_insert(reason);
+        self.failure.lock().expect("no holder of this lock panics").get_or_insert(reason);
         self.shutdown.soft.cancel();
     }
 
@@ -78,10 +75,9 @@ impl Lifecycle {
     /// # Errors
     /// A part died.
     pub async fn run(self, drain: Duration) -> Result<(), Failure> {
-        let (Ok(mut term), Ok(mut int)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) else {
+        let (Ok(mut term), Ok(mut int)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             return Err(Failure("signals cannot be received".to_owned()));
         };
         let mut signalled = async || tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} };
@@ -98,11 +94,7 @@ impl Lifecycle {
         }
         self.shutdown.hard.cancel();
         let _ = tokio::time::timeout(Duration::from_millis(500), self.tracker.wait()).await;
-        let failure = self
-            .failure
-            .lock()
-            .expect("no holder of this lock panics")
-            .take();
+        let failure = self.failure.lock().expect("no holder of this lock panics").take();
         failure.map_or(Ok(()), |reason| Err(Failure(reason)))
     }
 }

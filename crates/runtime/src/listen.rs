@@ -32,7 +32,5 @@ pub async fn open(address: SocketAddr, insecure: bool) -> Result<TcpListener, Er
     if !address.ip().is_loopback() && !insecure {
         return Err(Error::Exposed(address));
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Bind { address, source })
+    TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }

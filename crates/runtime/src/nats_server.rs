@@ -46,16 +46,11 @@ pub fn find(given: Option<&Path>, search_path: Option<&str>) -> Result<PathBuf, 
             Err(Error::NotFound(path.display().to_string()))
         };
     }
-    let folders = search_path
-        .unwrap_or_default()
-        .split(':')
-        .filter(|folder| !folder.is_empty());
+    let folders = search_path.unwrap_or_default().split(':').filter(|folder| !folder.is_empty());
     let mut places = vec![PathBuf::from(TOOLS_PATH)];
     places.extend(folders.map(|folder| Path::new(folder).join("nats-server")));
     let found = places.iter().find(|place| place.is_file());
-    found
-        .cloned()
-        .ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} and PATH")))
+    found.cloned().ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} and PATH")))
 }
 
 /// A running nats-server. Dropped, it is killed.
@@ -85,13 +80,7 @@ impl NatsServer {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let child = spawn(program, directory, template, address).await?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
-        Ok(Self {
-            program,
-            directory,
-            template: template.to_owned(),
-            address,
-            child,
-        })
+        Ok(Self { program, directory, template: template.to_owned(), address, child })
     }
 
     /// Where clients connect.
@@ -141,10 +130,7 @@ impl NatsServer {
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(STOP_DEADLINE, self.child.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
             self.child.kill().await?;
         }
         Ok(())
@@ -152,9 +138,7 @@ impl NatsServer {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 async fn spawn(
@@ -180,10 +164,7 @@ async fn spawn(
         .kill_on_drop(true)
         .spawn()?;
     let log = directory.join("nats.log");
-    let stderr = child
-        .stderr
-        .take()
-        .ok_or_else(|| Error::Start("no output".to_owned()))?;
+    let stderr = child.stderr.take().ok_or_else(|| Error::Start("no output".to_owned()))?;
     tokio::time::timeout(START_DEADLINE, until_ready(stderr, log.clone()))
         .await
         .map_err(|_| Error::Start(format!("not ready in 10 s; see {}", log.display())))??;
@@ -193,22 +174,14 @@ async fn spawn(
 /// The kernel kills it when the parent ends, however that ends.
 fn dying_with_parent(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command
-        .arg("--pdeathsig")
-        .arg("KILL")
-        .arg("--")
-        .arg(program);
+    command.arg("--pdeathsig").arg("KILL").arg("--").arg(program);
     command
 }
 
 /// Copies the log to a file, and returns once the server says that it is ready.
 async fn until_ready(stderr: tokio::process::ChildStderr, log: PathBuf) -> Result<(), Error> {
     let mut lines = BufReader::new(stderr).lines();
-    let mut file = tokio::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .await?;
+    let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await?;
     let mut last = String::new();
     while let Some(line) = lines.next_line().await? {
         write_line(&mut file, &line).await;

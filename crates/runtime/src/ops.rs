@@ -36,10 +36,7 @@ impl Checks {
         name: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.0
-            .lock()
-            .expect("no holder of this lock panics")
-            .push((name, Box::new(check)));
+        self.0.lock().expect("no holder of this lock panics").push((name, Box::new(check)));
     }
 
     /// A role that is not ready until it says so with [`Checks::started`].
@@ -82,16 +79,9 @@ impl Checks {
                 let (ready, lines) = self.ready();
                 let verbose = query.is_some_and(|query| query.split('&').any(|p| p == "verbose"));
                 let short = if ready { "ok\n" } else { "not ready\n" };
-                let body = if verbose || !ready {
-                    format!("{lines}{short}")
-                } else {
-                    short.to_owned()
-                };
-                let status = if ready {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
+                let body =
+                    if verbose || !ready { format!("{lines}{short}") } else { short.to_owned() };
+                let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 Some((status, body))
             }
             _ => None,
@@ -145,16 +135,10 @@ async fn answer(
             (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned())
         }
         Some(found) => found,
-        None => (
-            StatusCode::NOT_FOUND,
-            "try /metrics, /livez or /readyz\n".to_owned(),
-        ),
+        None => (StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
     };
     Response::builder()
         .status(status)
-        .header(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )
+        .header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
         .body(Full::new(Bytes::from(body)))
 }

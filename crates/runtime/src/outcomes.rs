@@ -60,20 +60,9 @@ impl Outcomes {
     #[must_use]
     pub fn expect(&self, id: AlertId, partitions: PartitionSet) -> Awaited {
         let (done, receiver) = oneshot::channel();
-        let waiting = Waiting {
-            missing: partitions,
-            flags: Flags::default(),
-            done,
-        };
-        self.table
-            .lock()
-            .expect("no holder of this lock panics")
-            .insert(id, waiting);
-        Awaited {
-            id,
-            table: Arc::clone(&self.table),
-            done: receiver,
-        }
+        let waiting = Waiting { missing: partitions, flags: Flags::default(), done };
+        self.table.lock().expect("no holder of this lock panics").insert(id, waiting);
+        Awaited { id, table: Arc::clone(&self.table), done: receiver }
     }
 }
 
@@ -103,10 +92,7 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.table
-            .lock()
-            .expect("no holder of this lock panics")
-            .remove(&self.id);
+        self.table.lock().expect("no holder of this lock panics").remove(&self.id);
     }
 }
 
@@ -119,31 +105,11 @@ mod tests {
         let outcomes = Outcomes::default();
         let id = AlertId::from_bytes([1; 16]);
         let mut awaited = outcomes.expect(id, PartitionSet(0b101));
-        let created = Flags {
-            created: true,
-            ..Flags::default()
-        };
-        let resolved = Flags {
-            resolved: true,
-            ..Flags::default()
-        };
-        note(
-            &outcomes.table,
-            &Outcome {
-                id,
-                partitions: PartitionSet(0b011),
-                flags: created,
-            },
-        );
+        let created = Flags { created: true, ..Flags::default() };
+        let resolved = Flags { resolved: true, ..Flags::default() };
+        note(&outcomes.table, &Outcome { id, partitions: PartitionSet(0b011), flags: created });
         assert_eq!(outcomes.table.lock().expect("not poisoned").len(), 1);
-        note(
-            &outcomes.table,
-            &Outcome {
-                id,
-                partitions: PartitionSet(0b100),
-                flags: resolved,
-            },
-        );
+        note(&outcomes.table, &Outcome { id, partitions: PartitionSet(0b100), flags: resolved });
         assert_eq!(awaited.outcome().await, created.union(resolved));
     }
 

@@ -15,10 +15,7 @@ pub trait Random: Send + Sync {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that draws randomness"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the kernel's random source does not fail once it is up");
     }

@@ -33,23 +33,13 @@ pub enum Error {
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
-    let fail = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(fail)?;
     let draft = path.with_extension("new");
     let _ = fs::remove_file(&draft);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(format!("{secret}\n").as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
@@ -63,15 +53,10 @@ pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
 /// # Errors
 /// The file cannot be read, or others can read it too.
 pub fn read(path: &Path) -> Result<String, Error> {
-    let fail = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| Error::Io { path: path.to_owned(), source };
     let mode = fs::metadata(path).map_err(fail)?.mode();
     if mode & 0o077 != 0 {
-        return Err(Error::Readable {
-            path: path.to_owned(),
-        });
+        return Err(Error::Readable { path: path.to_owned() });
     }
     Ok(fs::read_to_string(path).map_err(fail)?.trim().to_owned())
 }

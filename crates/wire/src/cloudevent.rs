@@ -65,10 +65,7 @@ mod tests {
 
     #[test]
     fn what_must_be_encoded_is_encoded() {
-        assert_eq!(
-            encode_value("a \"b\" 100% é/~"),
-            "a%20%22b%22%20100%25%20%C3%A9/~"
-        );
+        assert_eq!(encode_value("a \"b\" 100% é/~"), "a%20%22b%22%20100%25%20%C3%A9/~");
         assert_eq!(decode_value("%4"), None);
         assert_eq!(decode_value("%+4"), None);
         assert_eq!(decode_value("%ff"), None);

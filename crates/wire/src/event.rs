@@ -62,9 +62,7 @@ impl IncidentEvent {
     /// The data: canonical proto3 JSON of the event message.
     #[must_use]
     pub fn data(&self) -> Bytes {
-        serde_json::to_vec(&self.to_proto())
-            .expect("the event message has only JSON types")
-            .into()
+        serde_json::to_vec(&self.to_proto()).expect("the event message has only JSON types").into()
     }
 
     /// The event message.
@@ -91,22 +89,14 @@ impl IncidentEvent {
 pub fn time(at: Timestamp) -> ProtoTime {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000)).expect("less than a million") * 1_000;
-    ProtoTime {
-        seconds: micros.div_euclid(1_000_000),
-        nanos,
-    }
+    ProtoTime { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 /// A point in time from protobuf, cut to microseconds; none if it is out of range.
 #[must_use]
 pub fn time_from(at: &ProtoTime) -> Option<Timestamp> {
-    let nanos = u32::try_from(at.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000)?;
-    let micros = at
-        .seconds
-        .checked_mul(1_000_000)?
-        .checked_add(i64::from(nanos / 1_000))?;
+    let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    let micros = at.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?;
     // The range of a protobuf timestamp: years 1 to 9999.
     (-62_135_596_800..253_402_300_800)
         .contains(&at.seconds)
@@ -121,10 +111,7 @@ fn rfc3339(at: Timestamp) -> String {
 }
 
 fn name(opening: &Opening) -> String {
-    format!(
-        "teams/{}/services/{}/incidents/{}",
-        opening.team, opening.service, opening.id
-    )
+    format!("teams/{}/services/{}/incidents/{}", opening.team, opening.service, opening.id)
 }
 
 /// An incident in its public form.
@@ -145,11 +132,7 @@ pub fn incident_to(incident: &Incident) -> events::Incident {
         urgency: urgency.into(),
         title: opening.title.clone(),
         description: opening.description.clone(),
-        mapped_value: opening
-            .mapped
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        mapped_value: opening.mapped.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: status.into(),
         occurrences: incident.occurrences,
         create_time: Some(time(opening.cause.received_at)),
@@ -167,19 +150,11 @@ pub fn incident_to(incident: &Incident) -> events::Incident {
 
 fn status_to(
     status: Status,
-) -> (
-    events::IncidentStatus,
-    Option<Timestamp>,
-    events::ResolveReason,
-    String,
-) {
+) -> (events::IncidentStatus, Option<Timestamp>, events::ResolveReason, String) {
     match status {
-        Status::Open => (
-            events::IncidentStatus::Open,
-            None,
-            events::ResolveReason::Unspecified,
-            String::new(),
-        ),
+        Status::Open => {
+            (events::IncidentStatus::Open, None, events::ResolveReason::Unspecified, String::new())
+        }
         Status::Resolved { at, reason } => {
             let (reason, resolver) = match reason {
                 ResolveReason::Alert => (events::ResolveReason::Alert, String::new()),
@@ -234,12 +209,7 @@ pub(crate) fn incident_from(
         payload_omitted: incident.source_payload_omitted,
         payload_digest,
     };
-    Ok(Incident {
-        opening: opening.into(),
-        occurrences: incident.occurrences,
-        last_at,
-        status,
-    })
+    Ok(Incident { opening: opening.into(), occurrences: incident.occurrences, last_at, status })
 }
 
 fn required_time(at: Option<&ProtoTime>) -> Result<Timestamp, Error> {
@@ -255,10 +225,7 @@ fn status_from(incident: &events::Incident) -> Result<Status, Error> {
                 events::ResolveReason::Alert => ResolveReason::Alert,
                 events::ResolveReason::ServiceDeleted => ResolveReason::ServiceDeleted,
                 events::ResolveReason::Principal => {
-                    let id = incident
-                        .resolver
-                        .strip_prefix("principals/")
-                        .unwrap_or_default();
+                    let id = incident.resolver.strip_prefix("principals/").unwrap_or_default();
                     let id = PrincipalId::parse(id).map_err(|_| field("incident.resolver"))?;
                     ResolveReason::Principal(id)
                 }

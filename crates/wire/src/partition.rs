@@ -21,11 +21,7 @@ impl Partitions {
     /// Gives none for 0 or more than [`MAX_PARTITIONS`].
     #[must_use]
     pub const fn new(count: u32) -> Option<Self> {
-        if count == 0 || count > MAX_PARTITIONS {
-            None
-        } else {
-            Some(Self(count))
-        }
+        if count == 0 || count > MAX_PARTITIONS { None } else { Some(Self(count)) }
     }
 
     /// How many.
@@ -64,11 +60,7 @@ impl PartitionSet {
     /// One partition; none if its number is out of range.
     #[must_use]
     pub const fn one(partition: Partition) -> Self {
-        if partition.0 < MAX_PARTITIONS {
-            Self(1 << partition.0)
-        } else {
-            Self(0)
-        }
+        if partition.0 < MAX_PARTITIONS { Self(1 << partition.0) } else { Self(0) }
     }
 
     /// Both.
@@ -93,16 +85,11 @@ mod tests {
         let partitions = Partitions::new(16).expect("in range");
         let mut seen = PartitionSet::default();
         for n in 0..=255 {
-            seen = seen.union(PartitionSet::one(
-                partitions.of(TeamId::from_bytes([n; 16])),
-            ));
+            seen = seen.union(PartitionSet::one(partitions.of(TeamId::from_bytes([n; 16]))));
         }
         assert_eq!(seen, PartitionSet::all(partitions));
         assert!(!seen.covers(PartitionSet::one(Partition(16))));
         assert_eq!((Partitions::new(0), Partitions::new(65)), (None, None));
-        assert_eq!(
-            PartitionSet::all(Partitions::new(64).expect("in range")).0,
-            u64::MAX
-        );
+        assert_eq!(PartitionSet::all(Partitions::new(64).expect("in range")).0, u64::MAX);
     }
 }

@@ -44,13 +44,9 @@ fn generate(into: &Path) {
 }
 
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let generated = entries.filter(|path| !path.ends_with("mod.rs"));
-    generated
-        .map(|path| (path.file_name().unwrap().into(), fs::read(&path).unwrap()))
-        .collect()
+    generated.map(|path| (path.file_name().unwrap().into(), fs::read(&path).unwrap())).collect()
 }
 
 #[test]
@@ -78,23 +74,11 @@ fn every_proto_file_is_generated() {
     let mut folders = vec![root.clone()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-        {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "proto")
-            {
-                found.push(
-                    path.strip_prefix(&root)
-                        .unwrap()
-                        .to_str()
-                        .unwrap()
-                        .to_owned(),
-                );
+            } else if path.extension().is_some_and(|extension| extension == "proto") {
+                found.push(path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
             }
         }
     }

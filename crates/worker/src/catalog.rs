@@ -18,13 +18,8 @@ pub struct Catalog {
 impl Catalog {
     /// The catalog of a directory as it is.
     pub fn of(directory: &Directory) -> Self {
-        let mut catalog = Self {
-            sequence: directory.sequence(),
-            index: Index::default(),
-        };
-        directory
-            .services()
-            .for_each(|service| catalog.index.put(entry(service)));
+        let mut catalog = Self { sequence: directory.sequence(), index: Index::default() };
+        directory.services().for_each(|service| catalog.index.put(entry(service)));
         catalog
     }
 

@@ -89,10 +89,7 @@ impl Committer<'_> {
         changes: &Changes,
         batch: [u8; 16],
     ) -> Vec<Message> {
-        let touched = changes
-            .touched
-            .iter()
-            .filter_map(|partition| owned.get(partition));
+        let touched = changes.touched.iter().filter_map(|partition| owned.get(partition));
         let checkpoints = touched.map(|owned| self.checkpoint(owned, batch));
         let parked = changes.parked.iter().map(|(partition, parked)| {
             message(subject::parked(*partition), vec![], parked.clone().encode())
@@ -102,11 +99,7 @@ impl Committer<'_> {
             let incident = owned.get(partition)?.state.incidents.get(*id)?;
             Some(state(*partition, incident))
         });
-        checkpoints
-            .chain(parked)
-            .chain(events)
-            .chain(states)
-            .collect()
+        checkpoints.chain(parked).chain(events).chain(states).collect()
     }
 
     fn checkpoint(&self, owned: &Owned, batch: [u8; 16]) -> Message {
@@ -122,11 +115,7 @@ impl Committer<'_> {
         let headers = vec![(header::ROLLUP, "sub".to_owned())];
         Message {
             expect: Some(owned.fence),
-            ..message(
-                subject::checkpoint(owned.state.partition),
-                headers,
-                checkpoint.encode(),
-            )
+            ..message(subject::checkpoint(owned.state.partition), headers, checkpoint.encode())
         }
     }
 
@@ -159,11 +148,7 @@ impl Committer<'_> {
     /// `Some(None)` if another owner did, `None` if neither or if it cannot be read.
     async fn found(&self, partition: Partition, batch: [u8; 16]) -> Option<Option<u64>> {
         let subject = subject::checkpoint(partition);
-        let message = self
-            .nats
-            .last_of(subject::INCIDENTS_STREAM, &subject)
-            .await
-            .ok()??;
+        let message = self.nats.last_of(subject::INCIDENTS_STREAM, &subject).await.ok()??;
         let checkpoint = Checkpoint::decode(&message.payload).ok()?;
         if checkpoint.batch == batch {
             return Some(Some(message.sequence));
@@ -175,9 +160,7 @@ impl Committer<'_> {
     pub async fn tell(&self, changes: &Changes) {
         for (instance, outcomes) in &changes.outcomes {
             for some in outcomes.chunks(OUTCOMES) {
-                self.nats
-                    .send(subject::outcomes(*instance), encode_outcomes(some))
-                    .await;
+                self.nats.send(subject::outcomes(*instance), encode_outcomes(some)).await;
             }
         }
     }
@@ -195,12 +178,7 @@ fn message(
     headers: Vec<(&'static str, String)>,
     payload: bytes::Bytes,
 ) -> Message {
-    Message {
-        subject,
-        headers,
-        payload,
-        expect: None,
-    }
+    Message { subject, headers, payload, expect: None }
 }
 
 fn event(event: &IncidentEvent) -> Message {
@@ -208,11 +186,7 @@ fn event(event: &IncidentEvent) -> Message {
     let mut headers = event.headers();
     headers.push((header::INCIDENT, opening.id.to_string()));
     headers.push((header::TTL, EVENT_TTL.to_owned()));
-    message(
-        subject::event(event.kind, opening.team, opening.service),
-        headers,
-        event.data(),
-    )
+    message(subject::event(event.kind, opening.team, opening.service), headers, event.data())
 }
 
 fn state(partition: Partition, incident: &Incident) -> Message {
@@ -220,9 +194,5 @@ fn state(partition: Partition, incident: &Incident) -> Message {
     if !incident.is_open() {
         headers.push((header::TTL, CLOSED_STATE_TTL.to_owned()));
     }
-    message(
-        subject::state(partition, incident.state_key()),
-        headers,
-        encode_state(incident),
-    )
+    message(subject::state(partition, incident.state_key()), headers, encode_state(incident))
 }

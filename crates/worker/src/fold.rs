@@ -96,10 +96,7 @@ impl Changes {
 
     /// Nothing but the places of these partitions.
     pub fn places_of(partitions: impl Iterator<Item = Partition>) -> Self {
-        Self {
-            touched: partitions.collect(),
-            ..Self::default()
-        }
+        Self { touched: partitions.collect(), ..Self::default() }
     }
 
     /// Whether there is nothing to commit.
@@ -158,10 +155,7 @@ impl Folding<'_> {
             }
             Err(_) => {}
         }
-        state.position = Position {
-            sequence: input.sequence,
-            ..Position::default()
-        };
+        state.position = Position { sequence: input.sequence, ..Position::default() };
         true
     }
 
@@ -219,11 +213,7 @@ impl Folding<'_> {
             if !out.has_room(self.room) {
                 return false;
             }
-            let on = Deciding {
-                alert: &seen,
-                team: entry.team,
-                service: entry.service,
-            };
+            let on = Deciding { alert: &seen, team: entry.team, service: entry.service };
             let from = alert.from.as_deref();
             let verdict = if entry.disabled {
                 Verdict::Disabled
@@ -233,11 +223,7 @@ impl Folding<'_> {
                 verdict
             } else {
                 let reason = "the evaluation of the filters failed".to_owned();
-                park(
-                    state,
-                    parked(sequence, reason, Some(entry.service), stored),
-                    out,
-                );
+                park(state, parked(sequence, reason, Some(entry.service), stored), out);
                 Verdict::Failed
             };
             state.totals.count(verdict);
@@ -304,13 +290,7 @@ impl Folding<'_> {
             if !out.has_room(self.room) {
                 return false;
             }
-            emit(
-                state,
-                std::slice::from_ref(&event),
-                Trace::Control(control_sequence),
-                None,
-                out,
-            );
+            emit(state, std::slice::from_ref(&event), Trace::Control(control_sequence), None, out);
             out.touched.insert(state.partition);
         }
         true
@@ -356,19 +336,10 @@ fn finish(state: &mut PartitionState, waiting: InstanceId, record: &Record, out:
     }
     let id: AlertId = record.content.id();
     let partitions = PartitionSet::one(state.partition);
-    let outcome = Outcome {
-        id,
-        partitions,
-        flags: state.position.flags,
-    };
+    let outcome = Outcome { id, partitions, flags: state.position.flags };
     let outcomes = out.outcomes.entry(waiting).or_default();
     // An alert for all partitions has its outcomes next to each other: one entry covers them.
-    match outcomes
-        .iter_mut()
-        .rev()
-        .take(64)
-        .find(|known| known.id == id)
-    {
+    match outcomes.iter_mut().rev().take(64).find(|known| known.id == id) {
         Some(known) => {
             known.partitions = known.partitions.union(partitions);
             known.flags = known.flags.union(outcome.flags);
@@ -411,10 +382,7 @@ fn emit(
         match (kind, out.repeats.get(&id)) {
             (Kind::Repeated, Some(at)) => {
                 let earlier = &mut out.events[*at];
-                *earlier = IncidentEvent {
-                    alert_count: earlier.alert_count + 1,
-                    ..written
-                };
+                *earlier = IncidentEvent { alert_count: earlier.alert_count + 1, ..written };
             }
             (Kind::Repeated, None) => {
                 out.repeats.insert(id, out.events.len());

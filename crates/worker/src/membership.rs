@@ -14,25 +14,16 @@ pub fn wanted(
 ) -> Vec<Partition> {
     let mut members: Vec<_> = living.filter(|id| *id != me).collect();
     members.push(me);
-    partitions
-        .all()
-        .filter(|partition| owner(*partition, &members) == Some(me))
-        .collect()
+    partitions.all().filter(|partition| owner(*partition, &members) == Some(me)).collect()
 }
 
 fn owner(partition: Partition, members: &[InstanceId]) -> Option<InstanceId> {
-    members
-        .iter()
-        .copied()
-        .max_by_key(|id| weight(partition, *id))
+    members.iter().copied().max_by_key(|id| weight(partition, *id))
 }
 
 fn weight(partition: Partition, id: InstanceId) -> ([u8; 32], InstanceId) {
     let text = [&partition.0.to_be_bytes()[..], id.as_bytes()].concat();
-    (
-        blake3::derive_key("gander 2026-11 owner of a partition v1", &text),
-        id,
-    )
+    (blake3::derive_key("gander 2026-11 owner of a partition v1", &text), id)
 }
 
 #[cfg(test)]

@@ -195,10 +195,7 @@ impl Worker {
         if Instant::now() < self.take_after {
             return Ok(());
         }
-        let taker = Taker {
-            me: self.me,
-            input_identity: self.streams.alerts_identity,
-        };
+        let taker = Taker { me: self.me, input_identity: self.streams.alerts_identity };
         let mut taken = false;
         for partition in wanted {
             if self.owned.contains_key(&partition) {
@@ -232,11 +229,7 @@ impl Worker {
     fn restart_reading(&mut self) {
         self.waiting.clear();
         self.sweep = true;
-        let slowest = self
-            .owned
-            .values()
-            .map(|owned| owned.state.position.sequence)
-            .min();
+        let slowest = self.owned.values().map(|owned| owned.state.position.sequence).min();
         self.reader = slowest.map(|sequence| {
             let start = Start::Sequence(sequence + 1);
             Reader::new(&self.nats, subject::ALERTS_STREAM, subject::ALERTS, start)
@@ -268,11 +261,7 @@ impl Worker {
             if changes.is_empty() {
                 return;
             }
-            let more = !swept
-                || self
-                    .waiting
-                    .front()
-                    .is_some_and(|input| self.may_fold(input));
+            let more = !swept || self.waiting.front().is_some_and(|input| self.may_fold(input));
             if !self.commit(&changes, shutdown).await || !more {
                 return;
             }
@@ -282,16 +271,8 @@ impl Worker {
     /// The view must be at least that of the gateway that wrote the message, and of the last
     /// commits.
     fn may_fold(&self, input: &Input) -> bool {
-        let needed = input
-            .batch
-            .as_ref()
-            .map_or(0, |batch| batch.control_sequence);
-        let used = self
-            .owned
-            .values()
-            .map(|owned| owned.control_sequence)
-            .max()
-            .unwrap_or(0);
+        let needed = input.batch.as_ref().map_or(0, |batch| batch.control_sequence);
+        let used = self.owned.values().map(|owned| owned.control_sequence).max().unwrap_or(0);
         self.catalog.sequence >= needed.max(used)
     }
 
@@ -300,21 +281,14 @@ impl Worker {
         let Some(input) = self.waiting.front() else {
             return false;
         };
-        self.owned
-            .values_mut()
-            .all(|owned| folding.message(&mut owned.state, input, changes))
+        self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
     }
 
     fn fold_deletions(&mut self, changes: &mut Changes) -> bool {
         if !self.sweep {
             return true;
         }
-        let used = self
-            .owned
-            .values()
-            .map(|owned| owned.control_sequence)
-            .max()
-            .unwrap_or(0);
+        let used = self.owned.values().map(|owned| owned.control_sequence).max().unwrap_or(0);
         if self.catalog.sequence < used {
             return true;
         }
@@ -334,10 +308,7 @@ impl Worker {
             input_identity: self.streams.alerts_identity,
             control_sequence: self.catalog.sequence,
         };
-        match committer
-            .commit(&mut self.owned, changes, batch, &shutdown.hard)
-            .await
-        {
+        match committer.commit(&mut self.owned, changes, batch, &shutdown.hard).await {
             Committed::Stored => {
                 committer.tell(changes).await;
                 self.measure(changes);
@@ -346,8 +317,7 @@ impl Worker {
             Committed::FenceLost => {
                 tracing::warn!("another worker has taken a partition; reading all of them again");
                 metrics::counter!("gander_worker_fences_lost_total").increment(1);
-                self.owned
-                    .retain(|partition, _| !changes.touched.contains(partition));
+                self.owned.retain(|partition, _| !changes.touched.contains(partition));
                 self.take_after = Instant::now() + GRACE;
                 self.restart_reading();
                 false
@@ -359,17 +329,11 @@ impl Worker {
     fn measure(&self, changes: &Changes) {
         metrics::counter!("gander_worker_events_total").increment(changes.events.len() as u64);
         metrics::counter!("gander_worker_parked_total").increment(changes.parked.len() as u64);
-        let open: usize = self
-            .owned
-            .values()
-            .map(|o| o.state.incidents.open_count())
-            .sum();
+        let open: usize = self.owned.values().map(|o| o.state.incidents.open_count()).sum();
         metrics::gauge!("gander_worker_open_incidents").set(open as f64);
         metrics::gauge!("gander_worker_control_sequence").set(self.catalog.sequence as f64);
         for (partition, owned) in &self.owned {
-            let lag = self
-                .last_input
-                .saturating_sub(owned.state.position.sequence);
+            let lag = self.last_input.saturating_sub(owned.state.position.sequence);
             metrics::gauge!("gander_worker_input_lag_messages", "partition" => partition.0.to_string())
                 .set(lag as f64);
         }
@@ -377,10 +341,7 @@ impl Worker {
 
     /// Stores the places of partitions that only passed over messages, so that purging goes on.
     async fn commit_idle(&mut self, shutdown: &Shutdown) {
-        let moved = self
-            .owned
-            .iter()
-            .filter(|(_, owned)| owned.stored != owned.state.position);
+        let moved = self.owned.iter().filter(|(_, owned)| owned.stored != owned.state.position);
         let changes = Changes::places_of(moved.map(|(id, _)| *id));
         if !changes.is_empty() {
             self.commit(&changes, shutdown).await;
@@ -394,26 +355,18 @@ impl Worker {
         }
         let stream = subject::INCIDENTS_STREAM;
         let start = Start::LastOfEachSubject;
-        let Ok(found) = self
-            .nats
-            .read_all(stream, subject::CHECKPOINTS_ALL, start)
-            .await
-        else {
+        let Ok(found) = self.nats.read_all(stream, subject::CHECKPOINTS_ALL, start).await else {
             return;
         };
-        let places = found
-            .iter()
-            .map(|m| Checkpoint::decode(&m.payload).map(|c| c.position.sequence));
+        let places =
+            found.iter().map(|m| Checkpoint::decode(&m.payload).map(|c| c.position.sequence));
         let Ok(places) = places.collect::<Result<Vec<_>, _>>() else {
             return;
         };
         let all = usize::try_from(self.streams.partitions.count()).unwrap_or(usize::MAX);
         if let Some(slowest) = places.iter().min().filter(|_| places.len() == all)
             && *slowest > 0
-            && let Err(error) = self
-                .nats
-                .purge_before(subject::ALERTS_STREAM, slowest + 1)
-                .await
+            && let Err(error) = self.nats.purge_before(subject::ALERTS_STREAM, slowest + 1).await
         {
             tracing::warn!(%error, "alerts that are done are not removed yet");
         }
@@ -426,18 +379,12 @@ fn folding(catalog: &Catalog, streams: Streams, partitions: usize) -> Folding<'_
         index: &catalog.index,
         partitions: streams.partitions,
         evaluate: matcher::evaluate,
-        room: Room {
-            messages: MAX_MESSAGES - partitions,
-            bytes: MAX_COMMIT_BYTES,
-        },
+        room: Room { messages: MAX_MESSAGES - partitions, bytes: MAX_COMMIT_BYTES },
     }
 }
 
 fn input(message: Message) -> Input {
     let batch = decode_batch(&message.payload)
         .map_err(|error| (error.to_string(), message.payload.clone()));
-    Input {
-        sequence: message.sequence,
-        batch,
-    }
+    Input { sequence: message.sequence, batch }
 }

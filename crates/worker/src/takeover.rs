@@ -99,13 +99,9 @@ pub async fn take(
         owner: taker.me,
         batch,
         input_identity: taker.input_identity,
-        position: before
-            .as_ref()
-            .map_or_else(Position::default, |before| before.position),
+        position: before.as_ref().map_or_else(Position::default, |before| before.position),
         control_sequence: before.as_ref().map_or(0, |before| before.control_sequence),
-        totals: before
-            .as_ref()
-            .map_or_else(Totals::default, |before| before.totals),
+        totals: before.as_ref().map_or_else(Totals::default, |before| before.totals),
     };
     let last = found.map_or(0, |message| message.sequence);
     let fence = write(nats, partition, &checkpoint, last).await?;
@@ -114,10 +110,7 @@ pub async fn take(
     state.totals = checkpoint.totals;
     let states = subject::states_of(partition);
     let start = Start::LastOfEachSubject;
-    for message in nats
-        .read_all(subject::INCIDENTS_STREAM, &states, start)
-        .await?
-    {
+    for message in nats.read_all(subject::INCIDENTS_STREAM, &states, start).await? {
         let incident = decode_state(&message.payload).map_err(|source| Error::Stored {
             partition: partition.0,
             what: "the state of an incident",
@@ -148,27 +141,17 @@ async fn check_input(
     partition: Partition,
     before: Option<&Checkpoint>,
 ) -> Result<(), Error> {
-    let skip = |reason: String| Error::WouldSkip {
-        partition: partition.0,
-        reason,
-    };
+    let skip = |reason: String| Error::WouldSkip { partition: partition.0, reason };
     let (first, last) = nats.bounds(subject::ALERTS_STREAM).await?;
     let position = before.map_or(0, |before| before.position.sequence);
     if before.is_some_and(|before| before.input_identity != taker.input_identity) {
-        return Err(skip(format!(
-            "stream {} is not the one it was",
-            subject::ALERTS_STREAM
-        )));
+        return Err(skip(format!("stream {} is not the one it was", subject::ALERTS_STREAM)));
     }
     if position > last {
-        return Err(skip(format!(
-            "it has done message {position}, the last one is {last}"
-        )));
+        return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }
     if first > position + 1 {
-        return Err(skip(format!(
-            "it has done message {position}, the first one left is {first}"
-        )));
+        return Err(skip(format!("it has done message {position}, the first one left is {first}")));
     }
     Ok(())
 }
@@ -182,15 +165,8 @@ async fn write(
     let subject = subject::checkpoint(partition);
     let headers = [(header::ROLLUP, "sub".to_owned())];
     let expect = Some(Expect::LastSubjectSequence(last));
-    let written = nats
-        .publish(
-            subject.clone(),
-            &headers,
-            checkpoint.encode(),
-            expect,
-            DEADLINE,
-        )
-        .await;
+    let written =
+        nats.publish(subject.clone(), &headers, checkpoint.encode(), expect, DEADLINE).await;
     match written {
         Ok(sequence) => Ok(sequence),
         Err(error @ (publish::Error::TimedOut | publish::Error::Conflict(_))) => {

@@ -86,15 +86,9 @@ impl Calls {
         request: Option<commit::Request>,
         decide: impl FnOnce(&Directory) -> Result<Vec<Change>, Rejection> + Send + 'static,
     ) -> Result<Done, Status> {
-        let command = Command {
-            actor: caller.actor(),
-            request,
-            decide: Box::new(decide),
-        };
+        let command = Command { actor: caller.actor(), request, decide: Box::new(decide) };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
-        let done = done
-            .unwrap_or(Err(crate::store::Error::Unavailable))
-            .map_err(error::command)?;
+        let done = done.unwrap_or(Err(crate::store::Error::Unavailable)).map_err(error::command)?;
         if self.gateways.all_at_least(done.sequence, PATIENCE).await {
             Ok(done)
         } else {
@@ -114,11 +108,6 @@ pub fn request_of<M: Message + Clone>(
     }
     let id = uuid::Uuid::try_parse(id).map_err(|_| error::field("request_id", "is a UUID"))?;
     let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 request digest v1");
-    hasher
-        .update(method.as_bytes())
-        .update(&message.encode_to_vec());
-    Ok(Some(commit::Request {
-        id: id.into_bytes(),
-        digest: hasher.finalize().into(),
-    }))
+    hasher.update(method.as_bytes()).update(&message.encode_to_vec());
+    Ok(Some(commit::Request { id: id.into_bytes(), digest: hasher.finalize().into() }))
 }

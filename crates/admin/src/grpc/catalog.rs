@@ -31,10 +31,7 @@ impl Calls {
 
     fn show_service(&self, team: TeamId, id: ServiceId) -> Result<Response<api::Service>, Status> {
         let service = self.store.read(|directory| {
-            directory
-                .service(id)
-                .filter(|service| service.team == team)
-                .map(service_to)
+            directory.service(id).filter(|service| service.team == team).map(service_to)
         });
         service.map(Response::new).ok_or_else(error::not_found)
     }
@@ -57,19 +54,14 @@ impl CatalogService for Calls {
         let method = "CatalogService/CreateTeam";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let team = message
-            .team
-            .ok_or_else(|| error::field("team", "is required"))?;
+        let team = message.team.ok_or_else(|| error::field("team", "is required"))?;
         let name = display_name(&team.display_name, "team.display_name")?;
         let id = TeamId::from_bytes(self.fresh_id());
         let done = self.execute(&caller, asked, move |directory| {
             let name_taken = directory.named(Siblings::Teams, name.as_str()).is_some();
             let command = team::Command::Create { name, name_taken };
             let events = team::decide(directory.team_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Team(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Team(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(Subject::Team(earlier)) => self.show_team(earlier),
@@ -94,16 +86,11 @@ impl CatalogService for Calls {
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let page = Page::parse(message.page_size, &message.page_token, method)?;
         let (teams, next_page_token) = self.store.read(|directory| {
-            let own = directory
-                .teams()
-                .filter(|team| caller.may(Action::ReadTeam(team.id)));
+            let own = directory.teams().filter(|team| caller.may(Action::ReadTeam(team.id)));
             let (teams, next) = page.of(own, |team| *team.id.as_bytes());
             (teams.into_iter().map(team_to).collect(), next)
         });
-        Ok(Response::new(api::ListTeamsResponse {
-            teams,
-            next_page_token,
-        }))
+        Ok(Response::new(api::ListTeamsResponse { teams, next_page_token }))
     }
 
     async fn update_team(
@@ -113,9 +100,7 @@ impl CatalogService for Calls {
         let method = "CatalogService/UpdateTeam";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let team = message
-            .team
-            .ok_or_else(|| error::field("team", "is required"))?;
+        let team = message.team.ok_or_else(|| error::field("team", "is required"))?;
         let id = team_name(&team.name, "team.name")?;
         let mask = Mask::parse(message.update_mask, &["display_name"])?;
         if mask.has("display_name", !team.display_name.is_empty()) {
@@ -124,16 +109,9 @@ impl CatalogService for Calls {
             self.execute(&caller, asked, move |directory| {
                 let found = directory.named(Siblings::Teams, name.as_str());
                 let name_taken = is_taken(found, Subject::Team(id));
-                let command = team::Command::Rename {
-                    expected,
-                    name,
-                    name_taken,
-                };
+                let command = team::Command::Rename { expected, name, name_taken };
                 let events = team::decide(directory.team_entry(id), command)?;
-                Ok(events
-                    .into_iter()
-                    .map(|event| Change::Team(id, event))
-                    .collect())
+                Ok(events.into_iter().map(|event| Change::Team(id, event)).collect())
             })
             .await?;
         }
@@ -152,10 +130,7 @@ impl CatalogService for Calls {
         self.execute(&caller, asked, move |directory| {
             let command = team::Command::Delete { expected };
             let events = team::decide(directory.team_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Team(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Team(id, event)).collect())
         })
         .await?;
         Ok(Response::new(pbjson_types::Empty {}))
@@ -170,16 +145,12 @@ impl CatalogService for Calls {
         let (caller, message) = self.admit(request, method, about)?;
         let asked = request_of(method, &message.request_id, &message)?;
         let team = team_name(&message.parent, "parent")?;
-        let service = message
-            .service
-            .ok_or_else(|| error::field("service", "is required"))?;
+        let service = message.service.ok_or_else(|| error::field("service", "is required"))?;
         let name = display_name(&service.display_name, "service.display_name")?;
         let filters = Arc::new(filters_from(&service.filters, || self.fresh_id())?);
         let id = ServiceId::from_bytes(self.fresh_id());
         let done = self.execute(&caller, asked, move |directory| {
-            let name_taken = directory
-                .named(Siblings::Services(team), name.as_str())
-                .is_some();
+            let name_taken = directory.named(Siblings::Services(team), name.as_str()).is_some();
             let command = service::Command::Create {
                 team,
                 team_lives: directory.team(team).is_some(),
@@ -189,10 +160,7 @@ impl CatalogService for Calls {
                 filters,
             };
             let events = service::decide(directory.service_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Service(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Service(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(Subject::Service(earlier)) => self.show_service(team, earlier),
@@ -232,10 +200,7 @@ impl CatalogService for Calls {
             let (services, next) = page.of(own, |service| *service.id.as_bytes());
             (services.into_iter().map(service_to).collect(), next)
         });
-        Ok(Response::new(api::ListServicesResponse {
-            services,
-            next_page_token,
-        }))
+        Ok(Response::new(api::ListServicesResponse { services, next_page_token }))
     }
 
     async fn update_service(
@@ -249,14 +214,9 @@ impl CatalogService for Calls {
         };
         let (caller, message) = self.admit(request, method, about)?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let sent = message
-            .service
-            .ok_or_else(|| error::field("service", "is required"))?;
+        let sent = message.service.ok_or_else(|| error::field("service", "is required"))?;
         let (team, id) = service_name(&sent.name, "service.name")?;
-        let mask = Mask::parse(
-            message.update_mask,
-            &["display_name", "disabled", "filters"],
-        )?;
+        let mask = Mask::parse(message.update_mask, &["display_name", "disabled", "filters"])?;
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name = name.then(|| display_name(&sent.display_name, "service.display_name"));
         let filters = mask.has("filters", !sent.filters.is_empty());
@@ -272,18 +232,10 @@ impl CatalogService for Calls {
                 .as_ref()
                 .and_then(|name| directory.named(Siblings::Services(team), name.as_str()));
             let name_taken = is_taken(found, Subject::Service(id));
-            let command = service::Command::Update {
-                expected,
-                name,
-                name_taken,
-                disabled,
-                filters,
-            };
+            let command =
+                service::Command::Update { expected, name, name_taken, disabled, filters };
             let events = service::decide(directory.service_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Service(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Service(id, event)).collect())
         })
         .await?;
         self.show_service(team, id)
@@ -305,10 +257,7 @@ impl CatalogService for Calls {
                 return Err(Rejection::NotFound);
             }
             let events = service::decide(entry, service::Command::Delete { expected })?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Service(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Service(id, event)).collect())
         })
         .await?;
         Ok(Response::new(pbjson_types::Empty {}))

@@ -72,12 +72,7 @@ pub fn incident_name(name: &str) -> Result<(TeamId, ServiceId, IncidentId), Stat
             IncidentId::parse(ids[2]).ok()?,
         ))
     });
-    ids.ok_or_else(|| {
-        field(
-            "name",
-            "is teams/{team}/services/{service}/incidents/{incident}",
-        )
-    })
+    ids.ok_or_else(|| field("name", "is teams/{team}/services/{service}/incidents/{incident}"))
 }
 
 /// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.
@@ -107,13 +102,9 @@ pub fn expected(etag: &str, at: &str) -> Result<Option<u64>, Status> {
     if etag.is_empty() {
         return Ok(None);
     }
-    let number = etag
-        .strip_prefix('"')
-        .and_then(|etag| etag.strip_suffix('"'));
+    let number = etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"'));
     let number = number.and_then(|number| number.parse().ok());
-    number
-        .map(Some)
-        .ok_or_else(|| field(at, "is one that was read before"))
+    number.map(Some).ok_or_else(|| field(at, "is one that was read before"))
 }
 
 /// Reads a time of expiry.
@@ -134,24 +125,17 @@ impl Mask {
             return Ok(Self(None));
         }
         if paths == ["*"] {
-            return Ok(Self(Some(
-                known.iter().map(|&name| name.to_owned()).collect(),
-            )));
+            return Ok(Self(Some(known.iter().map(|&name| name.to_owned()).collect())));
         }
         match paths.iter().find(|path| !known.contains(&path.as_str())) {
-            Some(_) => Err(field(
-                "update_mask",
-                format!("names only {}, or *", known.join(", ")),
-            )),
+            Some(_) => Err(field("update_mask", format!("names only {}, or *", known.join(", ")))),
             None => Ok(Self(Some(paths))),
         }
     }
 
     /// Whether the field is to be changed; `set` is whether it is set in the message.
     pub fn has(&self, name: &str, set: bool) -> bool {
-        self.0
-            .as_ref()
-            .map_or(set, |paths| paths.iter().any(|path| path == name))
+        self.0.as_ref().map_or(set, |paths| paths.iter().any(|path| path == name))
     }
 }
 
@@ -212,11 +196,7 @@ fn filter_to(filter: &Filter) -> api::Filter {
 
 fn condition_to(condition: &Condition) -> api::Condition {
     api::Condition {
-        key: condition
-            .key
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        key: condition.key.as_ref().map(ToString::to_string).unwrap_or_default(),
         contains: condition.contains.iter().map(ToString::to_string).collect(),
     }
 }
@@ -227,11 +207,7 @@ pub fn filters_from(
     mut fresh: impl FnMut() -> [u8; 16],
 ) -> Result<Filters, Status> {
     let read = |(n, filter)| filter_from(filter, &format!("service.filters[{n}]"), &mut fresh);
-    let filters = filters
-        .iter()
-        .enumerate()
-        .map(read)
-        .collect::<Result<Vec<_>, _>>()?;
+    let filters = filters.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     Filters::new(filters).map_err(|rule| field("service.filters", rule))
 }
 
@@ -245,14 +221,10 @@ fn filter_from(
     } else {
         FilterId::parse(&filter.id).map_err(|rule| field(format!("{at}.id"), rule))?
     };
-    let trigger = filter
-        .trigger
-        .as_ref()
-        .ok_or_else(|| field(format!("{at}.trigger"), "is required"))?;
-    let resolve = filter
-        .resolve
-        .as_ref()
-        .map(|resolve| resolve_from(resolve, &format!("{at}.resolve")));
+    let trigger =
+        filter.trigger.as_ref().ok_or_else(|| field(format!("{at}.trigger"), "is required"))?;
+    let resolve =
+        filter.resolve.as_ref().map(|resolve| resolve_from(resolve, &format!("{at}.resolve")));
     Ok(Filter {
         id,
         name: display_name(&filter.display_name, &format!("{at}.display_name"))?,
@@ -266,10 +238,7 @@ fn trigger_from(trigger: &api::Trigger, at: &str) -> Result<Trigger, Status> {
         api::Urgency::High => Urgency::High,
         api::Urgency::Low => Urgency::Low,
         api::Urgency::Unspecified => {
-            return Err(field(
-                format!("{at}.urgency"),
-                "is URGENCY_HIGH or URGENCY_LOW",
-            ));
+            return Err(field(format!("{at}.urgency"), "is URGENCY_HIGH or URGENCY_LOW"));
         }
     };
     let read = |(n, condition)| condition_from(condition, &format!("{at}.conditions[{n}]"));
@@ -288,10 +257,7 @@ fn trigger_from(trigger: &api::Trigger, at: &str) -> Result<Trigger, Status> {
 
 fn resolve_from(resolve: &api::Resolve, at: &str) -> Result<Resolve, Status> {
     let missing = |name: &str| field(format!("{at}.{name}"), "is required");
-    let condition = resolve
-        .condition
-        .as_ref()
-        .ok_or_else(|| missing("condition"))?;
+    let condition = resolve.condition.as_ref().ok_or_else(|| missing("condition"))?;
     let mapped_with = key_from(&resolve.mapped_with, &format!("{at}.mapped_with"))?;
     Ok(Resolve {
         condition: condition_from(condition, &format!("{at}.condition"))?,
@@ -303,12 +269,7 @@ fn condition_from(condition: &api::Condition, at: &str) -> Result<Condition, Sta
     let item = |(n, text): (usize, &String)| {
         Item::parse(text).map_err(|rule| field(format!("{at}.contains[{n}]"), rule))
     };
-    let items = condition
-        .contains
-        .iter()
-        .enumerate()
-        .map(item)
-        .collect::<Result<Vec<_>, _>>()?;
+    let items = condition.contains.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?;
     let key = key_from(&condition.key, &format!("{at}.key"))?;
     Condition::new(key, items).map_err(|rule| field(format!("{at}.contains"), rule))
 }
@@ -325,10 +286,9 @@ pub fn token_to(token: &Token) -> api::Token {
     let (kind, target) = match token.reach {
         Reach::Global => (api::TokenType::Global, String::new()),
         Reach::Team(team) => (api::TokenType::Team, format!("teams/{team}")),
-        Reach::Service(team, service) => (
-            api::TokenType::Service,
-            format!("teams/{team}/services/{service}"),
-        ),
+        Reach::Service(team, service) => {
+            (api::TokenType::Service, format!("teams/{team}/services/{service}"))
+        }
     };
     api::Token {
         name: format!("tokens/{}", token.id),
@@ -382,10 +342,7 @@ fn role_to(role: Role) -> api::RoleGrant {
         Role::Observer(team) => (api::Role::Observer, Some(team)),
     };
     let team = team.map(|team| format!("teams/{team}")).unwrap_or_default();
-    api::RoleGrant {
-        role: role.into(),
-        team,
-    }
+    api::RoleGrant { role: role.into(), team }
 }
 
 /// Reads roles: at least one, at most 100.

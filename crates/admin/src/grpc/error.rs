@@ -23,11 +23,7 @@ pub fn unauthenticated() -> Status {
 
 /// The caller may not do that.
 pub fn denied() -> Status {
-    status(
-        Code::PermissionDenied,
-        "PERMISSION_DENIED",
-        "this principal may not do that",
-    )
+    status(Code::PermissionDenied, "PERMISSION_DENIED", "this principal may not do that")
 }
 
 /// There is no such thing.
@@ -85,10 +81,8 @@ fn rejected(rejection: Rejection) -> Status {
         Rejection::LastGlobalAdmin => status(Code::FailedPrecondition, "LAST_GLOBAL_ADMIN", &text),
         Rejection::Expired => status(Code::FailedPrecondition, "EXPIRED", &text),
         Rejection::ExpiryInThePast => field("expire_time", text),
-        Rejection::FirstMustBeGlobalAdmin => status(
-            Code::FailedPrecondition,
-            "FIRST_MUST_BE_GLOBAL_ADMIN",
-            &text,
-        ),
+        Rejection::FirstMustBeGlobalAdmin => {
+            status(Code::FailedPrecondition, "FIRST_MUST_BE_GLOBAL_ADMIN", &text)
+        }
     }
 }

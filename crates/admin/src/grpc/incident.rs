@@ -59,11 +59,10 @@ impl Incidents {
         let start = Start::LastOfEachSubject;
         let read = self.nats.read_all(subject::INCIDENTS_STREAM, filter, start);
         let read = tokio::time::timeout(Duration::from_secs(10), read).await;
-        let messages = read
-            .map_err(|_| error::unavailable("incidents cannot be read in time"))?
-            .map_err(|_| {
-                error::unavailable("incidents cannot be read: the broker does not answer")
-            })?;
+        let messages =
+            read.map_err(|_| error::unavailable("incidents cannot be read in time"))?.map_err(
+                |_| error::unavailable("incidents cannot be read: the broker does not answer"),
+            )?;
         let decode = |message: &Message| decode_state(&message.payload);
         let incidents: Result<Vec<_>, _> = messages.iter().map(decode).collect();
         let mut incidents =
@@ -96,9 +95,7 @@ impl IncidentService for Incidents {
         request: Request<api::ListIncidentsRequest>,
     ) -> Result<Response<api::ListIncidentsResponse>, Status> {
         let method = "IncidentService/ListIncidents";
-        let (caller, message) = self
-            .calls
-            .admit(request, method, |_| Ok(About::default()))?;
+        let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let (team, service) = self.scope(&caller, &message.parent)?;
         let question = format!("{method} {}", message.parent);
         let page = Page::parse(message.page_size, &message.page_token, &question)?;
@@ -113,14 +110,10 @@ impl IncidentService for Incidents {
                 && service.is_none_or(|service| opening.service == service)
                 && caller.may(Action::ReadTeam(opening.team))
         };
-        let (incidents, next_page_token) = page.of(states.iter().filter(fits), |incident| {
-            *incident.opening.id.as_bytes()
-        });
+        let (incidents, next_page_token) =
+            page.of(states.iter().filter(fits), |incident| *incident.opening.id.as_bytes());
         let incidents = incidents.into_iter().map(incident_to).collect();
-        Ok(Response::new(api::ListIncidentsResponse {
-            incidents,
-            next_page_token,
-        }))
+        Ok(Response::new(api::ListIncidentsResponse { incidents, next_page_token }))
     }
 
     async fn watch_incidents(
@@ -128,17 +121,12 @@ impl IncidentService for Incidents {
         request: Request<api::WatchIncidentsRequest>,
     ) -> Result<Response<Watching>, Status> {
         let method = "IncidentService/WatchIncidents";
-        let (caller, message) = self
-            .calls
-            .admit(request, method, |_| Ok(About::default()))?;
+        let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let (team, service) = self.scope(&caller, &message.parent)?;
         let bounds = self.nats.bounds(subject::INCIDENTS_STREAM).await;
         let (_, last) = bounds.map_err(|_| error::unavailable("the broker does not answer"))?;
         let cursor = match message.cursor.as_str() {
-            "" => Cursor {
-                sequence: last,
-                issued: self.calls.now().as_micros(),
-            },
+            "" => Cursor { sequence: last, issued: self.calls.now().as_micros() },
             text => Cursor::parse(text)
                 .filter(|cursor| cursor.sequence <= last)
                 .ok_or_else(|| error::field("cursor", "is one that this server has given"))?,
@@ -150,13 +138,8 @@ impl IncidentService for Incidents {
         let start = Start::Sequence(cursor.sequence + 1);
         let reader = Reader::new(&self.nats, subject::INCIDENTS_STREAM, &filter, start);
         let (sender, receiver) = mpsc::channel(WATCH_BUFFER);
-        let watch = Watch {
-            incidents: self.clone(),
-            caller,
-            reader,
-            sender,
-            last: cursor.sequence,
-        };
+        let watch =
+            Watch { incidents: self.clone(), caller, reader, sender, last: cursor.sequence };
         tokio::spawn(watch.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -187,19 +170,13 @@ impl IncidentService for Incidents {
         let covered = PartitionSet::one(partition);
         let mut awaited = self.outcomes.expect(command.id, covered);
         let content = Content::Resolve(command);
-        let record = Record {
-            partition: Some(partition),
-            outcome_wanted: true,
-            content,
-        };
+        let record = Record { partition: Some(partition), outcome_wanted: true, content };
         let stored = self.ingest.store(record, covered).await;
         stored.map_err(|_| error::unavailable("it is not known to be carried out: ask again"))?;
         tokio::time::timeout(OUTCOME_DEADLINE, awaited.outcome())
             .await
             .map_err(|_| error::unavailable("stored; no worker has confirmed it yet: ask again"))?;
-        self.existing(team, service, incident)
-            .await
-            .map(|found| Response::new(incident_to(&found)))
+        self.existing(team, service, incident).await.map(|found| Response::new(incident_to(&found)))
     }
 }
 
@@ -210,12 +187,8 @@ impl Incidents {
         service: ServiceId,
         id: IncidentId,
     ) -> Result<Incident, Status> {
-        let states = self
-            .states(&subject::states_of(self.partitions.of(team)))
-            .await?;
-        let mut found = states
-            .into_iter()
-            .filter(|incident| incident.opening.id == id);
+        let states = self.states(&subject::states_of(self.partitions.of(team))).await?;
+        let mut found = states.into_iter().filter(|incident| incident.opening.id == id);
         let found = found.next().ok_or_else(error::not_found)?;
         if found.opening.team != team || found.opening.service != service {
             return Err(error::not_found());
@@ -238,10 +211,7 @@ impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let (sequence, issued) = text.split_once('-')?;
         let sequence = u64::from_str_radix(sequence, 16).ok()?;
-        Some(Self {
-            sequence,
-            issued: i64::from_str_radix(issued, 16).ok()?,
-        })
+        Some(Self { sequence, issued: i64::from_str_radix(issued, 16).ok()? })
     }
 }
 
@@ -271,11 +241,7 @@ impl Watch {
     }
 
     fn with_cursor(&self, event: Option<events::IncidentEvent>) -> api::WatchIncidentsResponse {
-        let cursor = format!(
-            "{:x}-{:x}",
-            self.last,
-            self.incidents.calls.now().as_micros()
-        );
+        let cursor = format!("{:x}-{:x}", self.last, self.incidents.calls.now().as_micros());
         api::WatchIncidentsResponse { event, cursor }
     }
 
@@ -287,14 +253,8 @@ impl Watch {
         let Ok(event) = serde_json::from_slice::<events::IncidentEvent>(&message.payload) else {
             return Some(Err(Status::internal("an event cannot be read")));
         };
-        let team = event
-            .incident
-            .as_ref()
-            .and_then(|incident| TeamId::parse(&incident.team).ok());
-        let about = About {
-            team,
-            ..About::default()
-        };
+        let team = event.incident.as_ref().and_then(|incident| TeamId::parse(&incident.team).ok());
+        let about = About { team, ..About::default() };
         let own = authorize(&self.caller, "CatalogService/GetTeam", about).is_ok();
         own.then(|| Ok(self.with_cursor(Some(event))))
     }
@@ -306,13 +266,7 @@ mod tests {
 
     #[test]
     fn a_cursor_that_was_not_given_is_refused() {
-        assert_eq!(
-            Cursor::parse("1f-2a"),
-            Some(Cursor {
-                sequence: 31,
-                issued: 42
-            })
-        );
+        assert_eq!(Cursor::parse("1f-2a"), Some(Cursor { sequence: 31, issued: 42 }));
         for text in ["", "1f", "x-1", "1-", "-", "1-1-1"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }

@@ -31,11 +31,7 @@ impl Page {
             size => usize::try_from(size.min(MOST)).unwrap_or(DEFAULT),
         };
         let question = blake3::derive_key("gander 2026-11 page token v1", question.as_bytes());
-        let mut page = Self {
-            size,
-            after: None,
-            question,
-        };
+        let mut page = Self { size, after: None, question };
         if !token.is_empty() {
             let wrong =
                 || error::field("page_token", "is one of this list, with the same question");
@@ -50,12 +46,10 @@ impl Page {
 
     fn token(&self, last: [u8; 16]) -> String {
         let seal = blake3::keyed_hash(&self.question, &last);
-        last.iter()
-            .chain(&seal.as_bytes()[..8])
-            .fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        last.iter().chain(&seal.as_bytes()[..8]).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The page of things that come in the order of their ids, and the token of the next one,
@@ -68,10 +62,7 @@ impl Page {
         let mut rest = things.filter(|thing| self.after.is_none_or(|after| id(thing) > after));
         let page: Vec<_> = rest.by_ref().take(self.size).collect();
         let more = rest.next().is_some();
-        let token = page
-            .last()
-            .filter(|_| more)
-            .map(|last| self.token(id(last)));
+        let token = page.last().filter(|_| more).map(|last| self.token(id(last)));
         (page, token.unwrap_or_default())
     }
 }

@@ -26,14 +26,9 @@ impl Calls {
         id: PrincipalId,
         credential: &str,
     ) -> Result<Response<api::Principal>, Status> {
-        let principal = self
-            .store
-            .read(|directory| directory.principal(id).map(principal_to));
+        let principal = self.store.read(|directory| directory.principal(id).map(principal_to));
         let principal = principal.ok_or_else(error::not_found)?;
-        Ok(Response::new(api::Principal {
-            credential: credential.to_owned(),
-            ..principal
-        }))
+        Ok(Response::new(api::Principal { credential: credential.to_owned(), ..principal }))
     }
 }
 
@@ -59,9 +54,7 @@ impl PrincipalService for Calls {
         let method = "PrincipalService/CreatePrincipal";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let sent = message
-            .principal
-            .ok_or_else(|| error::field("principal", "is required"))?;
+        let sent = message.principal.ok_or_else(|| error::field("principal", "is required"))?;
         let name = display_name(&sent.display_name, "principal.display_name")?;
         let roles = roles_from(&sent.roles)?;
         let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
@@ -85,10 +78,7 @@ impl PrincipalService for Calls {
                 return Err(domain::aggregate::Rejection::NotFound);
             }
             let events = principal::decide(directory.principal_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Principal(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(Subject::Principal(earlier)) => self.show_principal(earlier, ""),
@@ -104,10 +94,7 @@ impl PrincipalService for Calls {
         let caller = self.caller(request.metadata())?;
         let about = |m: &api::GetPrincipalRequest| {
             let principal = Some(name_or_me(&m.name, &caller)?);
-            Ok(About {
-                principal,
-                ..About::default()
-            })
+            Ok(About { principal, ..About::default() })
         };
         let (_, message) = self.admit(request, "PrincipalService/GetPrincipal", about)?;
         self.show_principal(name_or_me(&message.name, &caller)?, "")
@@ -125,10 +112,7 @@ impl PrincipalService for Calls {
                 page.of(directory.principals(), |principal| *principal.id.as_bytes());
             (principals.into_iter().map(principal_to).collect(), next)
         });
-        Ok(Response::new(api::ListPrincipalsResponse {
-            principals,
-            next_page_token,
-        }))
+        Ok(Response::new(api::ListPrincipalsResponse { principals, next_page_token }))
     }
 
     async fn update_principal(
@@ -138,24 +122,15 @@ impl PrincipalService for Calls {
         let method = "PrincipalService/UpdatePrincipal";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let sent = message
-            .principal
-            .ok_or_else(|| error::field("principal", "is required"))?;
+        let sent = message.principal.ok_or_else(|| error::field("principal", "is required"))?;
         let id = principal_name(&sent.name, "principal.name")?;
-        let mask = Mask::parse(
-            message.update_mask,
-            &["display_name", "roles", "expire_time"],
-        )?;
+        let mask = Mask::parse(message.update_mask, &["display_name", "roles", "expire_time"])?;
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name = name.then(|| display_name(&sent.display_name, "principal.display_name"));
-        let roles = mask
-            .has("roles", !sent.roles.is_empty())
-            .then(|| roles_from(&sent.roles));
+        let roles = mask.has("roles", !sent.roles.is_empty()).then(|| roles_from(&sent.roles));
         let (name, roles) = (name.transpose()?, roles.transpose()?);
         let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
-        let expires_at = mask
-            .has("expire_time", expires_at.is_some())
-            .then_some(expires_at);
+        let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let expected = expected(&sent.etag, "principal.etag")?;
         let now = self.now();
         self.execute(&caller, asked, move |directory| {
@@ -169,10 +144,7 @@ impl PrincipalService for Calls {
                 now,
             };
             let events = principal::decide(directory.principal_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Principal(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
         })
         .await?;
         self.show_principal(id, "")
@@ -190,17 +162,10 @@ impl PrincipalService for Calls {
         let secret = self.secret(Kind::Credential);
         let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
         let done = self.execute(&caller, asked, move |directory| {
-            let command = principal::Command::ReplaceCredential {
-                expected,
-                digest,
-                last_four,
-                now,
-            };
+            let command =
+                principal::Command::ReplaceCredential { expected, digest, last_four, now };
             let events = principal::decide(directory.principal_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Principal(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(_) => self.show_principal(id, ""),
@@ -219,15 +184,9 @@ impl PrincipalService for Calls {
         let expected = expected(&message.etag, "etag")?;
         self.execute(&caller, asked, move |directory| {
             let other_lasting_admin = directory.other_lasting_admin(id);
-            let command = principal::Command::Delete {
-                expected,
-                other_lasting_admin,
-            };
+            let command = principal::Command::Delete { expected, other_lasting_admin };
             let events = principal::decide(directory.principal_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Principal(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
         })
         .await?;
         Ok(Response::new(pbjson_types::Empty {}))

@@ -23,26 +23,17 @@ use crate::access::{About, may_read_reach};
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
-        let token = self
-            .store
-            .read(|directory| directory.token(id).map(token_to));
+        let token = self.store.read(|directory| directory.token(id).map(token_to));
         let token = token.ok_or_else(error::not_found)?;
-        Ok(Response::new(api::Token {
-            secret: secret.to_owned(),
-            ..token
-        }))
+        Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
 
     /// What a call about this token is about: its reach, also when it is dead.
     fn about_token(&self, name: &str, at: &str) -> Result<About, Status> {
         let id = token_name(name, at)?;
-        let reach = self
-            .store
-            .read(|directory| directory.token_entry(id).live().map(|token| token.reach));
-        Ok(About {
-            reach,
-            ..About::default()
-        })
+        let reach =
+            self.store.read(|directory| directory.token_entry(id).live().map(|token| token.reach));
+        Ok(About { reach, ..About::default() })
     }
 }
 
@@ -54,10 +45,7 @@ impl TokenService for Calls {
     ) -> Result<Response<api::Token>, Status> {
         let method = "TokenService/CreateToken";
         let reach_of = |m: &api::CreateTokenRequest| {
-            let token = m
-                .token
-                .as_ref()
-                .ok_or_else(|| error::field("token", "is required"))?;
+            let token = m.token.as_ref().ok_or_else(|| error::field("token", "is required"))?;
             reach_from(token.r#type(), &token.target)
         };
         let (caller, message) = self.admit(request, method, |m| reach_of(m).map(About::from))?;
@@ -72,9 +60,7 @@ impl TokenService for Calls {
         let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
         let done = self.execute(&caller, asked, move |directory| {
             let command = token::Command::Create {
-                name_taken: directory
-                    .named(Siblings::Tokens(reach), name.as_str())
-                    .is_some(),
+                name_taken: directory.named(Siblings::Tokens(reach), name.as_str()).is_some(),
                 name,
                 reach,
                 target_lives: directory.lives(reach),
@@ -85,10 +71,7 @@ impl TokenService for Calls {
                 now,
             };
             let events = token::decide(directory.token_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Token(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(Subject::Token(earlier)) => self.show_token(earlier, ""),
@@ -132,10 +115,7 @@ impl TokenService for Calls {
             let (tokens, next) = page.of(own, |token| *token.id.as_bytes());
             (tokens.into_iter().map(token_to).collect(), next)
         });
-        Ok(Response::new(api::ListTokensResponse {
-            tokens,
-            next_page_token,
-        }))
+        Ok(Response::new(api::ListTokensResponse { tokens, next_page_token }))
     }
 
     async fn update_token(
@@ -149,24 +129,17 @@ impl TokenService for Calls {
         };
         let (caller, message) = self.admit(request, method, about)?;
         let asked = request_of(method, &message.request_id, &message)?;
-        let sent = message
-            .token
-            .ok_or_else(|| error::field("token", "is required"))?;
+        let sent = message.token.ok_or_else(|| error::field("token", "is required"))?;
         let id = token_name(&sent.name, "token.name")?;
         let known = ["display_name", "expire_time", "url_parameter_allowed"];
         let mask = Mask::parse(message.update_mask, &known)?;
         let name = mask.has("display_name", !sent.display_name.is_empty());
-        let name = name
-            .then(|| display_name(&sent.display_name, "token.display_name"))
-            .transpose()?;
+        let name =
+            name.then(|| display_name(&sent.display_name, "token.display_name")).transpose()?;
         let expires_at = expiry(sent.expire_time.as_ref(), "token.expire_time")?;
-        let expires_at = mask
-            .has("expire_time", expires_at.is_some())
-            .then_some(expires_at);
+        let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let url = sent.url_parameter_allowed;
-        let url = mask
-            .has("url_parameter_allowed", url.is_some())
-            .then(|| url.unwrap_or(true));
+        let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));
         let expected = expected(&sent.etag, "token.etag")?;
         let now = self.now();
         self.execute(&caller, asked, move |directory| {
@@ -183,10 +156,7 @@ impl TokenService for Calls {
                 now,
             };
             let events = token::decide(directory.token_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Token(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())
         })
         .await?;
         self.show_token(id, "")
@@ -206,17 +176,9 @@ impl TokenService for Calls {
         let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
         let done = self.execute(&caller, asked, move |directory| {
             directory.token(id).ok_or(Rejection::NotFound)?;
-            let command = token::Command::ReplaceSecret {
-                expected,
-                digest,
-                last_four,
-                now,
-            };
+            let command = token::Command::ReplaceSecret { expected, digest, last_four, now };
             let events = token::decide(directory.token_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Token(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())
         });
         match done.await?.repeat_of {
             Some(_) => self.show_token(id, ""),
@@ -237,10 +199,7 @@ impl TokenService for Calls {
         self.execute(&caller, asked, move |directory| {
             let command = token::Command::Delete { expected };
             let events = token::decide(directory.token_entry(id), command)?;
-            Ok(events
-                .into_iter()
-                .map(|event| Change::Token(id, event))
-                .collect())
+            Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())
         })
         .await?;
         Ok(Response::new(pbjson_types::Empty {}))

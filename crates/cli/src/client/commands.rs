@@ -158,11 +158,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "KEY")]
     pub map_with: Option<String>,
     /// What closes an incident: KEY=TEXT, one key.
-    #[arg(
-        long = "resolve-when",
-        value_name = "KEY=TEXT",
-        requires = "resolve_with"
-    )]
+    #[arg(long = "resolve-when", value_name = "KEY=TEXT", requires = "resolve_with")]
     pub resolve_when: Vec<String>,
     /// The key whose value names the episode to close.
     #[arg(long, value_name = "KEY", requires = "resolve_when")]

@@ -24,9 +24,7 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
         FilterCommand::Remove { service, filter } => {
             let mut service = names::service(&channel, service).await?;
             let before = service.filters.len();
-            service
-                .filters
-                .retain(|found| found.id != *filter && found.display_name != *filter);
+            service.filters.retain(|found| found.id != *filter && found.display_name != *filter);
             if service.filters.len() == before {
                 return Err(NotFound(format!("filter {filter:?}")).into());
             }
@@ -42,10 +40,7 @@ fn filter(args: &FilterArgs) -> anyhow::Result<api::Filter> {
         UrgencyArg::High => api::Urgency::High,
         UrgencyArg::Low => api::Urgency::Low,
     };
-    let resolve = match (
-        &args.resolve_with,
-        conditions(&args.resolve_when)?.as_slice(),
-    ) {
+    let resolve = match (&args.resolve_with, conditions(&args.resolve_when)?.as_slice()) {
         (Some(mapped_with), [condition]) => Some(api::Resolve {
             condition: Some(condition.clone()),
             mapped_with: mapped_with.clone(),
@@ -76,36 +71,23 @@ fn conditions(texts: &[String]) -> anyhow::Result<Vec<api::Condition>> {
         };
         match conditions.iter_mut().find(|condition| condition.key == key) {
             Some(condition) => condition.contains.push(item.to_owned()),
-            None => conditions.push(api::Condition {
-                key: key.to_owned(),
-                contains: vec![item.to_owned()],
-            }),
+            None => conditions
+                .push(api::Condition { key: key.to_owned(), contains: vec![item.to_owned()] }),
         }
     }
     Ok(conditions)
 }
 
 fn shown(condition: &api::Condition) -> String {
-    let key = if condition.key.is_empty() {
-        "payload"
-    } else {
-        &condition.key
-    };
+    let key = if condition.key.is_empty() { "payload" } else { &condition.key };
     format!("{key} has {}", condition.contains.join(" + "))
 }
 
 fn row(filter: &api::Filter) -> Vec<String> {
     let trigger = filter.trigger.clone().unwrap_or_default();
     let when: Vec<_> = trigger.conditions.iter().map(shown).collect();
-    let resolve = filter
-        .resolve
-        .as_ref()
-        .and_then(|resolve| resolve.condition.as_ref());
-    let urgency = trigger
-        .urgency()
-        .as_str_name()
-        .trim_start_matches("URGENCY_")
-        .to_lowercase();
+    let resolve = filter.resolve.as_ref().and_then(|resolve| resolve.condition.as_ref());
+    let urgency = trigger.urgency().as_str_name().trim_start_matches("URGENCY_").to_lowercase();
     vec![
         filter.id.clone(),
         filter.display_name.clone(),

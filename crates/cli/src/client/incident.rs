@@ -24,12 +24,7 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
         IncidentCommand::Tail { team, cursor } => {
             let parent = names::parent(&channel, team.as_deref()).await?;
             let cursor = cursor.clone().unwrap_or_default();
-            tail(
-                connect,
-                &mut client,
-                api::WatchIncidentsRequest { parent, cursor },
-            )
-            .await
+            tail(connect, &mut client, api::WatchIncidentsRequest { parent, cursor }).await
         }
         IncidentCommand::Resolve { incident } => {
             let name = if incident.contains('/') {
@@ -37,18 +32,10 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
             } else {
                 let open = list(&mut client, "teams/-").await?;
                 let found = open.into_iter().find(|open| open.id == *incident);
-                found
-                    .ok_or_else(|| NotFound(format!("open incident {incident:?}")))?
-                    .name
+                found.ok_or_else(|| NotFound(format!("open incident {incident:?}")))?.name
             };
-            let request = api::ResolveIncidentRequest {
-                name,
-                request_id: request_id(),
-            };
-            show(
-                connect,
-                &[client.resolve_incident(request).await?.into_inner()],
-            )
+            let request = api::ResolveIncidentRequest { name, request_id: request_id() };
+            show(connect, &[client.resolve_incident(request).await?.into_inner()])
         }
     }
 }
@@ -58,11 +45,7 @@ async fn list(client: &mut Client, parent: &str) -> anyhow::Result<Vec<events::I
     let mut page_token = String::new();
     loop {
         let parent = parent.to_owned();
-        let request = api::ListIncidentsRequest {
-            parent,
-            page_size: 1_000,
-            page_token,
-        };
+        let request = api::ListIncidentsRequest { parent, page_size: 1_000, page_token };
         let page = client.list_incidents(request).await?.into_inner();
         all.extend(page.incidents);
         page_token = page.next_page_token;
@@ -89,10 +72,7 @@ async fn tail(
 }
 
 fn line(event: &events::IncidentEvent) -> String {
-    let kind = event
-        .r#type
-        .trim_start_matches("gander.incident.")
-        .trim_end_matches(".v1");
+    let kind = event.r#type.trim_start_matches("gander.incident.").trim_end_matches(".v1");
     let incident = event.incident.clone().unwrap_or_default();
     format!(
         "{}  {kind:<8}  {}  {}  x{}  {}",
@@ -105,20 +85,13 @@ fn line(event: &events::IncidentEvent) -> String {
 }
 
 fn urgency(incident: &events::Incident) -> String {
-    incident
-        .urgency()
-        .as_str_name()
-        .trim_start_matches("URGENCY_")
-        .to_lowercase()
+    incident.urgency().as_str_name().trim_start_matches("URGENCY_").to_lowercase()
 }
 
 fn show(connect: &Connect, incidents: &[events::Incident]) -> anyhow::Result<()> {
     let head = ["INCIDENT", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
     connect.output.show(incidents, &head, |incident| {
-        let status = incident
-            .status()
-            .as_str_name()
-            .trim_start_matches("INCIDENT_STATUS_");
+        let status = incident.status().as_str_name().trim_start_matches("INCIDENT_STATUS_");
         vec![
             incident.id.clone(),
             status.to_lowercase(),

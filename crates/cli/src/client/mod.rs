@@ -103,9 +103,7 @@ pub struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
+        request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
 }
@@ -134,9 +132,8 @@ impl Connect {
         let channel = endpoint.connect().await.with_context(|| {
             format!("no server at {}: is it running? (`gander up`)", self.server)
         })?;
-        let mut value: MetadataValue<Ascii> = format!("Bearer {credential}")
-            .parse()
-            .context("the credential is not text")?;
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {credential}").parse().context("the credential is not text")?;
         value.set_sensitive(true);
         Ok(InterceptedService::new(channel, Bearer(value)))
     }
@@ -144,9 +141,7 @@ impl Connect {
 
 /// Carries out a client command.
 pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
             ClientCommand::Team { command } => team::run(connect, command).await,
@@ -184,10 +179,7 @@ pub fn show_secret(secret: &str, file: Option<&Path>) -> anyhow::Result<()> {
     match file {
         Some(file) => {
             secret_file::write(file, secret)?;
-            say(&format!(
-                "written to {}; it is not shown again",
-                file.display()
-            ));
+            say(&format!("written to {}; it is not shown again", file.display()));
         }
         None => say(&format!("{secret}\n(it is not shown again)")),
     }
@@ -205,10 +197,6 @@ pub fn request_id() -> String {
 /// A time for people.
 pub fn shown_time(at: Option<&pbjson_types::Timestamp>) -> String {
     let text = at.and_then(|at| serde_json::to_value(at).ok());
-    let text = text
-        .as_ref()
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("-");
-    text.get(..19)
-        .map_or(text.to_owned(), |day| format!("{}Z", day.replace('T', " ")))
+    let text = text.as_ref().and_then(serde_json::Value::as_str).unwrap_or("-");
+    text.get(..19).map_or(text.to_owned(), |day| format!("{}Z", day.replace('T', " ")))
 }

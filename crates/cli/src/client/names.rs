@@ -17,10 +17,7 @@ pub async fn teams(channel: &Authorized) -> anyhow::Result<Vec<api::Team>> {
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = api::ListTeamsRequest {
-            page_size: PAGE,
-            page_token,
-        };
+        let request = api::ListTeamsRequest { page_size: PAGE, page_token };
         let page = client.list_teams(request).await?.into_inner();
         all.extend(page.teams);
         page_token = page.next_page_token;
@@ -37,11 +34,7 @@ pub async fn services(channel: &Authorized, parent: &str) -> anyhow::Result<Vec<
     let mut page_token = String::new();
     loop {
         let parent = parent.to_owned();
-        let request = api::ListServicesRequest {
-            parent,
-            page_size: PAGE,
-            page_token,
-        };
+        let request = api::ListServicesRequest { parent, page_size: PAGE, page_token };
         let page = client.list_services(request).await?.into_inner();
         all.extend(page.services);
         page_token = page.next_page_token;
@@ -58,11 +51,7 @@ pub async fn tokens(channel: &Authorized) -> anyhow::Result<Vec<api::Token>> {
     let mut page_token = String::new();
     loop {
         let target = String::new();
-        let request = api::ListTokensRequest {
-            target,
-            page_size: PAGE,
-            page_token,
-        };
+        let request = api::ListTokensRequest { target, page_size: PAGE, page_token };
         let page = client.list_tokens(request).await?.into_inner();
         all.extend(page.tokens);
         page_token = page.next_page_token;
@@ -78,10 +67,7 @@ pub async fn principals(channel: &Authorized) -> anyhow::Result<Vec<api::Princip
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = api::ListPrincipalsRequest {
-            page_size: PAGE,
-            page_token,
-        };
+        let request = api::ListPrincipalsRequest { page_size: PAGE, page_token };
         let page = client.list_principals(request).await?.into_inner();
         all.extend(page.principals);
         page_token = page.next_page_token;
@@ -116,9 +102,7 @@ fn find<T>(
 
 /// A team by name or id.
 pub async fn team(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Team> {
-    find(teams(channel).await?, "team", wanted, |team| {
-        (&team.name, &team.display_name)
-    })
+    find(teams(channel).await?, "team", wanted, |team| (&team.name, &team.display_name))
 }
 
 /// A service by TEAM/SERVICE, names or ids, or by its resource name.
@@ -132,16 +116,12 @@ pub async fn service(channel: &Authorized, wanted: &str) -> anyhow::Result<api::
     };
     let team = team(channel, in_team).await?;
     let all = services(channel, &team.name).await?;
-    find(all, "service", wanted, |service| {
-        (&service.name, &service.display_name)
-    })
+    find(all, "service", wanted, |service| (&service.name, &service.display_name))
 }
 
 /// A token by name or id.
 pub async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Token> {
-    find(tokens(channel).await?, "token", wanted, |token| {
-        (&token.name, &token.display_name)
-    })
+    find(tokens(channel).await?, "token", wanted, |token| (&token.name, &token.display_name))
 }
 
 /// A principal by name or id.

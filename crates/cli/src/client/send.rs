@@ -37,10 +37,7 @@ pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
         .body(Full::new(Bytes::from(payload)))
         .context("--url is no URL")?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client
-        .request(request)
-        .await
-        .with_context(|| format!("no gateway at {url}"))?;
+    let answer = client.request(request).await.with_context(|| format!("no gateway at {url}"))?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
     say(&format!("{status}\n{}", String::from_utf8_lossy(&body)));

@@ -23,57 +23,27 @@ pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<
             };
             let parent = names::team(&channel, team).await?.name;
             let display_name = name.to_owned();
-            let service = Some(api::Service {
-                display_name,
-                ..api::Service::default()
-            });
-            let request = api::CreateServiceRequest {
-                parent,
-                service,
-                request_id: request_id(),
-            };
+            let service = Some(api::Service { display_name, ..api::Service::default() });
+            let request = api::CreateServiceRequest { parent, service, request_id: request_id() };
             client.create_service(request).await?.into_inner()
         }
         ServiceCommand::Rename { service, name } => {
             let old = names::service(&channel, service).await?;
-            let new = api::Service {
-                display_name: name.clone(),
-                ..old
-            };
+            let new = api::Service { display_name: name.clone(), ..old };
             update(&mut client, new, "display_name").await?
         }
         ServiceCommand::Disable { service } => {
             let old = names::service(&channel, service).await?;
-            update(
-                &mut client,
-                api::Service {
-                    disabled: true,
-                    ..old
-                },
-                "disabled",
-            )
-            .await?
+            update(&mut client, api::Service { disabled: true, ..old }, "disabled").await?
         }
         ServiceCommand::Enable { service } => {
             let old = names::service(&channel, service).await?;
-            update(
-                &mut client,
-                api::Service {
-                    disabled: false,
-                    ..old
-                },
-                "disabled",
-            )
-            .await?
+            update(&mut client, api::Service { disabled: false, ..old }, "disabled").await?
         }
         ServiceCommand::Delete { service } => {
             let old = names::service(&channel, service).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
-            let request = api::DeleteServiceRequest {
-                name,
-                etag,
-                request_id: request_id(),
-            };
+            let request = api::DeleteServiceRequest { name, etag, request_id: request_id() };
             client.delete_service(request).await?;
             old
         }
@@ -89,30 +59,20 @@ pub async fn update(
 ) -> anyhow::Result<api::Service> {
     let request = api::UpdateServiceRequest {
         service: Some(service),
-        update_mask: Some(pbjson_types::FieldMask {
-            paths: vec![field.to_owned()],
-        }),
+        update_mask: Some(pbjson_types::FieldMask { paths: vec![field.to_owned()] }),
         request_id: request_id(),
     };
     Ok(client.update_service(request).await?.into_inner())
 }
 
 fn show(connect: &Connect, services: &[api::Service]) -> anyhow::Result<()> {
-    connect.output.show(
-        services,
-        &["SERVICE", "NAME", "FILTERS", "STATE"],
-        |service| {
-            let state = if service.disabled {
-                "disabled"
-            } else {
-                "active"
-            };
-            vec![
-                service.name.clone(),
-                service.display_name.clone(),
-                service.filters.len().to_string(),
-                state.to_owned(),
-            ]
-        },
-    )
+    connect.output.show(services, &["SERVICE", "NAME", "FILTERS", "STATE"], |service| {
+        let state = if service.disabled { "disabled" } else { "active" };
+        vec![
+            service.name.clone(),
+            service.display_name.clone(),
+            service.filters.len().to_string(),
+            state.to_owned(),
+        ]
+    })
 }

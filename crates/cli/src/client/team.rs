@@ -16,38 +16,19 @@ pub async fn run(connect: &Connect, command: &TeamCommand) -> anyhow::Result<()>
     let team = match command {
         TeamCommand::List => return show(connect, &names::teams(&channel).await?),
         TeamCommand::Create { name } => {
-            let team = Some(api::Team {
-                display_name: name.clone(),
-                ..api::Team::default()
-            });
-            client
-                .create_team(api::CreateTeamRequest { team, request_id })
-                .await?
-                .into_inner()
+            let team = Some(api::Team { display_name: name.clone(), ..api::Team::default() });
+            client.create_team(api::CreateTeamRequest { team, request_id }).await?.into_inner()
         }
         TeamCommand::Rename { team, name } => {
             let old = names::team(&channel, team).await?;
-            let team = Some(api::Team {
-                display_name: name.clone(),
-                ..old
-            });
-            let request = api::UpdateTeamRequest {
-                team,
-                update_mask: None,
-                request_id,
-            };
+            let team = Some(api::Team { display_name: name.clone(), ..old });
+            let request = api::UpdateTeamRequest { team, update_mask: None, request_id };
             client.update_team(request).await?.into_inner()
         }
         TeamCommand::Delete { team } => {
             let old = names::team(&channel, team).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
-            client
-                .delete_team(api::DeleteTeamRequest {
-                    name,
-                    etag,
-                    request_id,
-                })
-                .await?;
+            client.delete_team(api::DeleteTeamRequest { name, etag, request_id }).await?;
             old
         }
     };
@@ -55,14 +36,8 @@ pub async fn run(connect: &Connect, command: &TeamCommand) -> anyhow::Result<()>
 }
 
 fn show(connect: &Connect, teams: &[api::Team]) -> anyhow::Result<()> {
-    connect
-        .output
-        .show(teams, &["TEAM", "NAME", "CREATED"], |team| {
-            let id = team.name.trim_start_matches("teams/");
-            vec![
-                id.to_owned(),
-                team.display_name.clone(),
-                shown_time(team.create_time.as_ref()),
-            ]
-        })
+    connect.output.show(teams, &["TEAM", "NAME", "CREATED"], |team| {
+        let id = team.name.trim_start_matches("teams/");
+        vec![id.to_owned(), team.display_name.clone(), shown_time(team.create_time.as_ref())]
+    })
 }

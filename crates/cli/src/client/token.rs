@@ -14,14 +14,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
         TokenCommand::List => show(connect, &names::tokens(&channel).await?),
-        TokenCommand::Create {
-            name,
-            global: _,
-            team,
-            service,
-            header_only,
-            secret_file,
-        } => {
+        TokenCommand::Create { name, global: _, team, service, header_only, secret_file } => {
             let (kind, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
             let token = api::Token {
                 display_name: name.clone(),
@@ -30,20 +23,14 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 url_parameter_allowed: Some(!header_only),
                 ..api::Token::default()
             };
-            let request = api::CreateTokenRequest {
-                token: Some(token),
-                request_id: request_id(),
-            };
+            let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
             let made = client.create_token(request).await?.into_inner();
             show_made(connect, made, secret_file.as_deref())
         }
         TokenCommand::Rename { token, name } => {
             let old = names::token(&channel, token).await?;
             let request = api::UpdateTokenRequest {
-                token: Some(api::Token {
-                    display_name: name.clone(),
-                    ..old
-                }),
+                token: Some(api::Token { display_name: name.clone(), ..old }),
                 update_mask: Some(pbjson_types::FieldMask {
                     paths: vec!["display_name".to_owned()],
                 }),
@@ -54,22 +41,14 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
         TokenCommand::ReplaceSecret { token, secret_file } => {
             let old = names::token(&channel, token).await?;
             let (name, etag) = (old.name, old.etag);
-            let request = api::ReplaceSecretRequest {
-                name,
-                etag,
-                request_id: request_id(),
-            };
+            let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
             let made = client.replace_secret(request).await?.into_inner();
             show_made(connect, made, secret_file.as_deref())
         }
         TokenCommand::Delete { token } => {
             let old = names::token(&channel, token).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
-            let request = api::DeleteTokenRequest {
-                name,
-                etag,
-                request_id: request_id(),
-            };
+            let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
             client.delete_token(request).await?;
             show(connect, &[old])
         }
@@ -83,10 +62,9 @@ async fn target(
 ) -> anyhow::Result<(api::TokenType, String)> {
     match (team, service) {
         (Some(team), _) => Ok((api::TokenType::Team, names::team(channel, team).await?.name)),
-        (None, Some(service)) => Ok((
-            api::TokenType::Service,
-            names::service(channel, service).await?.name,
-        )),
+        (None, Some(service)) => {
+            Ok((api::TokenType::Service, names::service(channel, service).await?.name))
+        }
         (None, None) => Ok((api::TokenType::Global, String::new())),
     }
 }
@@ -100,13 +78,7 @@ fn show_made(
     match (connect.output, file) {
         (Output::Json, None) => show(connect, &[token]),
         _ => {
-            show(
-                connect,
-                &[api::Token {
-                    secret: String::new(),
-                    ..token
-                }],
-            )?;
+            show(connect, &[api::Token { secret: String::new(), ..token }])?;
             show_secret(&secret, file)
         }
     }
@@ -115,16 +87,8 @@ fn show_made(
 fn show(connect: &Connect, tokens: &[api::Token]) -> anyhow::Result<()> {
     let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED"];
     connect.output.show(tokens, &head, |token| {
-        let kind = token
-            .r#type()
-            .as_str_name()
-            .trim_start_matches("TOKEN_TYPE_")
-            .to_lowercase();
-        let target = if token.target.is_empty() {
-            "everything"
-        } else {
-            &token.target
-        };
+        let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();
+        let target = if token.target.is_empty() { "everything" } else { &token.target };
         vec![
             token.name.trim_start_matches("tokens/").to_owned(),
             token.display_name.clone(),

@@ -99,28 +99,15 @@ pub struct Match {
 #[must_use]
 pub fn evaluate(filters: &[Filter], payload: &Payload<'_>, from: Option<&str>) -> Match {
     let json = payload.json();
-    let seen = Seen {
-        payload,
-        json: json.as_ref(),
-    };
+    let seen = Seen { payload, json: json.as_ref() };
     let mut found = Match::default();
     for filter in filters {
-        let resolve = filter
-            .resolve
-            .as_ref()
-            .filter(|resolve| seen.holds(&resolve.condition));
+        let resolve = filter.resolve.as_ref().filter(|resolve| seen.holds(&resolve.condition));
         if let Some(resolve) = resolve {
             let value = seen.mapped(&resolve.mapped_with);
-            found.resolves.extend(value.map(|value| ResolveCandidate {
-                filter: filter.id,
-                value,
-            }));
+            found.resolves.extend(value.map(|value| ResolveCandidate { filter: filter.id, value }));
         } else if found.trigger.is_none()
-            && filter
-                .trigger
-                .conditions
-                .iter()
-                .all(|condition| seen.holds(condition))
+            && filter.trigger.conditions.iter().all(|condition| seen.holds(condition))
         {
             found.trigger = Some(seen.triggered(filter.id, &filter.trigger, from));
         }
@@ -139,9 +126,7 @@ impl Seen<'_> {
             None => contains_all(&self.payload.text, &condition.contains),
             Some(key) => {
                 let values = self.json.map(|json| key.find(json)).unwrap_or_default();
-                values
-                    .iter()
-                    .any(|value| contains_all(&value.text(), &condition.contains))
+                values.iter().any(|value| contains_all(&value.text(), &condition.contains))
             }
         }
     }
@@ -166,13 +151,8 @@ impl Seen<'_> {
             (None, Some(from)) => format!("Incident from {from}"),
             (None, None) => "Incident from unknown source".to_owned(),
         };
-        let printable = title
-            .chars()
-            .filter(|character| !is_unprintable(*character));
-        let description = trigger
-            .description_from
-            .as_ref()
-            .and_then(|key| self.first(key));
+        let printable = title.chars().filter(|character| !is_unprintable(*character));
+        let description = trigger.description_from.as_ref().and_then(|key| self.first(key));
         let description = description.unwrap_or(Cow::Borrowed(&self.payload.text));
         Triggered {
             filter,
@@ -204,10 +184,7 @@ fn cut(characters: impl Iterator<Item = char>, most: usize) -> String {
 /// if nothing is left.
 #[must_use]
 pub fn source_name(text: &str) -> Option<String> {
-    let printable = text
-        .trim()
-        .chars()
-        .filter(|character| !is_unprintable(*character));
+    let printable = text.trim().chars().filter(|character| !is_unprintable(*character));
     let name: String = printable.take(MAX_SOURCE).collect();
     (!name.is_empty()).then_some(name)
 }

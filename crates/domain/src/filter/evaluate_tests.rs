@@ -12,32 +12,16 @@ fn key(text: &str) -> Option<Key> {
 }
 
 fn condition(at: &str, items: &[&str]) -> Condition {
-    Condition::new(
-        key(at),
-        items
-            .iter()
-            .map(|item| Item::parse(item).unwrap())
-            .collect(),
-    )
-    .unwrap()
+    Condition::new(key(at), items.iter().map(|item| Item::parse(item).unwrap()).collect()).unwrap()
 }
 
 fn filter(n: u8, conditions: Vec<Condition>, resolve: Option<Condition>) -> Filter {
     Filter {
         id: FilterId::from_bytes([n; 16]),
         name: DisplayName::parse("a filter").unwrap(),
-        trigger: Trigger::new(
-            Urgency::High,
-            conditions,
-            key("title"),
-            key("text"),
-            key("id"),
-        )
-        .unwrap(),
-        resolve: resolve.map(|condition| Resolve {
-            condition,
-            mapped_with: key("id").unwrap(),
-        }),
+        trigger: Trigger::new(Urgency::High, conditions, key("title"), key("text"), key("id"))
+            .unwrap(),
+        resolve: resolve.map(|condition| Resolve { condition, mapped_with: key("id").unwrap() }),
     }
 }
 
@@ -46,9 +30,7 @@ fn found(filters: &[Filter], payload: &str, from: Option<&str>) -> Match {
 }
 
 fn triggers(condition: Condition, payload: &str) -> bool {
-    found(&[filter(1, vec![condition], None)], payload, None)
-        .trigger
-        .is_some()
+    found(&[filter(1, vec![condition], None)], payload, None).trigger.is_some()
 }
 
 #[test]
@@ -59,59 +41,31 @@ fn values_are_searched_as_their_text() {
         ("status", "1.0", r#"{"status": 1}"#, false),
         ("status", "tru", r#"{"status": true}"#, true),
         ("status", "null", r#"{"status": null}"#, true),
-        (
-            "status",
-            r#"{"a":[1,2]}"#,
-            r#"{"status": {"a": [1, 2]}}"#,
-            true,
-        ),
+        ("status", r#"{"a":[1,2]}"#, r#"{"status": {"a": [1, 2]}}"#, true),
         ("status", "x", r#"{"Status": "x"}"#, false),
         ("a.b", "x", r#"{"a.b": "x", "a": {"b": "y"}}"#, true),
         ("", "a", "plain text with an A", true),
         ("status", "a", "plain text with an A", false),
         ("", "a", "", false),
-        (
-            "heartbeat.status",
-            "0",
-            r#"{"heartbeat": {"status": 0}}"#,
-            true,
-        ),
+        ("heartbeat.status", "0", r#"{"heartbeat": {"status": 0}}"#, true),
     ] {
-        assert_eq!(
-            triggers(condition(at, &[item]), payload),
-            expected,
-            "{at} {item} {payload}"
-        );
+        assert_eq!(triggers(condition(at, &[item]), payload), expected, "{at} {item} {payload}");
     }
 }
 
 #[test]
 fn with_any_element_one_value_must_contain_all_items() {
     let both = condition("alerts[*].status", &["fir", "hot"]);
-    assert!(triggers(
-        both.clone(),
-        r#"{"alerts": [{"status": "x"}, {"status": "hot fire"}]}"#
-    ));
-    assert!(!triggers(
-        both,
-        r#"{"alerts": [{"status": "fire"}, {"status": "hot"}]}"#
-    ));
+    assert!(triggers(both.clone(), r#"{"alerts": [{"status": "x"}, {"status": "hot fire"}]}"#));
+    assert!(!triggers(both, r#"{"alerts": [{"status": "fire"}, {"status": "hot"}]}"#));
 }
 
 #[test]
 fn both_conditions_must_hold_and_the_first_filter_decides() {
-    let one = filter(
-        1,
-        vec![condition("a", &["x"]), condition("b", &["y"])],
-        None,
-    );
+    let one = filter(1, vec![condition("a", &["x"]), condition("b", &["y"])], None);
     let two = filter(2, vec![condition("a", &["x"])], None);
     let filters = [one, two];
-    let decided = |payload| {
-        found(&filters, payload, None)
-            .trigger
-            .map(|t| t.filter.as_bytes()[0])
-    };
+    let decided = |payload| found(&filters, payload, None).trigger.map(|t| t.filter.as_bytes()[0]);
     assert_eq!(decided(r#"{"a": "x", "b": "y"}"#), Some(1));
     assert_eq!(decided(r#"{"a": "x"}"#), Some(2));
     assert_eq!(decided(r#"{"b": "y"}"#), None);
@@ -119,11 +73,8 @@ fn both_conditions_must_hold_and_the_first_filter_decides() {
 
 #[test]
 fn a_filter_whose_resolve_part_holds_does_not_trigger() {
-    let resolving = filter(
-        1,
-        vec![condition("s", &["resolved"])],
-        Some(condition("s", &["resolved"])),
-    );
+    let resolving =
+        filter(1, vec![condition("s", &["resolved"])], Some(condition("s", &["resolved"])));
     let other = filter(2, vec![condition("s", &["res"])], None);
     let found = found(&[resolving, other], r#"{"s": "resolved", "id": 7}"#, None);
     assert_eq!(found.resolves.len(), 1);
@@ -138,10 +89,7 @@ fn a_mapped_value_that_is_missing_null_or_empty_maps_nothing() {
     assert_eq!(mapped(r#"{"s": "x"}"#), None);
     assert_eq!(mapped(r#"{"s": "x", "id": null}"#), None);
     assert_eq!(mapped(r#"{"s": "x", "id": ""}"#), None);
-    assert_eq!(
-        mapped(r#"{"s": "x", "id": false}"#),
-        Some(MappedValue::Text("false".to_owned()))
-    );
+    assert_eq!(mapped(r#"{"s": "x", "id": false}"#), Some(MappedValue::Text("false".to_owned())));
     let long = format!(r#"{{"s": "x", "id": "{}"}}"#, "i".repeat(513));
     assert!(matches!(mapped(&long), Some(MappedValue::Digest(_))));
 }
@@ -150,11 +98,7 @@ fn a_mapped_value_that_is_missing_null_or_empty_maps_nothing() {
 fn titles_follow_the_source_and_the_key() {
     let filters = [filter(1, vec![condition("", &["x"])], None)];
     for (payload, from, title) in [
-        (
-            r#"{"title": "disk\u202e full", "s": "x"}"#,
-            Some("nagios"),
-            "nagios - disk full",
-        ),
+        (r#"{"title": "disk\u202e full", "s": "x"}"#, Some("nagios"), "nagios - disk full"),
         (r#"{"title": "disk", "s": "x"}"#, None, "disk"),
         (r#"{"s": "x"}"#, Some("nagios"), "Incident from nagios"),
         ("x", None, "Incident from unknown source"),
@@ -173,11 +117,8 @@ fn titles_follow_the_source_and_the_key() {
 
 #[test]
 fn alertmanager_fires_and_resolves() {
-    let mut rule = filter(
-        1,
-        vec![condition("status", &["firing"])],
-        Some(condition("status", &["resolved"])),
-    );
+    let mut rule =
+        filter(1, vec![condition("status", &["firing"])], Some(condition("status", &["resolved"])));
     rule.trigger.map_with = key("groupKey");
     rule.trigger.title_from = key("commonLabels.alertname");
     rule.resolve.as_mut().unwrap().mapped_with = Key::parse("groupKey").unwrap();
@@ -187,9 +128,7 @@ fn alertmanager_fires_and_resolves() {
         )
     };
     let rules = [rule];
-    let fired = found(&rules, &payload("firing"), Some("prod"))
-        .trigger
-        .unwrap();
+    let fired = found(&rules, &payload("firing"), Some("prod")).trigger.unwrap();
     assert_eq!(fired.title, "prod - DiskFull");
     let resolved = found(&rules, &payload("resolved"), None);
     assert_eq!(Some(&resolved.resolves[0].value), fired.mapped.as_ref());
@@ -198,10 +137,7 @@ fn alertmanager_fires_and_resolves() {
 
 #[test]
 fn a_source_name_is_cut_never_refused() {
-    assert_eq!(
-        source_name(&"a".repeat(200)).map(|name| name.len()),
-        Some(100)
-    );
+    assert_eq!(source_name(&"a".repeat(200)).map(|name| name.len()), Some(100));
     assert_eq!(source_name(" \n"), None);
     assert_eq!(source_name("a\u{202e}b"), Some("ab".to_owned()));
 }

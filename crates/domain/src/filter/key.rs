@@ -37,10 +37,7 @@ impl Key {
         if steps.len() > MAX_KEY_STEPS {
             return Err(Error::KeyLength);
         }
-        Ok(Self {
-            text: text.to_owned(),
-            steps,
-        })
+        Ok(Self { text: text.to_owned(), steps })
     }
 
     /// The values at this key, in the order sent; more than one only with `[*]`.
@@ -50,10 +47,7 @@ impl Key {
             return vec![value];
         }
         self.steps.iter().fold(vec![root], |found, step| {
-            found
-                .into_iter()
-                .flat_map(|value| step.follow(value))
-                .collect()
+            found.into_iter().flat_map(|value| step.follow(value)).collect()
         })
     }
 }
@@ -68,10 +62,9 @@ impl Step {
     fn follow<'v, 'a>(&self, value: &'v Json<'a>) -> &'v [Json<'a>] {
         match self {
             Self::Name(name) => value.member(name).map_or(&[], std::slice::from_ref),
-            Self::Element(n) => value
-                .elements()
-                .and_then(|all| all.get(*n))
-                .map_or(&[], std::slice::from_ref),
+            Self::Element(n) => {
+                value.elements().and_then(|all| all.get(*n)).map_or(&[], std::slice::from_ref)
+            }
             Self::AnyElement => value.elements().unwrap_or(&[]),
         }
     }
@@ -145,11 +138,8 @@ impl<'a> Reader<'a> {
             if Some(character) == quote {
                 return Ok((Step::Name(name), &self.rest[at + character.len_utf8()..]));
             }
-            let plain = if character == '\\' {
-                characters.next().map(|(_, c)| c)
-            } else {
-                Some(character)
-            };
+            let plain =
+                if character == '\\' { characters.next().map(|(_, c)| c) } else { Some(character) };
             name.push(plain.ok_or(self.wrong())?);
         }
         Err(self.wrong())
@@ -165,12 +155,8 @@ mod tests {
 
     fn check(key: &str, payload: &str, expected: &[&str]) {
         let root = Json::parse(payload).unwrap();
-        let found: Vec<_> = Key::parse(key)
-            .unwrap()
-            .find(&root)
-            .iter()
-            .map(|v| v.text().into_owned())
-            .collect();
+        let found: Vec<_> =
+            Key::parse(key).unwrap().find(&root).iter().map(|v| v.text().into_owned()).collect();
         assert_eq!(found, expected, "{key}");
     }
 

@@ -148,13 +148,9 @@ impl Trigger {
         map_with: Option<Key>,
     ) -> Result<Self, Error> {
         match conditions.len() {
-            1..=MAX_CONDITIONS => Ok(Self {
-                urgency,
-                conditions,
-                title_from,
-                description_from,
-                map_with,
-            }),
+            1..=MAX_CONDITIONS => {
+                Ok(Self { urgency, conditions, title_from, description_from, map_with })
+            }
             _ => Err(Error::Conditions),
         }
     }
@@ -197,11 +193,7 @@ impl Filters {
             return Err(Error::Filters);
         }
         let twice = |(n, filter): (usize, &Filter)| filters[..n].iter().any(|f| f.id == filter.id);
-        if filters.iter().enumerate().any(twice) {
-            Err(Error::SameId)
-        } else {
-            Ok(Self(filters))
-        }
+        if filters.iter().enumerate().any(twice) { Err(Error::SameId) } else { Ok(Self(filters)) }
     }
 
     /// The filters in order.

@@ -9,9 +9,7 @@ use super::Item;
 #[must_use]
 pub fn contains_all(text: &str, items: &[Item]) -> bool {
     let text = lower(text);
-    items
-        .iter()
-        .all(|item| text.contains(&lower(item.as_str())))
+    items.iter().all(|item| text.contains(&lower(item.as_str())))
 }
 
 /// The text with each character in its Unicode lower case. Not `str::to_lowercase`, which looks
@@ -26,10 +24,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, items: &[&str], expected: bool) {
-        let items: Vec<_> = items
-            .iter()
-            .map(|item| Item::parse(item).unwrap())
-            .collect();
+        let items: Vec<_> = items.iter().map(|item| Item::parse(item).unwrap()).collect();
         assert_eq!(contains_all(text, &items), expected, "{text}");
     }
 

@@ -47,9 +47,7 @@ fn resolve(
     on: &Deciding<'_>,
     candidates: &[ResolveCandidate],
 ) -> (Option<Event>, ResolveVerdict) {
-    let mut named = candidates
-        .iter()
-        .filter_map(|found| state.mapped(on.service, &found.value));
+    let mut named = candidates.iter().filter_map(|found| state.mapped(on.service, &found.value));
     let mut duplicate = false;
     let open = named.find(|incident| {
         duplicate = duplicate || closed_lately(incident, on.alert.received_at);
@@ -92,16 +90,10 @@ fn decide_trigger(
     let open = earlier.filter(|found| found.is_open() && closing != Some(found.opening.id));
     match open {
         Some(open) => {
-            let event = Event::Repeated {
-                incident: open.opening.id,
-                at,
-            };
+            let event = Event::Repeated { incident: open.opening.id, at };
             (Some(event), TriggerVerdict::Duplicate)
         }
-        None => (
-            Some(Event::Created(Arc::new(opening(on, found)))),
-            TriggerVerdict::Created,
-        ),
+        None => (Some(Event::Created(Arc::new(opening(on, found)))), TriggerVerdict::Created),
     }
 }
 
@@ -117,11 +109,7 @@ fn opening(on: &Deciding<'_>, found: &Triggered) -> Opening {
         description: found.description.clone(),
         mapped: found.mapped.clone(),
         cause: on.alert.cause(),
-        payload: if payload_omitted {
-            Bytes::new()
-        } else {
-            on.alert.payload.clone()
-        },
+        payload: if payload_omitted { Bytes::new() } else { on.alert.payload.clone() },
         payload_omitted,
         payload_digest: on.alert.payload_digest,
     }
@@ -138,14 +126,7 @@ pub fn decide_resolve(
     match state.get(incident) {
         Some(found) if found.is_open() => {
             let reason = ResolveReason::Principal(by);
-            (
-                Some(Event::Resolved {
-                    incident,
-                    at,
-                    reason,
-                }),
-                ResolveVerdict::Resolved,
-            )
+            (Some(Event::Resolved { incident, at, reason }), ResolveVerdict::Resolved)
         }
         Some(_) => (None, ResolveVerdict::Duplicate),
         None => (None, ResolveVerdict::None),

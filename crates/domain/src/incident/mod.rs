@@ -146,12 +146,7 @@ impl Incident {
     #[must_use]
     pub fn opened(opening: Arc<Opening>) -> Self {
         let last_at = opening.cause.received_at;
-        Self {
-            opening,
-            occurrences: 1,
-            last_at,
-            status: Status::Open,
-        }
+        Self { opening, occurrences: 1, last_at, status: Status::Open }
     }
 
     /// Whether nobody has closed it.
@@ -167,15 +162,11 @@ impl Incident {
         let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 incident state key v1");
         match &self.opening.mapped {
             Some(value) => {
-                hasher
-                    .update(b"mapped")
-                    .update(self.opening.service.as_bytes());
+                hasher.update(b"mapped").update(self.opening.service.as_bytes());
                 hasher.update(&value.key_bytes());
             }
             None => {
-                hasher
-                    .update(b"unmapped")
-                    .update(self.opening.id.as_bytes());
+                hasher.update(b"unmapped").update(self.opening.id.as_bytes());
             }
         }
         let mut key = [0; 16];
@@ -283,9 +274,7 @@ pub enum Trace {
 #[must_use]
 pub fn event_id(incident: IncidentId, trace: Trace, kind: Kind) -> EventId {
     let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 incident event id v1");
-    hasher
-        .update(incident.as_bytes())
-        .update(kind.name().as_bytes());
+    hasher.update(incident.as_bytes()).update(kind.name().as_bytes());
     match trace {
         Trace::Alert(alert) => hasher.update(b"/alert").update(alert.as_bytes()),
         Trace::Control(sequence) => hasher.update(b"/control").update(&sequence.to_be_bytes()),

@@ -28,8 +28,7 @@ impl Incidents {
     /// The last incident of that episode in the service.
     #[must_use]
     pub fn mapped(&self, service: ServiceId, value: &MappedValue) -> Option<&Incident> {
-        self.by_id
-            .get(self.by_value.get(&(service, value.clone()))?)
+        self.by_id.get(self.by_value.get(&(service, value.clone()))?)
     }
 
     /// The last unmapped incident that this filter opened with that payload.
@@ -40,8 +39,7 @@ impl Incidents {
         filter: FilterId,
         payload_digest: &[u8; 32],
     ) -> Option<&Incident> {
-        self.by_id
-            .get(self.by_payload.get(&(service, filter, *payload_digest))?)
+        self.by_id.get(self.by_payload.get(&(service, filter, *payload_digest))?)
     }
 
     /// The open incidents, in the order of their ids.
@@ -65,16 +63,9 @@ impl Incidents {
                     found.last_at = *at;
                 }
             }
-            Event::Resolved {
-                incident,
-                at,
-                reason,
-            } => {
+            Event::Resolved { incident, at, reason } => {
                 if let Some(found) = self.by_id.get_mut(incident) {
-                    found.status = Status::Resolved {
-                        at: *at,
-                        reason: *reason,
-                    };
+                    found.status = Status::Resolved { at: *at, reason: *reason };
                     self.closed.insert((*at, *incident));
                 }
             }
@@ -89,10 +80,7 @@ impl Incidents {
             Some(value) => self.by_value.insert((opening.service, value.clone()), id),
             None => self
                 .by_payload
-                .insert(
-                    (opening.service, opening.filter, opening.payload_digest),
-                    id,
-                )
+                .insert((opening.service, opening.filter, opening.payload_digest), id)
                 .filter(|older| self.by_id.get(older).is_some_and(|older| !older.is_open())),
         };
         if let Some(older) = older.filter(|older| *older != id) {

@@ -79,10 +79,7 @@ impl From<Verdict> for Flags {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Disabled => Self::default(),
-            Verdict::Failed => Self {
-                failed: true,
-                ..Self::default()
-            },
+            Verdict::Failed => Self { failed: true, ..Self::default() },
             Verdict::Evaluated(trigger, resolve) => Self {
                 created: trigger == TriggerVerdict::Created,
                 trigger_duplicate: trigger == TriggerVerdict::Duplicate,

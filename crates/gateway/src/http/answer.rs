@@ -45,8 +45,6 @@ fn json_answer(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 fn with_type(status: StatusCode, body: String, kind: &'static str) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }

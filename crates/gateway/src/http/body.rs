@@ -33,11 +33,7 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
-    let text = value
-        .to_str()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let text = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
     match text.as_str() {
         _ if values.next().is_some() => Err(Problem::UnsupportedEncoding),
         "" | "identity" => Ok(Encoding::Identity),
@@ -125,10 +121,7 @@ mod tests {
     #[test]
     fn a_bomb_stops_at_the_limit() {
         let bomb = gzip(&vec![0; 50_000_000]);
-        assert_eq!(
-            decode(bomb, Encoding::Gzip, 1_000),
-            Err(Problem::BodyTooLarge(1_000))
-        );
+        assert_eq!(decode(bomb, Encoding::Gzip, 1_000), Err(Problem::BodyTooLarge(1_000)));
         assert!(decode(gzip(&[0; 1_000]), Encoding::Gzip, 1_000).is_ok());
     }
 

@@ -13,16 +13,9 @@ const BINARY: [&str; 6] = ["octet-stream", "pdf", "zip", "gzip", "x-tar", "x-pro
 
 /// The payload in a decoded body.
 pub async fn payload(headers: &HeaderMap, body: Bytes) -> Bytes {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.unwrap_or_default();
-    let essence = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (family, name) = essence.split_once('/').unwrap_or((&essence, ""));
     match (family, name) {
         ("application", "x-www-form-urlencoded") => urlencoded(body),
@@ -70,9 +63,7 @@ async fn multipart(kind: &str, body: Bytes) -> Bytes {
     let mut form = multer::Multipart::new(stream, boundary);
     let mut found: [Option<Bytes>; FIELDS.len()] = Default::default();
     while let Ok(Some(field)) = form.next_field().await {
-        let place = FIELDS
-            .iter()
-            .position(|wanted| field.name() == Some(*wanted));
+        let place = FIELDS.iter().position(|wanted| field.name() == Some(*wanted));
         let Ok(content) = field.bytes().await else {
             break;
         };

@@ -56,19 +56,12 @@ pub fn credential(headers: &HeaderMap, query: &mut Query) -> Result<Credential, 
     match (header, query.tokens.pop()) {
         (Some(_), Some(_)) => Err(several),
         (None, None) => Err(Problem::NoToken),
-        (None, Some(secret)) => Ok(Credential {
-            secret,
-            by_url: true,
-        }),
+        (None, Some(secret)) => Ok(Credential { secret, by_url: true }),
         (Some(value), None) => {
             let bearer = value.to_str().ok().and_then(bearer);
-            let secret = bearer.ok_or(Problem::InvalidRequest(
-                "Authorization must be `Bearer` and a token",
-            ))?;
-            Ok(Credential {
-                secret,
-                by_url: false,
-            })
+            let secret = bearer
+                .ok_or(Problem::InvalidRequest("Authorization must be `Bearer` and a token"))?;
+            Ok(Credential { secret, by_url: false })
         }
     }
 }
@@ -92,16 +85,11 @@ mod tests {
     fn check(authorization: &[&str], url: &str, expected: Result<(&str, bool), &str>) {
         let mut headers = HeaderMap::new();
         for value in authorization {
-            headers.append(
-                header::AUTHORIZATION,
-                HeaderValue::from_str(value).expect("a test value"),
-            );
+            headers
+                .append(header::AUTHORIZATION, HeaderValue::from_str(value).expect("a test value"));
         }
         let found = credential(&headers, &mut query(url));
-        let found = found
-            .as_ref()
-            .map(|c| (c.secret.as_str(), c.by_url))
-            .map_err(|p| p.code());
+        let found = found.as_ref().map(|c| (c.secret.as_str(), c.by_url)).map_err(|p| p.code());
         assert_eq!(found, expected, "{authorization:?} {url}");
     }
 
@@ -123,16 +111,8 @@ mod tests {
 
     #[test]
     fn a_source_is_decoded_and_cut() {
-        assert_eq!(
-            query("from=Up%20time+Kuma").from.as_deref(),
-            Some("Up time Kuma")
-        );
-        assert_eq!(
-            query(&format!("from={}", "a".repeat(200)))
-                .from
-                .map(|f| f.len()),
-            Some(100)
-        );
+        assert_eq!(query("from=Up%20time+Kuma").from.as_deref(), Some("Up time Kuma"));
+        assert_eq!(query(&format!("from={}", "a".repeat(200))).from.map(|f| f.len()), Some(100));
         assert_eq!(query("from=").from, None);
     }
 

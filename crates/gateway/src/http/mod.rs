@@ -69,10 +69,7 @@ impl Handler {
         };
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
-        );
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if self.draining.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

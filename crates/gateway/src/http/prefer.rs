@@ -18,10 +18,7 @@ pub struct Prefer {
 /// Reads what the client prefers; what cannot be read is passed over, as the RFC says.
 pub fn prefer(headers: &HeaderMap) -> Prefer {
     let mut prefer = Prefer::default();
-    let values = headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     for preference in values.flat_map(|value| value.split(',')) {
         let preference = preference.split(';').next().unwrap_or_default();
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
@@ -29,9 +26,7 @@ pub fn prefer(headers: &HeaderMap) -> Prefer {
             prefer.respond_async = true;
         } else if name.trim().eq_ignore_ascii_case("wait") {
             let seconds = value.trim().trim_matches('"').parse::<u32>().ok();
-            prefer.wait = prefer
-                .wait
-                .or(seconds.map(|n| Duration::from_secs(u64::from(n))));
+            prefer.wait = prefer.wait.or(seconds.map(|n| Duration::from_secs(u64::from(n))));
         }
     }
     prefer
@@ -40,11 +35,7 @@ pub fn prefer(headers: &HeaderMap) -> Prefer {
 impl Prefer {
     /// What to say was honoured.
     pub const fn applied(self) -> Option<&'static str> {
-        if self.respond_async {
-            Some("respond-async")
-        } else {
-            None
-        }
+        if self.respond_async { Some("respond-async") } else { None }
     }
 }
 
@@ -66,27 +57,9 @@ mod tests {
     #[test]
     fn preferences_are_read_and_odd_ones_passed_over() {
         let wait = |n| Some(Duration::from_secs(n));
-        assert_eq!(
-            read("respond-async"),
-            Prefer {
-                respond_async: true,
-                wait: None
-            }
-        );
-        assert_eq!(
-            read("Respond-Async, wait=0"),
-            Prefer {
-                respond_async: true,
-                wait: wait(0)
-            }
-        );
-        assert_eq!(
-            read("wait=\"5\"; x=y, wait=7"),
-            Prefer {
-                respond_async: false,
-                wait: wait(5)
-            }
-        );
+        assert_eq!(read("respond-async"), Prefer { respond_async: true, wait: None });
+        assert_eq!(read("Respond-Async, wait=0"), Prefer { respond_async: true, wait: wait(0) });
+        assert_eq!(read("wait=\"5\"; x=y, wait=7"), Prefer { respond_async: false, wait: wait(5) });
         assert_eq!(read("return=minimal, wait=-1"), Prefer::default());
     }
 

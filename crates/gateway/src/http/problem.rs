@@ -60,11 +60,7 @@ impl Problem {
                 "INVALID_TOKEN",
                 "send a valid token as `Authorization: Bearer …` or as the URL parameter `token`",
             ),
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "send alerts to /v1/process",
-            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "send alerts to /v1/process"),
             Self::MethodNotAllowed(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
@@ -75,21 +71,15 @@ impl Problem {
                 "BODY_TIMEOUT",
                 "the body did not arrive in 10 seconds",
             ),
-            Self::BodyTooLarge(_) => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "BODY_TOO_LARGE",
-                "the body is too large",
-            ),
-            Self::BodyBroken => (
-                StatusCode::BAD_REQUEST,
-                "BODY_BROKEN",
-                "the body broke off or is framed wrong",
-            ),
-            Self::UriTooLong => (
-                StatusCode::URI_TOO_LONG,
-                "URI_TOO_LONG",
-                "path and query have at most 8192 bytes",
-            ),
+            Self::BodyTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is too large")
+            }
+            Self::BodyBroken => {
+                (StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body broke off or is framed wrong")
+            }
+            Self::UriTooLong => {
+                (StatusCode::URI_TOO_LONG, "URI_TOO_LONG", "path and query have at most 8192 bytes")
+            }
             Self::UnsupportedEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_ENCODING",
@@ -156,10 +146,7 @@ impl Problem {
                 headers.insert(header::WWW_AUTHENTICATE, plain("Bearer"));
             }
             Self::InvalidToken => {
-                headers.insert(
-                    header::WWW_AUTHENTICATE,
-                    plain("Bearer error=\"invalid_token\""),
-                );
+                headers.insert(header::WWW_AUTHENTICATE, plain("Bearer error=\"invalid_token\""));
             }
             Self::MethodNotAllowed(allowed) => {
                 headers.insert(header::ALLOW, plain(allowed));

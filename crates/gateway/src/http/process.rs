@@ -31,9 +31,7 @@ pub async fn process(
     let mut query = query(head.uri.query().unwrap_or_default());
     let sent = credential(&head.headers, &mut query)?;
     let admitted = handler.tokens.check(&sent.secret, sent.by_url);
-    let admitted = admitted
-        .map_err(|_| Problem::TokensStale)?
-        .ok_or(Problem::InvalidToken)?;
+    let admitted = admitted.map_err(|_| Problem::TokensStale)?.ok_or(Problem::InvalidToken)?;
     check_expect(&head.headers)?;
     let encoding = body::encoding(&head.headers)?;
     if handler.draining.is_cancelled() {
@@ -82,24 +80,12 @@ async fn store(
     let partitions = content.partitions(handler.partitions);
     let wanted = !prefer.respond_async && prefer.wait != Some(Duration::ZERO);
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
-    let record = Record {
-        partition,
-        outcome_wanted: wanted,
-        content,
-    };
-    let stored = timeout_at(
-        started + ANSWER_DEADLINE,
-        handler.ingest.store(record, partitions),
-    );
-    stored
-        .await
-        .map_err(|_| Problem::BrokerUnavailable)?
-        .map_err(problem)?;
+    let record = Record { partition, outcome_wanted: wanted, content };
+    let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
+    stored.await.map_err(|_| Problem::BrokerUnavailable)?.map_err(problem)?;
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
-    let until = prefer
-        .wait
-        .map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
+    let until = prefer.wait.map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
     let outcome = match &mut awaited {
         Some(awaited) => timeout_at(started + until, awaited.outcome()).await.ok(),
         None => None,
@@ -109,9 +95,7 @@ async fn store(
         None => answer::accepted(id),
     };
     if let Some(applied) = prefer.applied() {
-        answer
-            .headers_mut()
-            .insert("preference-applied", HeaderValue::from_static(applied));
+        answer.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
     }
     Ok(answer)
 }

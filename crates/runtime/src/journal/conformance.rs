@@ -91,8 +91,5 @@ fn a_broken_chain_is_noticed() {
     let mut records = chained(Head::default(), &[vec![1], vec![2], vec![3]]);
     records[1] = Bytes::from([&records[1][..32], b"other"].concat());
     journal.append(0, &records).unwrap();
-    assert!(matches!(
-        verify(&journal, previous),
-        Err(Error::Corrupt { sequence: 3, .. })
-    ));
+    assert!(matches!(verify(&journal, previous), Err(Error::Corrupt { sequence: 3, .. })));
 }

@@ -24,10 +24,7 @@ impl Journal for MemoryJournal {
     fn head(&self) -> Head {
         self.with(|records| Head {
             sequence: records.len() as u64,
-            hash: records
-                .last()
-                .map(|record| super::hash(record))
-                .unwrap_or_default(),
+            hash: records.last().map(|record| super::hash(record)).unwrap_or_default(),
         })
     }
 

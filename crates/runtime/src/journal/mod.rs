@@ -28,10 +28,7 @@ impl Head {
     /// The head after one more record.
     #[must_use]
     pub fn after(self, record: &[u8]) -> Self {
-        Self {
-            sequence: self.sequence + 1,
-            hash: hash(record),
-        }
+        Self { sequence: self.sequence + 1, hash: hash(record) }
     }
 }
 

@@ -59,14 +59,7 @@ impl SledJournal {
         }
         let file = File::open(directory.join("db")).map_err(failed)?;
         let head = head(&records, &meta)?;
-        let mut journal = Self {
-            database,
-            records,
-            meta,
-            file,
-            head,
-            poisoned: false,
-        };
+        let mut journal = Self { database, records, meta, file, head, poisoned: false };
         journal.sync()?;
         if fresh {
             sync_folders(directory).map_err(failed)?;
@@ -105,15 +98,10 @@ impl Journal for SledJournal {
 
     fn append(&mut self, expected: u64, new: &[Bytes]) -> Result<Head, Error> {
         if self.poisoned {
-            return Err(Error::Failed(
-                "an earlier write failed: restart the process".to_owned(),
-            ));
+            return Err(Error::Failed("an earlier write failed: restart the process".to_owned()));
         }
         if expected != self.head.sequence {
-            return Err(Error::Conflict {
-                expected,
-                found: self.head.sequence,
-            });
+            return Err(Error::Conflict { expected, found: self.head.sequence });
         }
         self.poisoned = true;
         self.head = self.store(new)?;
@@ -129,18 +117,12 @@ impl Journal for SledJournal {
             let (key, record) = item.map_err(failed)?;
             expected += 1;
             if key.as_ref() != expected.to_be_bytes() {
-                return Err(Error::Corrupt {
-                    sequence: expected,
-                    reason: "it is missing",
-                });
+                return Err(Error::Corrupt { sequence: expected, reason: "it is missing" });
             }
             found.push(Bytes::copy_from_slice(&record));
         }
         if found.len() < most && expected < self.head.sequence {
-            return Err(Error::Corrupt {
-                sequence: expected + 1,
-                reason: "it is missing",
-            });
+            return Err(Error::Corrupt { sequence: expected + 1, reason: "it is missing" });
         }
         Ok(found)
     }
@@ -153,29 +135,17 @@ fn head(records: &sled::Tree, meta: &sled::Tree) -> Result<Head, Error> {
     let (key, record) = match (last, &written) {
         (None, None) => return Ok(Head::default()),
         (None, Some(_)) => {
-            return Err(Error::Corrupt {
-                sequence: 1,
-                reason: "all records are missing",
-            });
+            return Err(Error::Corrupt { sequence: 1, reason: "all records are missing" });
         }
         (Some(last), _) => last,
     };
-    let broken = Error::Corrupt {
-        sequence: 1,
-        reason: "its number cannot be read",
-    };
+    let broken = Error::Corrupt { sequence: 1, reason: "its number cannot be read" };
     let sequence = u64::from_be_bytes(key.as_ref().try_into().map_err(|_| broken)?);
-    let head = Head {
-        sequence,
-        hash: super::hash(&record),
-    };
+    let head = Head { sequence, hash: super::hash(&record) };
     if written.is_some_and(|written| written.as_ref() == head_bytes(head)) {
         Ok(head)
     } else {
-        Err(Error::Corrupt {
-            sequence,
-            reason: "the head says otherwise",
-        })
+        Err(Error::Corrupt { sequence, reason: "the head says otherwise" })
     }
 }
 
@@ -185,9 +155,7 @@ fn head_bytes(head: Head) -> Vec<u8> {
 
 fn sync_folders(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()?;
-    let parent = directory
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
@@ -213,10 +181,7 @@ mod tests {
     fn a_second_process_is_told_that_it_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let _open = SledJournal::open(&folder.path().join("j")).unwrap();
-        assert!(matches!(
-            SledJournal::open(&folder.path().join("j")),
-            Err(Error::InUse(_))
-        ));
+        assert!(matches!(SledJournal::open(&folder.path().join("j")), Err(Error::InUse(_))));
     }
 
     #[test]
@@ -227,18 +192,9 @@ mod tests {
         let mut journal = SledJournal::open(&path).unwrap();
         journal.append(0, &records).unwrap();
         journal.records.remove(3u64.to_be_bytes()).unwrap();
-        assert!(matches!(
-            journal.read(0, 10),
-            Err(Error::Corrupt { sequence: 3, .. })
-        ));
-        journal
-            .records
-            .insert(5u64.to_be_bytes(), b"other")
-            .unwrap();
+        assert!(matches!(journal.read(0, 10), Err(Error::Corrupt { sequence: 3, .. })));
+        journal.records.insert(5u64.to_be_bytes(), b"other").unwrap();
         drop(journal);
-        assert!(matches!(
-            SledJournal::open(&path),
-            Err(Error::Corrupt { sequence: 5, .. })
-        ));
+        assert!(matches!(SledJournal::open(&path), Err(Error::Corrupt { sequence: 5, .. })));
     }
 }

@@ -44,10 +44,7 @@ impl Nats {
             return Err(Error::Unreachable);
         }
         let Some((last, before)) = messages.split_last() else {
-            return Err(Error::Refused {
-                code: 0,
-                text: "an empty batch".to_owned(),
-            });
+            return Err(Error::Refused { code: 0, text: "an empty batch".to_owned() });
         };
         for (n, message) in before.iter().enumerate() {
             let headers = headers(id, n + 1, message);
@@ -56,22 +53,12 @@ impl Nats {
                 headers,
                 message.payload.clone(),
             );
-            let sent = tokio::time::timeout(deadline, sent)
-                .await
-                .map_err(|_| Error::TimedOut)?;
-            sent.map_err(|error| Error::Refused {
-                code: 0,
-                text: error.to_string(),
-            })?;
+            let sent = tokio::time::timeout(deadline, sent).await.map_err(|_| Error::TimedOut)?;
+            sent.map_err(|error| Error::Refused { code: 0, text: error.to_string() })?;
         }
         let mut headers = headers(id, messages.len(), last);
         headers.insert("Nats-Batch-Commit", "1");
-        let commit = self.request(
-            last.subject.clone(),
-            headers,
-            last.payload.clone(),
-            deadline,
-        );
+        let commit = self.request(last.subject.clone(), headers, last.payload.clone(), deadline);
         let last_sequence = commit.await?;
         Ok(last_sequence + 1 - messages.len() as u64)
     }
@@ -79,10 +66,7 @@ impl Nats {
 
 fn headers(id: &str, number: usize, message: &Message) -> async_nats::HeaderMap {
     let mut headers = header_map(&message.headers);
-    if let Some((name, value)) = message
-        .expect
-        .map(|n| Expect::LastSubjectSequence(n).header())
-    {
+    if let Some((name, value)) = message.expect.map(|n| Expect::LastSubjectSequence(n).header()) {
         headers.insert(name, value.as_str());
     }
     headers.insert("Nats-Batch-Id", id);

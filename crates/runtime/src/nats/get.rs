@@ -12,11 +12,7 @@ impl Nats {
     /// # Errors
     /// The broker cannot be reached.
     pub async fn last_of(&self, stream: &str, subject: &str) -> Result<Option<Message>, Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(stream)
-            .await
-            .map_err(request)?;
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(found) => Ok(Some(Message {
                 sequence: found.sequence,
@@ -36,11 +32,7 @@ impl Nats {
     /// # Errors
     /// It is not there, or the broker cannot be reached.
     pub async fn get(&self, stream: &str, sequence: u64) -> Result<Message, Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(stream)
-            .await
-            .map_err(request)?;
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         let found = stream.get_raw_message(sequence).await.map_err(request)?;
         Ok(Message {
             sequence,
@@ -55,16 +47,7 @@ impl Nats {
     /// # Errors
     /// The broker cannot be reached.
     pub async fn purge_before(&self, stream: &str, sequence: u64) -> Result<(), Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(stream)
-            .await
-            .map_err(request)?;
-        stream
-            .purge()
-            .sequence(sequence)
-            .await
-            .map(|_| ())
-            .map_err(request)
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        stream.purge().sequence(sequence).await.map(|_| ()).map_err(request)
     }
 }

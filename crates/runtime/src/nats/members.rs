@@ -42,8 +42,7 @@ impl Nats {
     /// Says that this member is alive, and its number.
     pub async fn beat(&self, role: Role, id: InstanceId, number: u64) {
         let subject = format!("gander.members.{}.{id}", role.name());
-        self.send(subject, Bytes::copy_from_slice(&number.to_be_bytes()))
-            .await;
+        self.send(subject, Bytes::copy_from_slice(&number.to_be_bytes())).await;
     }
 
     /// Says that this member goes, so that others need not wait to notice.
@@ -79,26 +78,18 @@ impl Nats {
 type Heard = BTreeMap<InstanceId, (u64, Instant)>;
 
 fn note(sender: &watch::Sender<Heard>, subject: &str, payload: &[u8]) {
-    let id = subject
-        .rsplit('.')
-        .next()
-        .and_then(|id| InstanceId::parse(id).ok());
+    let id = subject.rsplit('.').next().and_then(|id| InstanceId::parse(id).ok());
     let number = payload.try_into().map(u64::from_be_bytes);
     let (Some(id), Ok(number)) = (id, number) else {
         return;
     };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the age of a heartbeat, not a rule's time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the age of a heartbeat, not a rule's time")]
     let now = Instant::now();
     sender.send_if_modified(|heard| {
         if number == LEAVING {
             return heard.remove(&id).is_some();
         }
-        heard
-            .insert(id, (number, now))
-            .is_none_or(|(before, _)| before != number)
+        heard.insert(id, (number, now)).is_none_or(|(before, _)| before != number)
     });
 }
 
@@ -118,11 +109,7 @@ impl Members {
     /// Each with its last number.
     #[must_use]
     pub fn living(&self) -> BTreeMap<InstanceId, u64> {
-        self.0
-            .borrow()
-            .iter()
-            .map(|(id, (number, _))| (*id, *number))
-            .collect()
+        self.0.borrow().iter().map(|(id, (number, _))| (*id, *number)).collect()
     }
 
     /// Waits until one comes, goes or says another number. Cancel-safe.

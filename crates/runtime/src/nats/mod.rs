@@ -69,10 +69,7 @@ impl Nats {
     /// # Errors
     /// Nobody answers in 15 s, or the server is too old.
     pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Connect {
-            url: without_password(url),
-            reason,
-        };
+        let fail = |reason: String| Error::Connect { url: without_password(url), reason };
         let (counted, reconnects) = watch::channel(0);
         let options = ConnectOptions::new()
             .name(name)
@@ -107,11 +104,7 @@ impl Nats {
         };
         check_version(&client.server_info().version)?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self {
-            client,
-            jetstream,
-            reconnects,
-        })
+        Ok(Self { client, jetstream, reconnects })
     }
 
     /// Whether the connection is up.
@@ -155,25 +148,14 @@ pub struct Subscription(async_nats::Subscriber);
 impl Subscription {
     /// The next one; none when the connection is closed for good.
     pub async fn next(&mut self) -> Option<(String, Bytes)> {
-        self.0
-            .next()
-            .await
-            .map(|message| (message.subject.to_string(), message.payload))
+        self.0.next().await.map(|message| (message.subject.to_string(), message.payload))
     }
 }
 
 fn check_version(version: &str) -> Result<(), Error> {
-    let mut numbers = version
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u64>().ok());
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u64>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found < OLDEST_SERVER {
-        Err(Error::TooOld {
-            found: version.to_owned(),
-        })
-    } else {
-        Ok(())
-    }
+    if found < OLDEST_SERVER { Err(Error::TooOld { found: version.to_owned() }) } else { Ok(()) }
 }
 
 fn without_password(url: &str) -> String {
@@ -211,10 +193,7 @@ mod tests {
 
     #[test]
     fn a_password_in_an_address_is_not_shown() {
-        assert_eq!(
-            without_password("nats://me:secret@host:4222"),
-            "nats://host:4222"
-        );
+        assert_eq!(without_password("nats://me:secret@host:4222"), "nats://host:4222");
         assert_eq!(without_password("host:4222"), "host:4222");
     }
 }

@@ -74,10 +74,8 @@ const FULL: [u64; 3] = [10077, 10047, 10023];
 
 /// Reads an acknowledgement.
 pub(super) fn sequence(reply: &[u8]) -> Result<u64, Error> {
-    let unreadable = |_| Error::Refused {
-        code: 0,
-        text: "an answer that cannot be read".to_owned(),
-    };
+    let unreadable =
+        |_| Error::Refused { code: 0, text: "an answer that cannot be read".to_owned() };
     let reply: Reply = serde_json::from_slice(reply).map_err(unreadable)?;
     match reply.error {
         None => Ok(reply.seq),
@@ -86,10 +84,7 @@ pub(super) fn sequence(reply: &[u8]) -> Result<u64, Error> {
                 Error::Conflict(error.description)
             }
             code if FULL.contains(&code) => Error::Full,
-            code => Error::Refused {
-                code,
-                text: error.description,
-            },
+            code => Error::Refused { code, text: error.description },
         }),
     }
 }
@@ -125,10 +120,8 @@ impl Nats {
         if !self.is_connected() {
             return Err(Error::Unreachable);
         }
-        let request = async_nats::Request::new()
-            .headers(headers)
-            .payload(payload)
-            .timeout(Some(deadline));
+        let request =
+            async_nats::Request::new().headers(headers).payload(payload).timeout(Some(deadline));
         let sent = self.client.send_request(subject, request);
         let mut lost = self.reconnects.clone();
         lost.mark_unchanged();
@@ -140,10 +133,7 @@ impl Nats {
         let reply = reply.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => Error::TimedOut,
             RequestErrorKind::NoResponders => Error::Unreachable,
-            kind => Error::Refused {
-                code: 0,
-                text: kind.to_string(),
-            },
+            kind => Error::Refused { code: 0, text: kind.to_string() },
         })?;
         sequence(&reply.payload)
     }

@@ -146,12 +146,10 @@ impl Reader {
         let deliver_policy = match (self.last, self.start) {
             (0, Start::LastOfEachSubject) => DeliverPolicy::LastPerSubject,
             (0, Start::New) => DeliverPolicy::New,
-            (0, Start::Sequence(first)) => DeliverPolicy::ByStartSequence {
-                start_sequence: first.max(1),
-            },
-            (last, _) => DeliverPolicy::ByStartSequence {
-                start_sequence: last + 1,
-            },
+            (0, Start::Sequence(first)) => {
+                DeliverPolicy::ByStartSequence { start_sequence: first.max(1) }
+            }
+            (last, _) => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
         };
         let config = OrderedConfig {
             filter_subject: self.filter.clone(),
@@ -160,12 +158,7 @@ impl Reader {
             max_expires: EXPIRES,
             ..OrderedConfig::default()
         };
-        let stream = self
-            .nats
-            .jetstream
-            .get_stream_no_info(&self.stream)
-            .await
-            .map_err(request)?;
+        let stream = self.nats.jetstream.get_stream_no_info(&self.stream).await.map_err(request)?;
         let consumer = stream.create_consumer(config).await.map_err(request)?;
         let pending = consumer.cached_info().num_pending;
         Ok((consumer.messages().await.map_err(request)?, pending))

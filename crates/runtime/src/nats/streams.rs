@@ -43,15 +43,9 @@ impl Nats {
         self.ensure(control(settings)).await?;
         self.ensure(incidents(settings)).await?;
         let (found, identity) = self.ensure(alerts(settings)).await?;
-        let partitions = found
-            .metadata
-            .get(PARTITIONS)
-            .and_then(|text| text.parse().ok());
+        let partitions = found.metadata.get(PARTITIONS).and_then(|text| text.parse().ok());
         let partitions = partitions.and_then(Partitions::new).ok_or_else(|| {
-            request(format!(
-                "stream {} does not say its partitions",
-                subject::ALERTS_STREAM
-            ))
+            request(format!("stream {} does not say its partitions", subject::ALERTS_STREAM))
         })?;
         if partitions != settings.partitions {
             tracing::warn!(
@@ -60,10 +54,7 @@ impl Nats {
                 "partitions are fixed when the streams are made; the number asked for is not used"
             );
         }
-        Ok(Streams {
-            partitions,
-            alerts_identity: identity,
-        })
+        Ok(Streams { partitions, alerts_identity: identity })
     }
 
     async fn ensure(&self, wanted: Config) -> Result<(Config, i64), Error> {
@@ -75,10 +66,7 @@ impl Nats {
             .map_err(|error| request(format!("stream {name} cannot be made: {error}")))?;
         let info = stream.get_info().await.map_err(request)?;
         let found = info.config;
-        let fit = found
-            .subjects
-            .iter()
-            .all(|subject| wanted.subjects.contains(subject))
+        let fit = found.subjects.iter().all(|subject| wanted.subjects.contains(subject))
             && found.subjects.len() == wanted.subjects.len()
             && found.storage == StorageType::File
             && (found.allow_atomic_publish || !wanted.allow_atomic_publish)
@@ -91,10 +79,7 @@ impl Nats {
                 "stream {name} was made by something else: its settings do not fit"
             )));
         }
-        Ok((
-            found,
-            i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX),
-        ))
+        Ok((found, i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// The sequences of the first and the last message of a stream, as its leader has them.
@@ -102,11 +87,7 @@ impl Nats {
     /// # Errors
     /// The broker cannot be reached.
     pub async fn bounds(&self, stream: &str) -> Result<(u64, u64), Error> {
-        let stream = self
-            .jetstream
-            .get_stream_no_info(stream)
-            .await
-            .map_err(request)?;
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         let state = stream.get_info().await.map_err(request)?.state;
         Ok((state.first_sequence, state.last_sequence))
     }
@@ -148,12 +129,8 @@ fn alerts(settings: &Settings) -> Config {
 }
 
 fn incidents(settings: &Settings) -> Config {
-    let subjects = [
-        subject::EVENTS_ALL,
-        subject::STATES_ALL,
-        subject::CHECKPOINTS_ALL,
-        subject::PARKED_ALL,
-    ];
+    let subjects =
+        [subject::EVENTS_ALL, subject::STATES_ALL, subject::CHECKPOINTS_ALL, subject::PARKED_ALL];
     Config {
         allow_atomic_publish: true,
         allow_message_ttl: true,

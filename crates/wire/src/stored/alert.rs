@@ -89,9 +89,7 @@ impl Content {
             Self::Alert(alert) => alert.reach.team(),
             Self::Resolve(command) => Some(command.team),
         };
-        team.map_or(PartitionSet::all(partitions), |team| {
-            PartitionSet::one(partitions.of(team))
-        })
+        team.map_or(PartitionSet::all(partitions), |team| PartitionSet::one(partitions.of(team)))
     }
 }
 

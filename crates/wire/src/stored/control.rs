@@ -61,11 +61,7 @@ pub fn decode_commit(record: &Bytes) -> Result<Commit, Error> {
             digest: fixed(&record.request_digest, "commit.request_digest")?,
         })
     };
-    let changes = record
-        .events
-        .into_iter()
-        .map(change_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let changes = record.events.into_iter().map(change_from).collect::<Result<Vec<_>, _>>()?;
     if changes.is_empty() {
         return Err(field("commit.events"));
     }
@@ -82,24 +78,14 @@ pub fn decode_commit(record: &Bytes) -> Result<Commit, Error> {
 /// The hash that a record says of the one before it; none if the bytes are no commit.
 #[must_use]
 pub fn previous_hash(record: &[u8]) -> Option<[u8; 32]> {
-    stored::Commit::decode(record)
-        .ok()?
-        .previous_hash
-        .as_ref()
-        .try_into()
-        .ok()
+    stored::Commit::decode(record).ok()?.previous_hash.as_ref().try_into().ok()
 }
 
 /// The bytes of a message of GANDER_CONTROL: the commit's record verbatim, and what it left.
 #[must_use]
 pub fn encode_message(record: Bytes, snapshot: &Snapshot) -> Bytes {
     let snapshot = Some(snapshot_to(snapshot));
-    stored::ControlMessage {
-        commit: record,
-        snapshot,
-    }
-    .encode_to_vec()
-    .into()
+    stored::ControlMessage { commit: record, snapshot }.encode_to_vec().into()
 }
 
 /// Reads a message of GANDER_CONTROL: the commit's record and what it left.
@@ -144,10 +130,9 @@ fn actor_to(actor: Actor) -> stored::Actor {
 
 fn actor_from(actor: Option<stored::Actor>) -> Result<Actor, Error> {
     match actor.and_then(|actor| actor.kind).ok_or(field("actor"))? {
-        stored::actor::Kind::Principal(id) => Ok(Actor::Principal(PrincipalId::from_bytes(fixed(
-            &id,
-            "actor.principal",
-        )?))),
+        stored::actor::Kind::Principal(id) => {
+            Ok(Actor::Principal(PrincipalId::from_bytes(fixed(&id, "actor.principal")?)))
+        }
         stored::actor::Kind::Bootstrap(_) => Ok(Actor::Bootstrap),
         stored::actor::Kind::System(_) => Ok(Actor::System),
     }
@@ -160,28 +145,19 @@ fn change_to(change: &Change) -> stored::ControlEvent {
         Change::Token(id, event) => (copy(id.as_bytes()), token_event_to(event)),
         Change::Principal(id, event) => (copy(id.as_bytes()), principal_event_to(event)),
         Change::BootstrapIssued(digest) => {
-            let issued = stored::BootstrapIssued {
-                digest: copy(digest.as_bytes()),
-            };
+            let issued = stored::BootstrapIssued { digest: copy(digest.as_bytes()) };
             (Bytes::new(), Kind::BootstrapIssued(issued))
         }
     };
-    stored::ControlEvent {
-        id,
-        kind: Some(kind),
-    }
+    stored::ControlEvent { id, kind: Some(kind) }
 }
 
 fn renamed(name: &DisplayName) -> stored::Renamed {
-    stored::Renamed {
-        display_name: name.to_string(),
-    }
+    stored::Renamed { display_name: name.to_string() }
 }
 
 fn expiry(expires_at: Option<Timestamp>) -> stored::ExpirySet {
-    stored::ExpirySet {
-        expires_at_micros: expires_at.map(Timestamp::as_micros),
-    }
+    stored::ExpirySet { expires_at_micros: expires_at.map(Timestamp::as_micros) }
 }
 
 fn secret(digest: &Digest, last_four: &LastFour) -> stored::SecretReplaced {
@@ -193,9 +169,9 @@ fn secret(digest: &Digest, last_four: &LastFour) -> stored::SecretReplaced {
 
 fn team_event_to(event: &team::Event) -> Kind {
     match event {
-        team::Event::Created { name } => Kind::TeamCreated(stored::TeamCreated {
-            display_name: name.to_string(),
-        }),
+        team::Event::Created { name } => {
+            Kind::TeamCreated(stored::TeamCreated { display_name: name.to_string() })
+        }
         team::Event::Renamed { name } => Kind::TeamRenamed(renamed(name)),
         team::Event::Deleted => Kind::TeamDeleted(stored::Unit {}),
     }
@@ -203,27 +179,20 @@ fn team_event_to(event: &team::Event) -> Kind {
 
 fn service_event_to(event: &service::Event) -> Kind {
     match event {
-        service::Event::Created {
-            team,
-            name,
-            disabled,
-            filters,
-        } => Kind::ServiceCreated(stored::ServiceCreated {
-            team: copy(team.as_bytes()),
-            display_name: name.to_string(),
-            disabled: *disabled,
-            filters: filters_to(filters),
-        }),
-        service::Event::Renamed { name } => Kind::ServiceRenamed(renamed(name)),
-        service::Event::DisabledSet { disabled } => {
-            Kind::ServiceDisabledSet(stored::ServiceDisabledSet {
+        service::Event::Created { team, name, disabled, filters } => {
+            Kind::ServiceCreated(stored::ServiceCreated {
+                team: copy(team.as_bytes()),
+                display_name: name.to_string(),
                 disabled: *disabled,
-            })
-        }
-        service::Event::FiltersReplaced { filters } => {
-            Kind::FiltersReplaced(stored::FiltersReplaced {
                 filters: filters_to(filters),
             })
+        }
+        service::Event::Renamed { name } => Kind::ServiceRenamed(renamed(name)),
+        service::Event::DisabledSet { disabled } => {
+            Kind::ServiceDisabledSet(stored::ServiceDisabledSet { disabled: *disabled })
+        }
+        service::Event::FiltersReplaced { filters } => {
+            Kind::FiltersReplaced(stored::FiltersReplaced { filters: filters_to(filters) })
         }
         service::Event::Deleted => Kind::ServiceDeleted(stored::Unit {}),
     }
@@ -260,23 +229,19 @@ fn token_event_to(event: &token::Event) -> Kind {
 
 fn principal_event_to(event: &principal::Event) -> Kind {
     match event {
-        principal::Event::Created {
-            name,
-            roles,
-            digest,
-            last_four,
-            expires_at,
-        } => Kind::PrincipalCreated(stored::PrincipalCreated {
-            display_name: name.to_string(),
-            roles: roles_to(roles),
-            digest: copy(digest.as_bytes()),
-            last_four: last_four.as_str().to_owned(),
-            expires_at_micros: expires_at.map(Timestamp::as_micros),
-        }),
+        principal::Event::Created { name, roles, digest, last_four, expires_at } => {
+            Kind::PrincipalCreated(stored::PrincipalCreated {
+                display_name: name.to_string(),
+                roles: roles_to(roles),
+                digest: copy(digest.as_bytes()),
+                last_four: last_four.as_str().to_owned(),
+                expires_at_micros: expires_at.map(Timestamp::as_micros),
+            })
+        }
         principal::Event::Renamed { name } => Kind::PrincipalRenamed(renamed(name)),
-        principal::Event::RolesReplaced { roles } => Kind::RolesReplaced(stored::RolesReplaced {
-            roles: roles_to(roles),
-        }),
+        principal::Event::RolesReplaced { roles } => {
+            Kind::RolesReplaced(stored::RolesReplaced { roles: roles_to(roles) })
+        }
         principal::Event::ExpirySet { expires_at } => Kind::PrincipalExpirySet(expiry(*expires_at)),
         principal::Event::CredentialReplaced { digest, last_four } => {
             Kind::CredentialReplaced(secret(digest, last_four))
@@ -287,37 +252,15 @@ fn principal_event_to(event: &principal::Event) -> Kind {
 
 fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
     let id = event.id;
-    let team = |event| {
-        Ok(Change::Team(
-            TeamId::from_bytes(fixed(&id, "event.id")?),
-            event,
-        ))
-    };
-    let service = |event| {
-        Ok(Change::Service(
-            ServiceId::from_bytes(fixed(&id, "event.id")?),
-            event,
-        ))
-    };
-    let token = |event| {
-        Ok(Change::Token(
-            TokenId::from_bytes(fixed(&id, "event.id")?),
-            event,
-        ))
-    };
-    let principal = |event| {
-        Ok(Change::Principal(
-            PrincipalId::from_bytes(fixed(&id, "event.id")?),
-            event,
-        ))
-    };
+    let team = |event| Ok(Change::Team(TeamId::from_bytes(fixed(&id, "event.id")?), event));
+    let service =
+        |event| Ok(Change::Service(ServiceId::from_bytes(fixed(&id, "event.id")?), event));
+    let token = |event| Ok(Change::Token(TokenId::from_bytes(fixed(&id, "event.id")?), event));
+    let principal =
+        |event| Ok(Change::Principal(PrincipalId::from_bytes(fixed(&id, "event.id")?), event));
     match event.kind.ok_or(field("event.kind"))? {
-        Kind::TeamCreated(made) => team(team::Event::Created {
-            name: name(&made.display_name)?,
-        }),
-        Kind::TeamRenamed(new) => team(team::Event::Renamed {
-            name: name(&new.display_name)?,
-        }),
+        Kind::TeamCreated(made) => team(team::Event::Created { name: name(&made.display_name)? }),
+        Kind::TeamRenamed(new) => team(team::Event::Renamed { name: name(&new.display_name)? }),
         Kind::TeamDeleted(_) => team(team::Event::Deleted),
         Kind::ServiceCreated(made) => service(service::Event::Created {
             team: TeamId::from_bytes(fixed(&made.team, "service.team")?),
@@ -325,12 +268,12 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             disabled: made.disabled,
             filters: Arc::new(filters_from(made.filters)?),
         }),
-        Kind::ServiceRenamed(new) => service(service::Event::Renamed {
-            name: name(&new.display_name)?,
-        }),
-        Kind::ServiceDisabledSet(set) => service(service::Event::DisabledSet {
-            disabled: set.disabled,
-        }),
+        Kind::ServiceRenamed(new) => {
+            service(service::Event::Renamed { name: name(&new.display_name)? })
+        }
+        Kind::ServiceDisabledSet(set) => {
+            service(service::Event::DisabledSet { disabled: set.disabled })
+        }
         Kind::FiltersReplaced(new) => service(service::Event::FiltersReplaced {
             filters: Arc::new(filters_from(new.filters)?),
         }),
@@ -343,15 +286,11 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             expires_at: made.expires_at_micros.map(Timestamp::from_micros),
             url_parameter_allowed: made.url_parameter_allowed,
         }),
-        Kind::TokenRenamed(new) => token(token::Event::Renamed {
-            name: name(&new.display_name)?,
-        }),
+        Kind::TokenRenamed(new) => token(token::Event::Renamed { name: name(&new.display_name)? }),
         Kind::TokenExpirySet(set) => token(token::Event::ExpirySet {
             expires_at: set.expires_at_micros.map(Timestamp::from_micros),
         }),
-        Kind::UrlParameterSet(set) => token(token::Event::UrlParameterSet {
-            allowed: set.allowed,
-        }),
+        Kind::UrlParameterSet(set) => token(token::Event::UrlParameterSet { allowed: set.allowed }),
         Kind::SecretReplaced(new) => token(token::Event::SecretReplaced {
             digest: digest(&new.digest)?,
             last_four: last_four(&new.last_four)?,
@@ -364,12 +303,12 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             last_four: last_four(&made.last_four)?,
             expires_at: made.expires_at_micros.map(Timestamp::from_micros),
         }),
-        Kind::PrincipalRenamed(new) => principal(principal::Event::Renamed {
-            name: name(&new.display_name)?,
-        }),
-        Kind::RolesReplaced(new) => principal(principal::Event::RolesReplaced {
-            roles: roles_from(new.roles)?,
-        }),
+        Kind::PrincipalRenamed(new) => {
+            principal(principal::Event::Renamed { name: name(&new.display_name)? })
+        }
+        Kind::RolesReplaced(new) => {
+            principal(principal::Event::RolesReplaced { roles: roles_from(new.roles)? })
+        }
         Kind::PrincipalExpirySet(set) => principal(principal::Event::ExpirySet {
             expires_at: set.expires_at_micros.map(Timestamp::from_micros),
         }),
@@ -434,12 +373,7 @@ fn roles_to(roles: &BTreeSet<Role>) -> Vec<stored::RoleGrant> {
         Role::Responder(team) => Kind::Responder(copy(team.as_bytes())),
         Role::Observer(team) => Kind::Observer(copy(team.as_bytes())),
     };
-    roles
-        .iter()
-        .map(|role| stored::RoleGrant {
-            kind: Some(to(role)),
-        })
-        .collect()
+    roles.iter().map(|role| stored::RoleGrant { kind: Some(to(role)) }).collect()
 }
 
 fn roles_from(roles: Vec<stored::RoleGrant>) -> Result<BTreeSet<Role>, Error> {
@@ -461,39 +395,21 @@ fn snapshot_to(snapshot: &Snapshot) -> stored::Snapshot {
     match snapshot {
         Snapshot::Team(id, entry) => {
             let kind = entry.live().map(|team| {
-                Kind::Team(stored::TeamCreated {
-                    display_name: team.name.to_string(),
-                })
+                Kind::Team(stored::TeamCreated { display_name: team.name.to_string() })
             });
-            with_life(
-                id.as_bytes(),
-                kind.unwrap_or_else(deleted),
-                entry.live().map(|t| t.life),
-            )
+            with_life(id.as_bytes(), kind.unwrap_or_else(deleted), entry.live().map(|t| t.life))
         }
         Snapshot::Service(id, entry) => {
             let kind = entry.live().map(service_snapshot);
-            with_life(
-                id.as_bytes(),
-                kind.unwrap_or_else(deleted),
-                entry.live().map(|s| s.life),
-            )
+            with_life(id.as_bytes(), kind.unwrap_or_else(deleted), entry.live().map(|s| s.life))
         }
         Snapshot::Token(id, entry) => {
             let kind = entry.live().map(token_snapshot);
-            with_life(
-                id.as_bytes(),
-                kind.unwrap_or_else(deleted),
-                entry.live().map(|t| t.life),
-            )
+            with_life(id.as_bytes(), kind.unwrap_or_else(deleted), entry.live().map(|t| t.life))
         }
         Snapshot::Principal(id, entry) => {
             let kind = entry.live().map(principal_snapshot);
-            with_life(
-                id.as_bytes(),
-                kind.unwrap_or_else(deleted),
-                entry.live().map(|p| p.life),
-            )
+            with_life(id.as_bytes(), kind.unwrap_or_else(deleted), entry.live().map(|p| p.life))
         }
         Snapshot::Installation => with_life(&[], Kind::Installation(stored::Unit {}), None),
     }
@@ -562,24 +478,15 @@ fn snapshot_from(snapshot: stored::Snapshot) -> Result<Snapshot, Error> {
         }
         Kind::Service(made) => {
             let id = ServiceId::from_bytes(fixed(id, "snapshot.id")?);
-            Ok(Snapshot::Service(
-                id,
-                Entry::Live(service_from(id, made, life)?),
-            ))
+            Ok(Snapshot::Service(id, Entry::Live(service_from(id, made, life)?)))
         }
         Kind::Token(made) => {
             let id = TokenId::from_bytes(fixed(id, "snapshot.id")?);
-            Ok(Snapshot::Token(
-                id,
-                Entry::Live(token_from(id, made, life)?),
-            ))
+            Ok(Snapshot::Token(id, Entry::Live(token_from(id, made, life)?)))
         }
         Kind::Principal(made) => {
             let id = PrincipalId::from_bytes(fixed(id, "snapshot.id")?);
-            Ok(Snapshot::Principal(
-                id,
-                Entry::Live(principal_from(id, made, life)?),
-            ))
+            Ok(Snapshot::Principal(id, Entry::Live(principal_from(id, made, life)?)))
         }
     }
 }

@@ -20,10 +20,7 @@ pub fn filters_to(filters: &Filters) -> Vec<stored::Filter> {
 /// # Errors
 /// A rule of filters is broken.
 pub fn filters_from(filters: Vec<stored::Filter>) -> Result<Filters, Error> {
-    let filters = filters
-        .into_iter()
-        .map(from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let filters = filters.into_iter().map(from).collect::<Result<Vec<_>, _>>()?;
     Filters::new(filters).map_err(|_| field("filters"))
 }
 
@@ -56,11 +53,7 @@ fn trigger_to(trigger: &Trigger) -> stored::Trigger {
 
 fn condition_to(condition: &Condition) -> stored::Condition {
     stored::Condition {
-        key: condition
-            .key
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        key: condition.key.as_ref().map(ToString::to_string).unwrap_or_default(),
         contains: condition.contains.iter().map(ToString::to_string).collect(),
     }
 }
@@ -81,11 +74,8 @@ fn trigger_from(trigger: stored::Trigger) -> Result<Trigger, Error> {
         stored::Urgency::Low => Urgency::Low,
         stored::Urgency::Unspecified => return Err(field("trigger.urgency")),
     };
-    let conditions = trigger
-        .conditions
-        .into_iter()
-        .map(condition_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let conditions =
+        trigger.conditions.into_iter().map(condition_from).collect::<Result<Vec<_>, _>>()?;
     Trigger::new(
         urgency,
         conditions,
@@ -105,9 +95,7 @@ fn resolve_from(resolve: stored::Resolve) -> Result<Resolve, Error> {
 
 fn condition_from(condition: stored::Condition) -> Result<Condition, Error> {
     let items = condition.contains.iter().map(|item| Item::parse(item));
-    let items = items
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| field("condition.contains"))?;
+    let items = items.collect::<Result<Vec<_>, _>>().map_err(|_| field("condition.contains"))?;
     Condition::new(key(&condition.key)?, items).map_err(|_| field("condition"))
 }
 

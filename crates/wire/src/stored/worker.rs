@@ -56,11 +56,7 @@ impl Checkpoint {
         let position = stored::Position {
             sequence: self.position.sequence,
             records: self.position.records,
-            service: self
-                .position
-                .service
-                .map(|id| copy(id.as_bytes()))
-                .unwrap_or_default(),
+            service: self.position.service.map(|id| copy(id.as_bytes())).unwrap_or_default(),
             outcome: Some(flags_to(self.position.flags)),
         };
         let checkpoint = stored::Checkpoint {
@@ -86,10 +82,7 @@ impl Checkpoint {
         let position = checkpoint.position.ok_or(field("checkpoint.position"))?;
         let service = match position.service.len() {
             0 => None,
-            _ => Some(ServiceId::from_bytes(fixed(
-                &position.service,
-                "position.service",
-            )?)),
+            _ => Some(ServiceId::from_bytes(fixed(&position.service, "position.service")?)),
         };
         Ok(Self {
             epoch: checkpoint.epoch,
@@ -196,11 +189,7 @@ pub fn decode_state(bytes: &Bytes) -> Result<Incident, Error> {
         _ => Some(fixed(&state.mapped_digest, "state.mapped_digest")?),
     };
     let payload_digest = fixed(&state.payload_digest, "state.payload_digest")?;
-    incident_from(
-        state.incident.ok_or(field("state.incident"))?,
-        mapped_digest,
-        payload_digest,
-    )
+    incident_from(state.incident.ok_or(field("state.incident"))?, mapped_digest, payload_digest)
 }
 
 /// What a record came to in some partitions.
@@ -222,11 +211,7 @@ pub fn encode_outcomes(outcomes: &[Outcome]) -> Bytes {
         partitions: outcome.partitions.0,
         ..flags_to(outcome.flags)
     };
-    stored::OutcomeBatch {
-        outcomes: outcomes.iter().map(to).collect(),
-    }
-    .encode_to_vec()
-    .into()
+    stored::OutcomeBatch { outcomes: outcomes.iter().map(to).collect() }.encode_to_vec().into()
 }
 
 /// Reads outcomes.
@@ -274,10 +259,7 @@ impl Parked {
             sequence: self.sequence,
             record: self.record,
             reason: self.reason,
-            service: self
-                .service
-                .map(|id| copy(id.as_bytes()))
-                .unwrap_or_default(),
+            service: self.service.map(|id| copy(id.as_bytes())).unwrap_or_default(),
             content: self.content,
             raw: self.raw.slice(..self.raw.len().min(MAX_PARKED_RAW)),
         };
