@@ -8,13 +8,17 @@ use domain::access::{Action, Role, permits};
 use domain::aggregate::Actor;
 use domain::id::{PrincipalId, TeamId};
 use domain::reach::Reach;
-use domain::secret::{Kind, Secret};
+use domain::secret::{Digest, Kind, Secret};
 use runtime::clock::Clock;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::grpc::error;
 use crate::store::Store;
+
+/// The credential of a call, as it is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented(Digest);
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -120,15 +124,11 @@ impl From<Reach> for About {
     }
 }
 
-/// Who calls: the principal whose credential the metadata carries.
+/// The credential that the metadata carries.
 ///
 /// # Errors
-/// No credential, or one that opens nothing: `UNAUTHENTICATED`, the same for all.
-pub fn authenticate(
-    metadata: &MetadataMap,
-    store: &Store,
-    clock: &dyn Clock,
-) -> Result<Caller, Status> {
+/// There is none, or it has not the shape of one: `UNAUTHENTICATED`.
+pub fn presented(metadata: &MetadataMap) -> Result<Presented, Status> {
     let mut sent = metadata.get_all("authorization").iter();
     let value = sent.next().and_then(|value| value.to_str().ok());
     let credential = value.filter(|_| sent.next().is_none()).and_then(|value| {
@@ -136,7 +136,18 @@ pub fn authenticate(
         scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
     });
     let secret = credential.and_then(|text| Secret::parse(Kind::Credential, text).ok());
-    let digest = secret.ok_or_else(error::unauthenticated)?.digest();
+    secret.map(|secret| Presented(secret.digest())).ok_or_else(error::unauthenticated)
+}
+
+/// Who calls: whom this credential opens the door for now.
+///
+/// # Errors
+/// Nobody: `UNAUTHENTICATED`, the same for all.
+pub fn authenticate(
+    Presented(digest): Presented,
+    store: &Store,
+    clock: &dyn Clock,
+) -> Result<Caller, Status> {
     store.read(|directory| {
         if let Some(principal) = directory.authenticated(&digest, clock.now()) {
             return Ok(Caller::Principal(principal.id, principal.roles.clone()));

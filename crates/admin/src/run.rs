@@ -98,7 +98,12 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// See [`Error`].
 pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Result<(), Error> {
     let gateways = deps.nats.members(Role::Gateway).await?;
-    let (store, writing) = open(&deps, &shutdown).await?;
+    let (store, writing) = match open(&deps, &shutdown).await {
+        Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
+            return Ok(());
+        }
+        opened => opened?,
+    };
     let me = InstanceId::from_bytes(id_bytes(deps.clock.now(), &*deps.random));
     let outcomes = Outcomes::listen(&deps.nats, me).await?;
     let shown = store.clone();

@@ -80,9 +80,12 @@ pub enum Fatal {
     /// The broker refuses.
     #[error(transparent)]
     Nats(#[from] nats::Error),
+    /// The process stops; what is in the journal is relayed at the next start.
+    #[error("the process stops")]
+    Stopping,
 }
 
-type Job = (Command, oneshot::Sender<Result<Done, Error>>);
+type Job = (Command, Answer);
 
 /// Takes commands, and shows what is configured. Cheap to clone.
 #[derive(Clone)]
@@ -172,84 +175,112 @@ pub struct Writer {
     pub requests: Requests,
 }
 
+type Answer = oneshot::Sender<Result<Done, Error>>;
+
+/// What a group of commands leads to.
+#[derive(Default)]
+struct Group {
+    decided: Vec<Decided>,
+    /// Answers that need no commit of their own. They may rest on commits of the group, so they
+    /// wait until these are stored.
+    settled: Vec<(Answer, Result<Done, Error>)>,
+}
+
 struct Decided {
     commit: Commit,
     record: Bytes,
     snapshot: Snapshot,
-    done: oneshot::Sender<Result<Done, Error>>,
+    done: Answer,
 }
 
 impl Writer {
     /// Starts to take commands; the future runs until the process stops.
     pub fn start(
         self,
-        soft: CancellationToken,
+        stop: CancellationToken,
     ) -> (Store, impl Future<Output = Result<(), Fatal>> + Send) {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let shown = Arc::new(RwLock::new(self.directory.clone()));
         let store = Store { jobs, shown: Arc::clone(&shown) };
-        (store, self.run(receiver, shown, soft))
+        (store, self.run(receiver, shown, stop))
     }
 
     async fn run(
         mut self,
         mut jobs: mpsc::Receiver<Job>,
         shown: Arc<RwLock<Directory>>,
-        soft: CancellationToken,
+        stop: CancellationToken,
     ) -> Result<(), Fatal> {
         loop {
             let first = tokio::select! {
                 first = jobs.recv() => first,
-                () = soft.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
-            let mut group = vec![first];
-            while group.len() < GROUP
+            let mut commands = vec![first];
+            while commands.len() < GROUP
                 && let Ok(next) = jobs.try_recv()
             {
-                group.push(next);
+                commands.push(next);
             }
             self.requests.forget(self.clock.now());
             let expected = self.journal.head();
-            let decided = self.decide(group, expected);
-            if decided.is_empty() {
-                continue;
-            }
-            let records: Vec<_> = decided.iter().map(|one| one.record.clone()).collect();
-            self = tokio::task::spawn_blocking(move || {
-                self.journal.append(expected.sequence, &records).map(|_| self)
-            })
-            .await
-            .map_err(|panic| journal::Error::Failed(panic.to_string()))??;
-            for one in &decided {
+            let group = self.decide(commands, expected);
+            self = self.append(expected, &group.decided).await?;
+            for one in &group.decided {
                 shown.write().expect("no holder of this lock panics").apply(&one.commit);
             }
-            for one in decided {
-                let sequence = one.commit.sequence;
-                relay(&self.nats, &one.commit, one.record, &one.snapshot, &soft).await?;
-                let _ = one.done.send(Ok(Done { sequence, repeat_of: None }));
+            match self.publish(group, &stop).await {
+                Err(Fatal::Stopping) => return Ok(()),
+                published => published?,
             }
         }
     }
 
-    /// Decides a group in its order; what needs no commit is answered at once.
-    fn decide(&mut self, group: Vec<Job>, mut head: Head) -> Vec<Decided> {
-        let mut decided = Vec::new();
-        for (command, done) in group {
+    async fn append(mut self, expected: Head, decided: &[Decided]) -> Result<Self, Fatal> {
+        if decided.is_empty() {
+            return Ok(self);
+        }
+        let records: Vec<_> = decided.iter().map(|one| one.record.clone()).collect();
+        let appended = tokio::task::spawn_blocking(move || {
+            self.journal.append(expected.sequence, &records).map(|_| self)
+        });
+        let appended = appended.await.map_err(|panic| journal::Error::Failed(panic.to_string()))?;
+        Ok(appended?)
+    }
+
+    /// Relays the commits of a group, and answers each command once what it rests on is stored.
+    /// Who is not answered is told that nothing is known.
+    async fn publish(&self, group: Group, stop: &CancellationToken) -> Result<(), Fatal> {
+        for one in group.decided {
+            let sequence = one.commit.sequence;
+            relay(&self.nats, &one.commit, one.record, &one.snapshot, stop).await?;
+            let _ = one.done.send(Ok(Done { sequence, repeat_of: None }));
+        }
+        for (done, result) in group.settled {
+            let _ = done.send(result);
+        }
+        Ok(())
+    }
+
+    /// Decides commands in their order, each on the state that the ones before have left.
+    fn decide(&mut self, commands: Vec<Job>, mut head: Head) -> Group {
+        let mut group = Group::default();
+        for (command, done) in commands {
             let at = self.clock.now();
             if let Some(known) = self.requests.repeat(&command, at) {
-                let _ = done.send(known);
+                group.settled.push((done, known));
                 continue;
             }
             let changes = match (command.decide)(&self.directory) {
                 Ok(changes) if changes.is_empty() => {
                     let sequence = self.directory.sequence();
-                    let _ = done.send(Ok(Done { sequence, repeat_of: None }));
+                    group.settled.push((done, Ok(Done { sequence, repeat_of: None })));
                     continue;
                 }
                 Ok(changes) => changes,
                 Err(rejection) => {
-                    let _ = done.send(Err(rejection.into()));
+                    group.settled.push((done, Err(rejection.into())));
                     continue;
                 }
             };
@@ -266,9 +297,9 @@ impl Writer {
             self.directory.apply(&commit);
             self.requests.note(&commit);
             let snapshot = self.directory.snapshot(commit.changes[0].subject());
-            decided.push(Decided { commit, record, snapshot, done });
+            group.decided.push(Decided { commit, record, snapshot, done });
         }
-        decided
+        group
     }
 }
 
@@ -303,8 +334,7 @@ pub async fn relay(
         }
         tokio::select! {
             () = tokio::time::sleep(BACK_OFF) => {}
-            // What is in the journal is relayed at the next start.
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Err(Fatal::Stopping),
         }
     }
 }

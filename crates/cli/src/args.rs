@@ -70,14 +70,10 @@ pub struct Common {
     /// How logs are written.
     #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// Where metrics and probes are served: /metrics, /livez, /readyz.
-    #[arg(
-        long,
-        env = "GANDER_OPS_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:7701"
-    )]
-    pub ops_listen: SocketAddr,
+    /// Where metrics and probes are served: /metrics, /livez, /readyz. Not said: 127.0.0.1 with
+    /// port 7701 for up and admin, 7702 for a gateway, 7703 for a worker.
+    #[arg(long, env = "GANDER_OPS_LISTEN", value_name = "ADDRESS")]
+    pub ops_listen: Option<SocketAddr>,
     /// Listen on addresses that other machines reach although traffic is in the clear.
     #[arg(long, env = "GANDER_INSECURE_LISTEN")]
     pub insecure_listen: bool,
@@ -112,6 +108,10 @@ pub struct NatsArgs {
         default_value = "nats://127.0.0.1:4222"
     )]
     pub nats_url: String,
+    /// The monitoring endpoint of nats-server, to read how durable an acknowledgement is; without
+    /// it the level is told as unknown.
+    #[arg(long, env = "GANDER_NATS_MONITOR_URL", value_name = "URL")]
+    pub nats_monitor_url: Option<String>,
     /// How streams are made.
     #[command(flatten)]
     pub streams: StreamArgs,

@@ -2,6 +2,7 @@
 //!
 //! Must not know what the roles do.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,20 @@ use runtime::nats::streams::{Settings, Streams};
 use runtime::nats_server::{self, NatsServer};
 use runtime::ops::{self, Checks};
 use runtime::random::SystemRandom;
-use runtime::{environment, listen, telemetry};
+use runtime::{durability, environment, listen, telemetry};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use wire::partition::Partitions;
 
 use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, StreamArgs, UpArgs, WorkerArgs,
 };
 use crate::out::say;
+
+/// Ports of the ops listener where none is said, so that roles can share a machine.
+const ADMIN_OPS: u16 = 7701;
+const GATEWAY_OPS: u16 = 7702;
+const WORKER_OPS: u16 = 7703;
 
 const NATS_TEMPLATE: &str = include_str!("../../../deploy/nats.conf");
 
@@ -39,12 +47,28 @@ fn start(common: &Common) -> anyhow::Result<Process> {
 }
 
 impl Process {
-    async fn serve_ops(&self, common: &Common, roles: &[&'static str]) -> anyhow::Result<()> {
+    /// Opens the ops listener; `port` is that of the role where none is said.
+    async fn serve_ops(
+        &self,
+        common: &Common,
+        port: u16,
+        roles: &[&'static str],
+    ) -> anyhow::Result<SocketAddr> {
         roles.iter().for_each(|role| self.checks.starting(role));
-        let listener = listen::open(common.ops_listen, common.insecure_listen).await?;
-        let part = ops::run(listener, self.checks.clone(), self.lifecycle.shutdown());
-        self.lifecycle.spawn("ops", part);
-        Ok(())
+        let address = common.ops_listen.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
+        let listener = listen::open(address, common.insecure_listen).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(ops::run(listener, self.checks.clone()));
+        Ok(address)
+    }
+
+    /// Says it once all roles are ready.
+    fn when_ready(&self, act: impl FnOnce() + Send + 'static) {
+        let checks = self.checks.clone();
+        tokio::spawn(async move {
+            checks.all_ready().await;
+            act();
+        });
     }
 
     async fn finish(self) -> anyhow::Result<()> {
@@ -54,6 +78,11 @@ impl Process {
 
 fn many_threads<T>(part: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
+}
+
+/// For the gateway: half the work of several threads on its path.
+fn one_thread<T>(part: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(part)
 }
 
 async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<(Nats, Streams)> {
@@ -69,13 +98,15 @@ async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<
 }
 
 async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Streams)> {
-    connect(&args.nats_url, name, &args.streams).await
+    let connected = connect(&args.nats_url, name, &args.streams).await?;
+    durability::read(args.nats_monitor_url.as_deref()).await.tell();
+    Ok(connected)
 }
 
 fn spawn_admin(
     process: &Process,
     data: &Path,
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     (nats, streams): (Nats, Streams),
 ) {
     let deps = admin::Deps {
@@ -100,21 +131,37 @@ fn spawn_worker(process: &Process, (nats, streams): (Nats, Streams)) {
     process.lifecycle.spawn("worker", part);
 }
 
-fn spawn_gateway(
-    process: &Process,
-    config: gateway::Config,
-    listener: tokio::net::TcpListener,
-    (nats, streams): (Nats, Streams),
-) {
-    let deps = gateway::Deps {
+fn gateway_deps(checks: &Checks, (nats, streams): (Nats, Streams)) -> gateway::Deps {
+    gateway::Deps {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         nats,
         streams,
-        checks: process.checks.clone(),
-    };
-    let part = gateway::run(config, listener, deps, process.lifecycle.shutdown());
+        checks: checks.clone(),
+    }
+}
+
+/// Runs the gateway beside other roles as it runs alone: on a thread and a connection of its own.
+fn spawn_gateway(
+    process: &Process,
+    args: &UpArgs,
+    listener: TcpListener,
+    url: String,
+) -> anyhow::Result<()> {
+    let listener = listener.into_std()?;
+    let (config, streams) = (args.gateway.clone(), args.streams.clone());
+    let (checks, shutdown) = (process.checks.clone(), process.lifecycle.shutdown());
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
+        let _ = ended.send(one_thread(async {
+            let listener = TcpListener::from_std(listener)?;
+            let broker = connect(&url, "gander-gateway", &streams).await?;
+            Ok(gateway::run(config, listener, gateway_deps(&checks, broker), shutdown).await?)
+        }));
+    })?;
+    let part = async { end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) };
     process.lifecycle.spawn("gateway", part);
+    Ok(())
 }
 
 /// Runs admin alone, or does what it can do without running.
@@ -130,23 +177,28 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     many_threads(async {
         let listener = listen::open(args.admin.listen, args.common.insecure_listen).await?;
-        process.serve_ops(&args.common, &["admin"]).await?;
+        let grpc = listener.local_addr()?;
+        let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
         let broker = connect_to(&args.nats, "gander-admin").await?;
         spawn_admin(&process, &args.data, listener, broker);
+        process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
         process.finish().await
     })
 }
 
-/// Runs a gateway alone, on one thread: half the work of several on this path.
+/// Runs a gateway alone.
 pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    one_thread(async {
         let config = args.gateway.clone();
         let listener = listen::open(config.listen, args.common.insecure_listen).await?;
-        process.serve_ops(&args.common, &["gateway"]).await?;
+        let http = listener.local_addr()?;
+        let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
         let broker = connect_to(&args.nats, "gander-gateway").await?;
-        spawn_gateway(&process, config, listener, broker);
+        let deps = gateway_deps(&process.checks, broker);
+        let part = gateway::run(config, listener, deps, process.lifecycle.shutdown());
+        process.lifecycle.spawn("gateway", part);
+        process.when_ready(move || tracing::info!(%http, %ops, "gateway is ready"));
         process.finish().await
     })
 }
@@ -155,9 +207,10 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
 pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     many_threads(async {
-        process.serve_ops(&args.common, &["worker"]).await?;
+        let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker").await?;
         spawn_worker(&process, broker);
+        process.when_ready(move || tracing::info!(%ops, "worker is ready"));
         process.finish().await
     })
 }
@@ -169,7 +222,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let insecure = args.common.insecure_listen;
         let grpc = listen::open(args.admin.listen, insecure).await?;
         let http = listen::open(args.gateway.listen, insecure).await?;
-        process.serve_ops(&args.common, &["admin", "gateway", "worker"]).await?;
+        let ops =
+            process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
         std::fs::create_dir_all(&args.data).context("the data folder cannot be made")?;
         let data = args.data.canonicalize().context("the data folder cannot be read")?;
         let search = environment::variable("PATH");
@@ -177,12 +231,13 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let folder = data.join("nats");
         let mut server =
             NatsServer::start(&program, &folder, NATS_TEMPLATE, args.nats_port).await?;
-        let broker = connect(&server.url(), "gander-up", &args.streams).await?;
-        let addresses = (grpc.local_addr()?, http.local_addr()?);
-        spawn_admin(&process, &data, grpc, broker.clone());
-        spawn_worker(&process, broker.clone());
-        spawn_gateway(&process, args.gateway.clone(), http, broker);
-        greet(&data, addresses, &server, args);
+        durability::read(Some(&server.monitor_url())).await.tell();
+        let url = server.url();
+        let greeting = greeting(&data, (grpc.local_addr()?, http.local_addr()?, ops), &url, args);
+        spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
+        spawn_worker(&process, connect(&url, "gander-worker", &args.streams).await?);
+        spawn_gateway(&process, args, http, url)?;
+        process.when_ready(move || say(&greeting));
         let shutdown = process.lifecycle.shutdown();
         let ended = tokio::select! {
             ended = process.finish() => ended,
@@ -197,23 +252,29 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
     })
 }
 
-fn greet(
+fn greeting(
     data: &Path,
-    (grpc, http): (std::net::SocketAddr, std::net::SocketAddr),
-    server: &NatsServer,
+    (grpc, http, ops): (SocketAddr, SocketAddr, SocketAddr),
+    nats: &str,
     args: &UpArgs,
-) {
-    say("Gander is up.");
-    say(&format!("  alerts   http://{http}{}/v1/process", args.gateway.path_prefix));
-    say(&format!("  admin    http://{grpc} (gRPC)"));
-    say(&format!("  events   {} (stream GANDER_INCIDENTS)", server.url()));
-    say(&format!("  ops      http://{}/metrics", args.common.ops_listen));
-    say(&format!("  data     {}", data.display()));
+) -> String {
+    let prefix = &args.gateway.path_prefix;
     let bootstrap = admin::bootstrap::credential_path(data);
-    say("First start? Make yourself a Global Admin:");
-    say(&format!(
-        "  gander principal create me --role global-admin --bootstrap-file {}",
-        bootstrap.display()
-    ));
-    say("Stop with Ctrl-C; twice stops at once.");
+    let mut lines = vec![
+        "Gander is up.".to_owned(),
+        format!("  alerts   http://{http}{prefix}/v1/process"),
+        format!("  admin    http://{grpc} (gRPC)"),
+        format!("  events   {nats} (stream GANDER_INCIDENTS)"),
+        format!("  ops      http://{ops}/metrics"),
+        format!("  data     {}", data.display()),
+    ];
+    if bootstrap.exists() {
+        lines.push("First start? Make yourself a Global Admin:".to_owned());
+        let file = bootstrap.display();
+        lines.push(format!(
+            "  gander principal create me --role global-admin --bootstrap-file {file}"
+        ));
+    }
+    lines.push("Stop with Ctrl-C; twice stops at once.".to_owned());
+    lines.join("\n")
 }

@@ -47,7 +47,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens as they are now; [`Follow::run`] keeps them current.
+    /// Reads the tokens as they are now; [`Follow::run`] keeps them current. Nobody is let in
+    /// before admin has heard of this gateway.
     ///
     /// # Errors
     /// The broker cannot be reached, or a message cannot be read.
@@ -56,11 +57,11 @@ impl Tokens {
         me: InstanceId,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Follow), Error> {
-        let begun = clock.boot();
         let (follower, directory) = Follower::start(&nats).await?;
-        let known = Known { directory, current_until: begun + CURRENT_FOR };
+        let known = Known { directory, current_until: Duration::ZERO };
         let tokens = Self { known: Arc::new(RwLock::new(known)), clock };
-        let follow = Follow { nats, me, follower, tokens: tokens.clone() };
+        let mut follow = Follow { nats, me, follower, tokens: tokens.clone() };
+        follow.renew().await;
         Ok((tokens, follow))
     }
 
@@ -87,6 +88,15 @@ impl Tokens {
     pub fn is_current(&self) -> bool {
         let known = self.known.read().expect("no holder of this lock panics");
         self.clock.boot() < known.current_until
+    }
+
+    fn measure_age(&self, now: Duration) {
+        let known = self.known.read().expect("no holder of this lock panics");
+        let Some(seen) = known.current_until.checked_sub(CURRENT_FOR) else {
+            return;
+        };
+        metrics::gauge!("gander_gateway_view_age_seconds")
+            .set(now.saturating_sub(seen).as_secs_f64());
     }
 
     fn restore(&self, sequence: u64, snapshot: Snapshot) {
@@ -138,8 +148,12 @@ impl Follow {
         Ok(())
     }
 
+    /// First says that this gateway lives, then asks how far the control stream is: a commit
+    /// stored after that finds that admin waits for this gateway.
     async fn renew(&mut self) {
         let begun = self.tokens.clock.boot();
+        self.nats.beat(Role::Gateway, self.me, self.tokens.applied()).await;
+        self.tokens.measure_age(begun);
         let asked = self.nats.bounds(subject::CONTROL_STREAM);
         let Ok(Ok((_, last))) = tokio::time::timeout(CURRENT_FOR, asked).await else {
             return;
@@ -149,7 +163,7 @@ impl Follow {
         metrics::gauge!("gander_gateway_control_lag").set(last.saturating_sub(applied) as f64);
         if applied >= last {
             self.tokens.renew(begun + CURRENT_FOR);
+            self.tokens.measure_age(begun);
         }
-        self.nats.beat(Role::Gateway, self.me, applied).await;
     }
 }

@@ -3,7 +3,8 @@
 //! - [`clock`], [`random`]: time and randomness as parameters.
 //! - [`journal`]: where configuration is kept, durable when it says so.
 //! - [`nats`]: streams, publishing, atomic batches, readers; no other crate names the client.
-//! - [`nats_server`]: the real nats-server as a child process.
+//! - [`nats_server`]: the real nats-server as a child process. [`durability`]: what its
+//!   acknowledgements survive.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
 //! - [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`listen`]: how a process runs.
@@ -11,6 +12,7 @@
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
 pub mod clock;
+pub mod durability;
 pub mod environment;
 pub mod ingest;
 pub mod journal;

@@ -42,13 +42,11 @@ impl Lifecycle {
 
     /// Runs a part. If it ends with an error, or ends before it was asked to, the process stops
     /// and fails.
-    pub fn spawn<E: Display>(
+    pub fn spawn<E: Display + Send + 'static>(
         &self,
         name: &'static str,
         part: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) where
-        E: Send + 'static,
-    {
+    ) {
         let lifecycle = self.clone();
         let part = tokio::spawn(part);
         self.tracker.spawn(async move {

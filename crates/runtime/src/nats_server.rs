@@ -60,12 +60,14 @@ pub struct NatsServer {
     directory: PathBuf,
     template: String,
     address: SocketAddr,
+    monitor: SocketAddr,
     child: Child,
 }
 
 impl NatsServer {
     /// Starts it with its store and configuration in this directory; a port of 0 picks one. The
-    /// template is the configuration with `{{address}}` and `{{store}}` to be filled in.
+    /// template is the configuration with `{{address}}`, `{{monitor}}` and `{{store}}` to be
+    /// filled in.
     ///
     /// # Errors
     /// It does not start within 10 s.
@@ -78,15 +80,22 @@ impl NatsServer {
         fs::create_dir_all(directory)?;
         let port = if port == 0 { free_port()? } else { port };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let child = spawn(program, directory, template, address).await?;
+        let monitor = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let child = spawn(program, directory, template, (address, monitor)).await?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
-        Ok(Self { program, directory, template: template.to_owned(), address, child })
+        Ok(Self { program, directory, template: template.to_owned(), address, monitor, child })
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
+    }
+
+    /// Where its monitoring endpoint is.
+    #[must_use]
+    pub fn monitor_url(&self) -> String {
+        format!("http://{}", self.monitor)
     }
 
     /// Its process id; none once it has ended.
@@ -117,7 +126,8 @@ impl NatsServer {
     /// It does not start within 10 s.
     pub async fn restart(&mut self) -> Result<(), Error> {
         let _ = self.child.kill().await;
-        self.child = spawn(&self.program, &self.directory, &self.template, self.address).await?;
+        let addresses = (self.address, self.monitor);
+        self.child = spawn(&self.program, &self.directory, &self.template, addresses).await?;
         Ok(())
     }
 
@@ -145,12 +155,13 @@ async fn spawn(
     program: &Path,
     directory: &Path,
     template: &str,
-    address: SocketAddr,
+    (address, monitor): (SocketAddr, SocketAddr),
 ) -> Result<Child, Error> {
     let config = directory.join("nats.conf");
     let store = directory.join("store");
     let text = template
         .replace("{{address}}", &address.to_string())
+        .replace("{{monitor}}", &monitor.to_string())
         .replace("{{store}}", &store.display().to_string());
     fs::write(&config, text)?;
     let mut command = dying_with_parent(program);

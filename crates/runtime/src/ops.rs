@@ -3,7 +3,6 @@
 //! Must not know what a check looks at. `/livez` never fails for the broker's sake: a restart
 //! would not help.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,11 +16,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::lifecycle::Shutdown;
 use crate::telemetry;
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// After an error of accept, such as too many open files.
+const BACK_OFF: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(10);
 
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
@@ -70,6 +71,13 @@ impl Checks {
         (all, lines)
     }
 
+    /// Waits until all hold.
+    pub async fn all_ready(&self) {
+        while !self.ready().0 {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// The answer to a probe; none if the path is no probe.
     #[must_use]
     pub fn probe(&self, path: &str, query: Option<&str>) -> Option<(StatusCode, String)> {
@@ -89,23 +97,16 @@ impl Checks {
     }
 }
 
-/// Serves `/metrics`, `/livez` and `/readyz` until the hard stop, so that probes see the drain.
-///
-/// # Errors
-/// Never; the type is that of every part of a process.
-pub async fn run(
-    listener: TcpListener,
-    checks: Checks,
-    shutdown: Shutdown,
-) -> Result<(), Infallible> {
+/// Serves `/metrics`, `/livez` and `/readyz` as long as the process lives, so that probes see the
+/// drain.
+pub async fn run(listener: TcpListener, checks: Checks) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.soft.cancelled() => return Ok(()),
+        let Ok((socket, _)) = listener.accept().await else {
+            tokio::time::sleep(BACK_OFF).await;
+            continue;
         };
-        let (Ok((socket, _)), Ok(permit)) = (accepted, Arc::clone(&permits).try_acquire_owned())
-        else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             continue;
         };
         let checks = checks.clone();

@@ -2,12 +2,10 @@
 //!
 //! Must not know any client of NATS.
 
-/// The partitions that a message of GANDER_ALERTS is for: `all`, or numbers with commas.
+/// The partitions that a message of GANDER_ALERTS is for: a bit each, as 16 hex digits.
 pub const PARTITIONS: &str = "gander-partitions";
 /// The id of the incident that an event is of.
 pub const INCIDENT: &str = "gander-incident";
-/// The hash of the commit in a message of GANDER_CONTROL, in hex.
-pub const COMMIT_HASH: &str = "gander-commit-hash";
 
 /// NATS: older messages of the same subject go when this one is stored; value `sub`.
 pub const ROLLUP: &str = "Nats-Rollup";

@@ -14,8 +14,6 @@ pub const CONTROL_STREAM: &str = "GANDER_CONTROL";
 pub const ALERTS_STREAM: &str = "GANDER_ALERTS";
 /// The stream of incident events, incident states and checkpoints.
 pub const INCIDENTS_STREAM: &str = "GANDER_INCIDENTS";
-/// The bucket of heartbeats.
-pub const MEMBERS_BUCKET: &str = "GANDER_MEMBERS";
 
 /// Every message of GANDER_CONTROL.
 pub const CONTROL_ALL: &str = "gander.control.>";

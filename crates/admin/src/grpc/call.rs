@@ -18,7 +18,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::error;
-use crate::access::{About, Caller, authenticate, authorize};
+use crate::access::{About, Caller, Presented, authenticate, authorize, presented};
 use crate::bootstrap;
 use crate::store::{Command, Done, Store};
 
@@ -41,7 +41,12 @@ pub struct Calls {
 impl Calls {
     /// Who calls.
     pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        authenticate(metadata, &self.store, &*self.clock)
+        self.caller_with(presented(metadata)?)
+    }
+
+    /// Who calls with this credential now: a call that lasts asks again.
+    pub fn caller_with(&self, presented: Presented) -> Result<Caller, Status> {
+        authenticate(presented, &self.store, &*self.clock)
     }
 
     /// Who calls and what is asked, if that is about nothing that need be read first.

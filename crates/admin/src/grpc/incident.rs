@@ -29,7 +29,7 @@ use super::call::Calls;
 use super::convert::{incident_name, list_parent};
 use super::error;
 use super::page::Page;
-use crate::access::{About, Caller, authorize};
+use crate::access::{About, Caller, Presented, authorize, presented};
 
 const OUTCOME_DEADLINE: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -121,6 +121,7 @@ impl IncidentService for Incidents {
         request: Request<api::WatchIncidentsRequest>,
     ) -> Result<Response<Watching>, Status> {
         let method = "IncidentService/WatchIncidents";
+        let credential = presented(request.metadata())?;
         let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let (team, service) = self.scope(&caller, &message.parent)?;
         let bounds = self.nats.bounds(subject::INCIDENTS_STREAM).await;
@@ -139,7 +140,7 @@ impl IncidentService for Incidents {
         let reader = Reader::new(&self.nats, subject::INCIDENTS_STREAM, &filter, start);
         let (sender, receiver) = mpsc::channel(WATCH_BUFFER);
         let watch =
-            Watch { incidents: self.clone(), caller, reader, sender, last: cursor.sequence };
+            Watch { incidents: self.clone(), credential, reader, sender, last: cursor.sequence };
         tokio::spawn(watch.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -217,7 +218,8 @@ impl Cursor {
 
 struct Watch {
     incidents: Incidents,
-    caller: Caller,
+    /// Looked up again for each event: rights may be taken away while the call lasts.
+    credential: Presented,
     reader: Reader,
     sender: mpsc::Sender<Result<api::WatchIncidentsResponse, Status>>,
     last: u64,
@@ -228,7 +230,7 @@ impl Watch {
         loop {
             let next = tokio::select! {
                 message = self.reader.next() => self.response(&message),
-                () = tokio::time::sleep(HEARTBEAT) => Some(Ok(self.with_cursor(None))),
+                () = tokio::time::sleep(HEARTBEAT) => Some(self.heartbeat()),
                 () = self.sender.closed() => return,
                 () = self.incidents.stopping.cancelled() => return,
             };
@@ -238,6 +240,11 @@ impl Watch {
                 return;
             }
         }
+    }
+
+    fn heartbeat(&self) -> Result<api::WatchIncidentsResponse, Status> {
+        self.incidents.calls.caller_with(self.credential)?;
+        Ok(self.with_cursor(None))
     }
 
     fn with_cursor(&self, event: Option<events::IncidentEvent>) -> api::WatchIncidentsResponse {
@@ -255,8 +262,12 @@ impl Watch {
         };
         let team = event.incident.as_ref().and_then(|incident| TeamId::parse(&incident.team).ok());
         let about = About { team, ..About::default() };
-        let own = authorize(&self.caller, "CatalogService/GetTeam", about).is_ok();
-        own.then(|| Ok(self.with_cursor(Some(event))))
+        match self.incidents.calls.caller_with(self.credential) {
+            Ok(caller) => authorize(&caller, "CatalogService/GetTeam", about)
+                .is_ok()
+                .then(|| Ok(self.with_cursor(Some(event)))),
+            Err(ended) => Some(Err(ended)),
+        }
     }
 }
 

@@ -76,7 +76,6 @@ fn from_hex(text: &str) -> Option<[u8; 16]> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

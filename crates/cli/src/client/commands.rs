@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::when::When;
+
 /// Client commands.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
@@ -193,18 +195,28 @@ pub enum TokenCommand {
         /// It may not be sent as the URL parameter.
         #[arg(long)]
         header_only: bool,
+        /// When it stops working for good: never, a span such as 30d, or an RFC 3339 time.
+        #[arg(long, value_name = "WHEN", default_value = "never")]
+        expires: When,
         /// Write the secret to this file, mode 0600, instead of showing it.
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
     },
     /// Lists tokens.
     List,
-    /// Gives a token another name.
-    Rename {
+    /// Changes what is said of a token.
+    Update {
         /// Its name or id.
         token: String,
-        /// The new name.
-        name: String,
+        /// Its new name.
+        #[arg(long)]
+        name: Option<String>,
+        /// When it stops working for good: never, a span such as 30d, or an RFC 3339 time.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<When>,
+        /// Whether it may be sent as the URL parameter.
+        #[arg(long, value_enum, value_name = "RULE")]
+        url_parameter: Option<Rule>,
     },
     /// Replaces the secret: the old one is dead when this returns.
     ReplaceSecret {
@@ -221,6 +233,15 @@ pub enum TokenCommand {
     },
 }
 
+/// Whether something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rule {
+    /// It may.
+    Allow,
+    /// It may not.
+    Forbid,
+}
+
 /// What to do with principals.
 #[derive(Debug, Subcommand)]
 pub enum PrincipalCommand {
@@ -231,6 +252,10 @@ pub enum PrincipalCommand {
         /// Its role; team roles with the team, as team-manager:TEAM. May be repeated.
         #[arg(long = "role", value_name = "ROLE[:TEAM]", required = true)]
         roles: Vec<String>,
+        /// When its credential stops working for good: never, a span such as 30d, or an RFC 3339
+        /// time.
+        #[arg(long, value_name = "WHEN", default_value = "never")]
+        expires: When,
         /// Write the credential to this file, mode 0600, instead of showing it.
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
@@ -241,6 +266,22 @@ pub enum PrincipalCommand {
     },
     /// Lists principals.
     List,
+    /// Changes what is said of a principal.
+    Update {
+        /// Its name or id.
+        principal: String,
+        /// Its new name.
+        #[arg(long)]
+        name: Option<String>,
+        /// All its roles from here on; team roles with the team, as team-manager:TEAM. May be
+        /// repeated.
+        #[arg(long = "role", value_name = "ROLE[:TEAM]")]
+        roles: Vec<String>,
+        /// When its credential stops working for good: never, a span such as 30d, or an RFC 3339
+        /// time.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<When>,
+    },
     /// Replaces the credential.
     ReplaceCredential {
         /// Its name or id.
@@ -294,7 +335,7 @@ pub struct SendArgs {
         default_value = "http://127.0.0.1:8080"
     )]
     pub url: String,
-    /// The file with the secret of the token, mode 0600.
+    /// The file with the secret of the token, mode 0600; - for standard input.
     #[arg(long, env = "GANDER_TOKEN_FILE", value_name = "FILE")]
     pub token_file: PathBuf,
     /// The name of the source.

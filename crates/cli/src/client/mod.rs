@@ -1,6 +1,7 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
-//! - `commands`: the command line. One file a noun. `names`: from names to ids. `send`: alerts.
+//! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
+//! - `send`: alerts.
 //!
 //! Must not know anything of the server but its contract.
 
@@ -13,6 +14,7 @@ mod send;
 mod service;
 mod team;
 mod token;
+mod when;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,7 +47,7 @@ pub struct Connect {
         help_heading = "Client options"
     )]
     pub server: String,
-    /// The file with the credential, mode 0600. Not said: the variable GANDER_CREDENTIAL, then
+    /// The file with the credential, mode 0600; - for standard input. Not said: the variable GANDER_CREDENTIAL, then
     /// ~/.config/gander/credential.
     #[arg(
         long,
@@ -116,7 +118,7 @@ impl Connect {
     pub async fn open(&self) -> anyhow::Result<Authorized> {
         let variable = environment::variable("GANDER_CREDENTIAL");
         let credential = match (&self.credential_file, variable) {
-            (Some(file), _) => secret_file::read(file)?,
+            (Some(file), _) => read_secret(file)?,
             (None, Some(credential)) => credential,
             (None, None) => secret_file::read(&default_credential_file()?).context(
                 "no credential: say --credential-file, or make the first principal with `gander principal create NAME --role global-admin --bootstrap-file FILE`",
@@ -172,6 +174,22 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some(Code::Unavailable | Code::DeadlineExceeded) => 6,
         Some(_) | None => 1,
     }
+}
+
+/// Reads a secret from a file that nobody else can read, or from standard input.
+pub fn read_secret(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        return Ok(std::io::read_to_string(std::io::stdin())?.trim().to_owned());
+    }
+    Ok(secret_file::read(file)?)
+}
+
+/// A mask that names these fields, where they are to be changed.
+pub fn mask(fields: &[(&str, bool)]) -> anyhow::Result<Option<pbjson_types::FieldMask>> {
+    let named = fields.iter().filter(|(_, changed)| *changed);
+    let paths: Vec<_> = named.map(|(name, _)| (*name).to_owned()).collect();
+    anyhow::ensure!(!paths.is_empty(), "say what is to change: see --help");
+    Ok(Some(pbjson_types::FieldMask { paths }))
 }
 
 /// Shows a secret once: in its file, or on standard output.

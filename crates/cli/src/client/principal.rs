@@ -2,60 +2,89 @@
 //!
 //! Must not know what roles permit.
 
-use runtime::secret_file;
+use std::path::PathBuf;
+
+use runtime::clock::SystemClock;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 
 use super::commands::PrincipalCommand;
 use super::{
-    Authorized, Connect, Output, default_credential_file, names, request_id, show_secret,
-    shown_time,
+    Authorized, Connect, Output, default_credential_file, mask, names, read_secret, request_id,
+    show_secret, shown_time,
 };
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result<()> {
+    if let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
+    {
+        let channel = match bootstrap_file {
+            Some(file) => connect.open_with(&read_secret(file)?).await?,
+            None => connect.open().await?,
+        };
+        let principal = api::Principal {
+            display_name: name.clone(),
+            roles: grants(&channel, roles).await?,
+            expire_time: expires.to_proto(&SystemClock),
+            ..api::Principal::default()
+        };
+        let (principal, request_id) = (Some(principal), request_id());
+        let request = api::CreatePrincipalRequest { principal, request_id };
+        let made = PrincipalServiceClient::new(channel).create_principal(request).await?;
+        let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
+        return show_made(connect, made.into_inner(), kept.as_deref());
+    }
+    let channel = connect.open().await?;
+    let mut client = PrincipalServiceClient::new(channel.clone());
     match command {
-        PrincipalCommand::Create { name, roles, secret_file, bootstrap_file } => {
-            let channel = match bootstrap_file {
-                Some(file) => connect.open_with(&secret_file::read(file)?).await?,
-                None => connect.open().await?,
-            };
-            let kept = match (secret_file, bootstrap_file) {
-                (Some(file), _) => Some(file.clone()),
-                (None, Some(_)) => {
-                    Some(connect.credential_file.clone().map_or_else(default_credential_file, Ok)?)
-                }
-                (None, None) => None,
-            };
+        PrincipalCommand::Create { .. } => Ok(()),
+        PrincipalCommand::List => show(connect, &names::principals(&channel).await?),
+        PrincipalCommand::Update { principal, name, roles, expires } => {
+            let update_mask = mask(&[
+                ("display_name", name.is_some()),
+                ("roles", !roles.is_empty()),
+                ("expire_time", expires.is_some()),
+            ])?;
+            let old = names::principal(&channel, principal).await?;
             let principal = api::Principal {
-                display_name: name.clone(),
+                display_name: name.clone().unwrap_or_default(),
                 roles: grants(&channel, roles).await?,
-                ..api::Principal::default()
+                expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
+                ..old
             };
-            let principal = Some(principal);
-            let request = api::CreatePrincipalRequest { principal, request_id: request_id() };
-            let mut client = PrincipalServiceClient::new(channel);
-            let made = client.create_principal(request).await?.into_inner();
-            show_made(connect, made, kept.as_deref())
+            let (principal, request_id) = (Some(principal), request_id());
+            let request = api::UpdatePrincipalRequest { principal, update_mask, request_id };
+            show(connect, &[client.update_principal(request).await?.into_inner()])
         }
-        PrincipalCommand::List => show(connect, &names::principals(&connect.open().await?).await?),
         PrincipalCommand::ReplaceCredential { principal, secret_file } => {
-            let channel = connect.open().await?;
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceCredentialRequest { name, etag, request_id: request_id() };
-            let mut client = PrincipalServiceClient::new(channel);
             let made = client.replace_credential(request).await?.into_inner();
             show_made(connect, made, secret_file.as_deref())
         }
         PrincipalCommand::Delete { principal } => {
-            let channel = connect.open().await?;
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
-            PrincipalServiceClient::new(channel).delete_principal(request).await?;
+            client.delete_principal(request).await?;
             show(connect, &[old])
         }
+    }
+}
+
+/// Where a fresh credential is kept: where it is said, or the first one where client commands
+/// look for it.
+fn kept_in(
+    connect: &Connect,
+    secret_file: Option<&PathBuf>,
+    first: bool,
+) -> anyhow::Result<Option<PathBuf>> {
+    match (secret_file, &connect.credential_file) {
+        (Some(file), _) => Ok(Some(file.clone())),
+        (None, Some(file)) if first => Ok(Some(file.clone())),
+        (None, None) if first => default_credential_file().map(Some),
+        (None, _) => Ok(None),
     }
 }
 
@@ -98,7 +127,7 @@ fn show_made(
 }
 
 fn show(connect: &Connect, principals: &[api::Principal]) -> anyhow::Result<()> {
-    let head = ["PRINCIPAL", "NAME", "ROLES", "CREDENTIAL", "CREATED"];
+    let head = ["PRINCIPAL", "NAME", "ROLES", "CREDENTIAL", "CREATED", "EXPIRES"];
     connect.output.show(principals, &head, |principal| {
         let role = |grant: &api::RoleGrant| {
             let role = grant.role().as_str_name().trim_start_matches("ROLE_").to_lowercase();
@@ -111,6 +140,7 @@ fn show(connect: &Connect, principals: &[api::Principal]) -> anyhow::Result<()> 
             principal.roles.iter().map(role).collect::<Vec<_>>().join(", "),
             principal.hint.clone(),
             shown_time(principal.create_time.as_ref()),
+            shown_time(principal.expire_time.as_ref()),
         ]
     })
 }

@@ -11,9 +11,9 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use runtime::secret_file;
 
 use super::commands::SendArgs;
+use super::read_secret;
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
@@ -25,7 +25,7 @@ pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
     } else {
         std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?
     };
-    let token = secret_file::read(&args.token_file)?;
+    let token = read_secret(&args.token_file)?;
     let from = args.from.as_ref().map(|from| {
         let encoded: String = form_urlencoded::byte_serialize(from.as_bytes()).collect();
         format!("?from={encoded}")

@@ -2,11 +2,12 @@
 //!
 //! Must not know what a token opens.
 
+use runtime::clock::SystemClock;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
-use super::commands::TokenCommand;
-use super::{Authorized, Connect, Output, names, request_id, show_secret, shown_time};
+use super::commands::{Rule, TokenCommand};
+use super::{Authorized, Connect, Output, mask, names, request_id, show_secret, shown_time};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()> {
@@ -14,28 +15,43 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
         TokenCommand::List => show(connect, &names::tokens(&channel).await?),
-        TokenCommand::Create { name, global: _, team, service, header_only, secret_file } => {
+        TokenCommand::Create {
+            name,
+            global: _,
+            team,
+            service,
+            header_only,
+            expires,
+            secret_file,
+        } => {
             let (kind, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
             let token = api::Token {
                 display_name: name.clone(),
                 r#type: kind.into(),
                 target,
                 url_parameter_allowed: Some(!header_only),
+                expire_time: expires.to_proto(&SystemClock),
                 ..api::Token::default()
             };
             let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
             let made = client.create_token(request).await?.into_inner();
             show_made(connect, made, secret_file.as_deref())
         }
-        TokenCommand::Rename { token, name } => {
+        TokenCommand::Update { token, name, expires, url_parameter } => {
+            let update_mask = mask(&[
+                ("display_name", name.is_some()),
+                ("expire_time", expires.is_some()),
+                ("url_parameter_allowed", url_parameter.is_some()),
+            ])?;
             let old = names::token(&channel, token).await?;
-            let request = api::UpdateTokenRequest {
-                token: Some(api::Token { display_name: name.clone(), ..old }),
-                update_mask: Some(pbjson_types::FieldMask {
-                    paths: vec!["display_name".to_owned()],
-                }),
-                request_id: request_id(),
+            let token = api::Token {
+                display_name: name.clone().unwrap_or_default(),
+                expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
+                url_parameter_allowed: url_parameter.map(|rule| rule == Rule::Allow),
+                ..old
             };
+            let token = Some(token);
+            let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
             show(connect, &[client.update_token(request).await?.into_inner()])
         }
         TokenCommand::ReplaceSecret { token, secret_file } => {
@@ -85,7 +101,7 @@ fn show_made(
 }
 
 fn show(connect: &Connect, tokens: &[api::Token]) -> anyhow::Result<()> {
-    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED"];
+    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES"];
     connect.output.show(tokens, &head, |token| {
         let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();
         let target = if token.target.is_empty() { "everything" } else { &token.target };
@@ -96,6 +112,7 @@ fn show(connect: &Connect, tokens: &[api::Token]) -> anyhow::Result<()> {
             target.to_owned(),
             token.hint.clone(),
             shown_time(token.create_time.as_ref()),
+            shown_time(token.expire_time.as_ref()),
         ]
     })
 }

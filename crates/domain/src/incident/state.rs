@@ -72,19 +72,23 @@ impl Incidents {
         }
     }
 
-    /// Takes in a stored incident, as a take-over does.
+    /// Takes in a stored incident, as a take-over does: in any order, since the state of an older
+    /// incident may have been stored after that of a newer one.
     pub fn put(&mut self, incident: Incident) {
         let opening = &incident.opening;
         let id = opening.id;
-        let older = match &opening.mapped {
-            Some(value) => self.by_value.insert((opening.service, value.clone()), id),
-            None => self
-                .by_payload
-                .insert((opening.service, opening.filter, opening.payload_digest), id)
-                .filter(|older| self.by_id.get(older).is_some_and(|older| !older.is_open())),
-        };
-        if let Some(older) = older.filter(|older| *older != id) {
-            self.drop_incident(older);
+        if let Some(value) = &opening.mapped {
+            // Both have one place in the store, so the older one is not kept there either.
+            let older = self.by_value.insert((opening.service, value.clone()), id);
+            if let Some(older) = older.filter(|older| *older != id) {
+                self.drop_incident(older);
+            }
+        } else {
+            let key = (opening.service, opening.filter, opening.payload_digest);
+            let known = self.by_payload.get(&key).and_then(|known| self.by_id.get(known));
+            if known.is_none_or(|known| age(known) <= age(&incident)) {
+                self.by_payload.insert(key, id);
+            }
         }
         if let Status::Resolved { at, .. } = incident.status {
             self.closed.insert((at, id));
@@ -122,4 +126,9 @@ impl Incidents {
             }
         }
     }
+}
+
+/// What orders incidents of one payload, whatever the order in which they are taken in.
+fn age(incident: &Incident) -> (Timestamp, IncidentId) {
+    (incident.opening.cause.received_at, incident.opening.id)
 }

@@ -86,7 +86,6 @@ fn inflate(reader: impl Read, limit: u64) -> Result<Bytes, Problem> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::io::Write;
 

@@ -75,7 +75,6 @@ async fn multipart(kind: &str, body: Bytes) -> Bytes {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

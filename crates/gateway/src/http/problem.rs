@@ -52,6 +52,7 @@ impl Problem {
         self.row().1
     }
 
+    #[expect(clippy::too_many_lines, reason = "one row for each problem")]
     const fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest(detail) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail),

@@ -1,5 +1,4 @@
 //! What every journal does, whatever keeps it: one suite, with `Reboot` among the operations.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -160,11 +160,10 @@ fn sync_folders(directory: &Path) -> io::Result<()> {
 }
 
 fn in_use(error: sled::Error, directory: &Path) -> Error {
-    match &error {
-        sled::Error::Io(inner) if inner.to_string().contains("lock") => {
-            Error::InUse(directory.to_owned())
-        }
-        _ => failed(error),
+    if matches!(&error, sled::Error::Io(inner) if inner.to_string().contains("lock")) {
+        Error::InUse(directory.to_owned())
+    } else {
+        failed(error)
     }
 }
 
@@ -173,7 +172,6 @@ fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -20,10 +20,8 @@ impl Nats {
                 payload: found.payload,
                 pending: 0,
             })),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                kind => Err(request(kind)),
-            },
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(request(error)),
         }
     }
 

@@ -83,7 +83,6 @@ fn note(sender: &watch::Sender<Heard>, subject: &str, payload: &[u8]) {
     let (Some(id), Ok(number)) = (id, number) else {
         return;
     };
-    #[expect(clippy::disallowed_methods, reason = "the age of a heartbeat, not a rule's time")]
     let now = Instant::now();
     sender.send_if_modified(|heard| {
         if number == LEAVING {

@@ -79,12 +79,10 @@ impl Nats {
                 Duration::from_millis(50 * u64::try_from(attempt.min(20)).unwrap_or(20))
             })
             .event_callback(move |event| {
-                match &event {
-                    Event::Connected => counted.send_modify(|n| *n += 1),
-                    Event::SlowConsumer(_) => {
-                        metrics::counter!("gander_nats_slow_consumer_total").increment(1)
-                    }
-                    _ => {}
+                if matches!(event, Event::Connected) {
+                    counted.send_modify(|n| *n += 1);
+                } else if matches!(event, Event::SlowConsumer(_)) {
+                    metrics::counter!("gander_nats_slow_consumer_total").increment(1);
                 }
                 tracing::info!(event = %event, "nats connection");
                 async {}

@@ -133,7 +133,9 @@ impl Nats {
         let reply = reply.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => Error::TimedOut,
             RequestErrorKind::NoResponders => Error::Unreachable,
-            kind => Error::Refused { code: 0, text: kind.to_string() },
+            RequestErrorKind::InvalidSubject
+            | RequestErrorKind::MaxPayloadExceeded
+            | RequestErrorKind::Other => Error::Refused { code: 0, text: error.to_string() },
         })?;
         sequence(&reply.payload)
     }

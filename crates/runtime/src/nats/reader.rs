@@ -15,6 +15,9 @@ use super::{Error, Nats, request};
 /// Notices a dead consumer in half this time.
 const EXPIRES: Duration = Duration::from_secs(4);
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// Reading what is there, silence this long makes us ask whether there is more: what was waiting
+/// may have been replaced or have expired meanwhile.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A stored message.
 #[derive(Clone, Debug)]
@@ -177,18 +180,19 @@ impl Nats {
         start: Start,
     ) -> Result<Vec<Message>, Error> {
         let mut reader = Reader::new(self, stream, filter, start);
-        let (messages, pending) = reader.open().await?;
         let mut found = Vec::new();
-        if pending == 0 {
-            return Ok(found);
-        }
-        reader.messages = Some(Box::new(messages));
         loop {
-            let message = reader.next().await;
-            let done = message.pending == 0;
-            found.push(message);
-            if done {
+            let (messages, pending) = reader.open().await?;
+            if pending == 0 {
                 return Ok(found);
+            }
+            reader.messages = Some(Box::new(messages));
+            while let Ok(message) = tokio::time::timeout(SILENCE, reader.next()).await {
+                let done = message.pending == 0;
+                found.push(message);
+                if done {
+                    return Ok(found);
+                }
             }
         }
     }

@@ -250,6 +250,7 @@ fn principal_event_to(event: &principal::Event) -> Kind {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
 fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
     let id = event.id;
     let team = |event| Ok(Change::Team(TeamId::from_bytes(fixed(&id, "event.id")?), event));
