@@ -1,1 +1,15 @@
-//! e2e
+//! The harness of the end-to-end tests: real processes, a real nats-server, real clients.
+//!
+//! - [`rig`]: nats-server and the roles, each its own process, to be killed and started again.
+//! - [`process`]: one process. [`wait`]: waiting for something to become true.
+//! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
+//! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
+//!
+//! Must not know a single test.
+
+pub mod admin;
+pub mod alerts;
+pub mod events;
+pub mod process;
+pub mod rig;
+pub mod wait;

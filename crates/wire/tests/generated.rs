@@ -3,6 +3,8 @@
 //! Needs no protoc: the compiler is a library. Where the code is stale, the test writes it anew
 //! and fails, so that `make proto` is this test.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,250 @@
+//! gRPC: one verb for each thing that a person does.
+//!
+//! Must not know what follows from it.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use pbjson_types::FieldMask;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
+use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
+use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
+use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
+use wire::proto::gander::events::v1 as events;
+
+/// Adds a credential to each call; none where it is empty.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Somebody who administers.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Their credential.
+    pub credential: String,
+    channel: Authorized,
+}
+
+/// A filter that opens and closes an incident for each value of `key`, by `status`.
+#[must_use]
+pub fn filter(name: &str) -> api::Filter {
+    let condition =
+        |text: &str| api::Condition { key: "status".to_owned(), contains: vec![text.to_owned()] };
+    api::Filter {
+        id: String::new(),
+        display_name: name.to_owned(),
+        trigger: Some(api::Trigger {
+            urgency: api::Urgency::High.into(),
+            conditions: vec![condition("firing")],
+            title_from: "title".to_owned(),
+            description_from: String::new(),
+            map_with: "key".to_owned(),
+        }),
+        resolve: Some(api::Resolve {
+            condition: Some(condition("resolved")),
+            mapped_with: "key".to_owned(),
+        }),
+    }
+}
+
+/// A payload that [`filter`] understands.
+#[must_use]
+pub fn payload(status: &str, key: &str) -> String {
+    serde_json::json!({"status": status, "key": key, "title": format!("trouble {key}")}).to_string()
+}
+
+/// A fresh request id.
+#[must_use]
+pub fn request_id() -> String {
+    use runtime::random::Random;
+    let mut bytes = [0; 16];
+    runtime::random::SystemRandom.fill(&mut bytes);
+    domain::id::AlertId::from_bytes(bytes).to_string()
+}
+
+impl Admin {
+    /// Connects with a credential; an empty one is not sent.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn connect(server: SocketAddr, credential: &str) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(format!("http://{server}"))?.connect().await?;
+        let value = (!credential.is_empty()).then(|| format!("Bearer {credential}").parse());
+        let channel = InterceptedService::new(channel, Bearer(value.transpose()?));
+        Ok(Self { credential: credential.to_owned(), channel })
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> CatalogServiceClient<Authorized> {
+        CatalogServiceClient::new(self.channel.clone())
+    }
+
+    /// The tokens.
+    #[must_use]
+    pub fn tokens(&self) -> TokenServiceClient<Authorized> {
+        TokenServiceClient::new(self.channel.clone())
+    }
+
+    /// The principals.
+    #[must_use]
+    pub fn principals(&self) -> PrincipalServiceClient<Authorized> {
+        PrincipalServiceClient::new(self.channel.clone())
+    }
+
+    /// The incidents.
+    #[must_use]
+    pub fn incidents(&self) -> IncidentServiceClient<Authorized> {
+        IncidentServiceClient::new(self.channel.clone())
+    }
+
+    /// Makes a principal with roles such as `observer:teams/…`.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn principal(&self, name: &str, roles: &[&str]) -> anyhow::Result<api::Principal> {
+        let grant = |text: &&str| {
+            let (role, team) = text.split_once(':').unwrap_or((text, ""));
+            let role = format!("ROLE_{}", role.replace('-', "_").to_uppercase());
+            let role = api::Role::from_str_name(&role).context("no such role")?;
+            anyhow::Ok(api::RoleGrant { role: role.into(), team: team.to_owned() })
+        };
+        let roles = roles.iter().map(grant).collect::<Result<_, _>>()?;
+        let principal =
+            api::Principal { display_name: name.to_owned(), roles, ..api::Principal::default() };
+        let (principal, request_id) = (Some(principal), request_id());
+        let request = api::CreatePrincipalRequest { principal, request_id };
+        Ok(self.principals().create_principal(request).await?.into_inner())
+    }
+
+    /// Makes a team.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn team(&self, name: &str) -> anyhow::Result<api::Team> {
+        let team = Some(api::Team { display_name: name.to_owned(), ..api::Team::default() });
+        let request = api::CreateTeamRequest { team, request_id: request_id() };
+        Ok(self.catalog().create_team(request).await?.into_inner())
+    }
+
+    /// Makes a service with these filters.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn service(
+        &self,
+        team: &api::Team,
+        name: &str,
+        filters: Vec<api::Filter>,
+    ) -> anyhow::Result<api::Service> {
+        let service =
+            api::Service { display_name: name.to_owned(), filters, ..api::Service::default() };
+        let (parent, service) = (team.name.clone(), Some(service));
+        let request = api::CreateServiceRequest { parent, service, request_id: request_id() };
+        Ok(self.catalog().create_service(request).await?.into_inner())
+    }
+
+    /// Changes fields of a service.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn update_service(
+        &self,
+        service: api::Service,
+        field: &str,
+    ) -> anyhow::Result<api::Service> {
+        let update_mask = Some(FieldMask { paths: vec![field.to_owned()] });
+        let (service, request_id) = (Some(service), request_id());
+        let request = api::UpdateServiceRequest { service, update_mask, request_id };
+        Ok(self.catalog().update_service(request).await?.into_inner())
+    }
+
+    /// Makes a token for everything (no target), a team or a service.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn token(&self, name: &str, target: &str) -> anyhow::Result<api::Token> {
+        let kind = match target.matches('/').count() {
+            0 => api::TokenType::Global,
+            1 => api::TokenType::Team,
+            _ => api::TokenType::Service,
+        };
+        let token = api::Token {
+            display_name: name.to_owned(),
+            r#type: kind.into(),
+            target: target.to_owned(),
+            ..api::Token::default()
+        };
+        let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
+        Ok(self.tokens().create_token(request).await?.into_inner())
+    }
+
+    /// Replaces a token's secret.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn replace_secret(&self, token: &api::Token) -> anyhow::Result<api::Token> {
+        let (name, etag) = (token.name.clone(), String::new());
+        let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
+        Ok(self.tokens().replace_secret(request).await?.into_inner())
+    }
+
+    /// Deletes a token.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn delete_token(&self, token: &api::Token) -> anyhow::Result<()> {
+        let (name, etag) = (token.name.clone(), String::new());
+        let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
+        self.tokens().delete_token(request).await?;
+        Ok(())
+    }
+
+    /// The open incidents that it may read.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn open_incidents(&self) -> anyhow::Result<Vec<events::Incident>> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request =
+                api::ListIncidentsRequest { parent: String::new(), page_size: 1_000, page_token };
+            let page = self.incidents().list_incidents(request).await?.into_inner();
+            all.extend(page.incidents);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Follows incident events from a cursor.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn watch(
+        &self,
+        cursor: &str,
+    ) -> anyhow::Result<Streaming<api::WatchIncidentsResponse>> {
+        let request =
+            api::WatchIncidentsRequest { parent: String::new(), cursor: cursor.to_owned() };
+        Ok(self.incidents().watch_incidents(request).await?.into_inner())
+    }
+}

@@ -1,0 +1,91 @@
+//! What a subscriber reads and what is stored, over NATS alone.
+//!
+//! Must not know Gander's processes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::{self, Message};
+use bytes::Bytes;
+use futures::StreamExt;
+use wire::proto::gander::events::v1::IncidentEvent;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A message of a stream.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its content.
+    pub payload: Bytes,
+}
+
+impl Stored {
+    /// The incident event that it is.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn event(&self) -> anyhow::Result<IncidentEvent> {
+        serde_json::from_slice(&self.payload).context("an incident event")
+    }
+}
+
+/// Connects to JetStream as any client does.
+///
+/// # Errors
+/// Nobody answers.
+pub async fn connect(url: &str) -> anyhow::Result<jetstream::Context> {
+    Ok(jetstream::new(async_nats::connect(url).await?))
+}
+
+/// The messages that are in a stream now, in order.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn stored(url: &str, stream: &str, filter: &str) -> anyhow::Result<Vec<Stored>> {
+    let stream = connect(url).await?.get_stream(stream).await?;
+    let config = pull::Config {
+        filter_subject: filter.to_owned(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::None,
+        inactive_threshold: PATIENCE,
+        ..pull::Config::default()
+    };
+    let mut consumer = stream.create_consumer(config).await?;
+    let pending = usize::try_from(consumer.info().await?.num_pending)?;
+    let messages = consumer.stream().heartbeat(Duration::from_secs(2)).messages().await?;
+    let read = messages.take(pending).map(|message| read(&message?)).collect::<Vec<_>>();
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .context("messages that are there")?
+        .into_iter()
+        .collect()
+}
+
+/// The incident events that are stored now, in order.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn incident_events(url: &str) -> anyhow::Result<Vec<IncidentEvent>> {
+    let stored = stored(url, "GANDER_INCIDENTS", "gander.incidents.>").await?;
+    stored.iter().map(Stored::event).collect()
+}
+
+fn read(message: &Message) -> anyhow::Result<Stored> {
+    let headers = message.headers.iter().flat_map(|headers| headers.iter());
+    let headers = headers
+        .filter_map(|(name, values)| Some((name.to_string(), values.first()?.as_str().to_owned())));
+    Ok(Stored {
+        sequence: message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence,
+        subject: message.subject.to_string(),
+        headers: headers.collect(),
+        payload: message.payload.clone(),
+    })
+}

@@ -1,0 +1,114 @@
+//! One process of the program under test.
+//!
+//! What it writes goes to a file, so that it can be searched. Must not know roles.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+/// A running process. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+/// The program that was built beside this test.
+///
+/// # Errors
+/// It was not built.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let program = test.ancestors().nth(2).context("no target folder")?.join("gander");
+    anyhow::ensure!(program.is_file(), "{} is missing: run `make build`", program.display());
+    Ok(program)
+}
+
+impl Process {
+    /// Starts the program with these arguments, in a folder, with a log there.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(folder: &Path, name: &str, args: &[String]) -> anyhow::Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let file = OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut command = Command::new(program()?);
+        command
+            .args(args)
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", folder)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true);
+        Ok(Self { child: command.spawn()?, log })
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> anyhow::Result<Pid> {
+        let pid = self.child.id().context("the process has ended")?;
+        Ok(Pid::from_raw(i32::try_from(pid)?))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(self.pid()?, signal)?)
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Waits until it ends; gives its exit code, none if a signal ended it.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub async fn ended(&mut self) -> anyhow::Result<Option<i32>> {
+        Ok(self.child.wait().await?.code())
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has written.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// Runs the program with these arguments until it ends; gives its exit code and what it wrote.
+///
+/// # Errors
+/// It cannot be run.
+pub async fn run(
+    folder: &Path,
+    input: Option<&Path>,
+    args: &[&str],
+) -> anyhow::Result<(i32, String)> {
+    let mut command = Command::new(program()?);
+    let input = input.map_or(Ok(Stdio::null()), |path| File::open(path).map(Stdio::from))?;
+    command.args(args).current_dir(folder).env_clear().env("HOME", folder).stdin(input);
+    let output = command.kill_on_drop(true).output().await?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
+}

@@ -1,0 +1,247 @@
+//! nats-server and the roles, each a process of its own.
+//!
+//! Must not know what is tested with them.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use runtime::nats_server::{self, NatsServer};
+use tempfile::TempDir;
+
+use crate::admin::Admin;
+use crate::alerts;
+use crate::process::Process;
+use crate::wait::eventually;
+
+const NATS_TEMPLATE: &str = include_str!("../../deploy/nats.conf");
+
+/// A process of the rig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one admin.
+    Admin,
+    /// A gateway by its number.
+    Gateway(usize),
+    /// A worker by its number.
+    Worker(usize),
+}
+
+/// How many of each, and what they are told.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Gateways.
+    pub gateways: usize,
+    /// Workers.
+    pub workers: usize,
+    /// The log filter of all.
+    pub log: String,
+    /// More arguments of gateways.
+    pub gateway_args: Vec<String>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { gateways: 1, workers: 1, log: "info".to_owned(), gateway_args: vec![] }
+    }
+}
+
+/// A running role with its addresses.
+#[derive(Debug)]
+pub struct Running {
+    /// The process.
+    pub process: Process,
+    /// Where it serves; the same as `ops` for workers.
+    pub address: SocketAddr,
+    /// Its ops listener.
+    pub ops: SocketAddr,
+}
+
+/// All of Gander, on this machine.
+#[derive(Debug)]
+pub struct Rig {
+    /// The broker.
+    pub nats: NatsServer,
+    /// Admin, unless it is stopped.
+    pub admin: Option<Running>,
+    /// The gateways.
+    pub gateways: Vec<Option<Running>>,
+    /// The workers.
+    pub workers: Vec<Option<Running>>,
+    plan: Plan,
+    grpc: SocketAddr,
+    folder: TempDir,
+}
+
+impl Rig {
+    /// Starts one of each.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::planned(Plan::default()).await
+    }
+
+    /// Starts what is planned.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn planned(plan: Plan) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(nats_server::TOOLS_PATH);
+        let server = nats_server::find(Some(&tools), None).context("run `make setup`")?;
+        let nats =
+            NatsServer::start(&server, &folder.path().join("nats"), NATS_TEMPLATE, 0).await?;
+        let mut rig = Self {
+            nats,
+            admin: None,
+            gateways: (0..plan.gateways).map(|_| None).collect(),
+            workers: (0..plan.workers).map(|_| None).collect(),
+            plan,
+            grpc: free_address()?,
+            folder,
+        };
+        for role in rig.roles() {
+            rig.launch(role)?;
+        }
+        for role in rig.roles() {
+            rig.ready(role).await?;
+        }
+        Ok(rig)
+    }
+
+    /// Every role of the plan.
+    #[must_use]
+    pub fn roles(&self) -> Vec<Role> {
+        let gateways = (0..self.gateways.len()).map(Role::Gateway);
+        let workers = (0..self.workers.len()).map(Role::Worker);
+        std::iter::once(Role::Admin).chain(gateways).chain(workers).collect()
+    }
+
+    fn slot(&mut self, role: Role) -> &mut Option<Running> {
+        match role {
+            Role::Admin => &mut self.admin,
+            Role::Gateway(n) => &mut self.gateways[n],
+            Role::Worker(n) => &mut self.workers[n],
+        }
+    }
+
+    /// The running role.
+    ///
+    /// # Errors
+    /// It is stopped.
+    pub fn running(&mut self, role: Role) -> anyhow::Result<&mut Running> {
+        self.slot(role).as_mut().with_context(|| format!("{role:?} is stopped"))
+    }
+
+    /// Starts a role without waiting for it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(&mut self, role: Role) -> anyhow::Result<()> {
+        let ops = free_address()?;
+        let (name, address, mut args) = match role {
+            Role::Admin => {
+                let data = self.folder.path().join("data").display().to_string();
+                let args = ["admin", "--data", &data, "--grpc-listen", &self.grpc.to_string()];
+                ("admin".to_owned(), self.grpc, args.map(str::to_owned).to_vec())
+            }
+            Role::Gateway(n) => {
+                let address = free_address()?;
+                let args = ["gateway", "--http-listen", &address.to_string()];
+                let args = args.iter().map(|&arg| arg.to_owned());
+                let args = args.chain(self.plan.gateway_args.iter().cloned()).collect();
+                (format!("gateway-{n}"), address, args)
+            }
+            Role::Worker(n) => (format!("worker-{n}"), ops, vec!["worker".to_owned()]),
+        };
+        let common = [
+            ("--nats-url", self.nats.url()),
+            ("--nats-monitor-url", self.nats.monitor_url()),
+            ("--ops-listen", ops.to_string()),
+            ("--log", self.plan.log.clone()),
+        ];
+        args.extend(common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        let process = Process::start(self.folder.path(), &name, &args)?;
+        *self.slot(role) = Some(Running { process, address, ops });
+        Ok(())
+    }
+
+    /// Waits until a role is ready.
+    ///
+    /// # Errors
+    /// It is not in time, or it has ended.
+    pub async fn ready(&mut self, role: Role) -> anyhow::Result<()> {
+        let running = self.running(role)?;
+        let ops = running.ops;
+        eventually(&format!("{role:?} to be ready"), async || {
+            let (status, _) = alerts::get(ops, "/readyz").await.ok()?;
+            status.is_success().then_some(())
+        })
+        .await
+        .with_context(|| running.process.log())
+    }
+
+    /// Starts a role and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn restart(&mut self, role: Role) -> anyhow::Result<()> {
+        self.launch(role)?;
+        self.ready(role).await
+    }
+
+    /// Kills a role with SIGKILL.
+    ///
+    /// # Errors
+    /// It is stopped already.
+    pub async fn kill(&mut self, role: Role) -> anyhow::Result<()> {
+        let mut running = self.slot(role).take().context("it is stopped already")?;
+        running.process.kill().await
+    }
+
+    /// Where the first gateway is.
+    ///
+    /// # Errors
+    /// It is stopped.
+    pub fn gateway(&mut self) -> anyhow::Result<SocketAddr> {
+        Ok(self.running(Role::Gateway(0))?.address)
+    }
+
+    /// Where admin serves gRPC, also while it is stopped.
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// The folder with everything: data, logs, the store of nats-server.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where admin keeps its journal.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.folder.path().join("data/journal")
+    }
+
+    /// Makes the first Global Admin with the bootstrap credential.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn first_admin(&self) -> anyhow::Result<Admin> {
+        let file = self.folder.path().join("data/bootstrap-credential");
+        let bootstrap = Admin::connect(self.grpc, std::fs::read_to_string(file)?.trim()).await?;
+        let credential = bootstrap.principal("first", &["global-admin"]).await?.credential;
+        Admin::connect(self.grpc, &credential).await
+    }
+}
+
+/// An address on this machine that nothing listens on.
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
