@@ -1,5 +1,7 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod arrows;
+mod kills;
+mod roles;
 mod story;
 mod tokens;

@@ -1,0 +1,390 @@
+//! Each role against each method and scope: the whole table, written down a second time here so
+//! that the one in the code is not its own judge.
+
+use std::collections::BTreeMap;
+
+use e2e::admin::{Admin, filter, payload};
+use e2e::alerts::send;
+use e2e::rig::Rig;
+use tonic::{Code, Request, Status};
+use wire::proto::gander::admin::v1 as api;
+
+/// Where the thing is that a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// In the team of the caller's team roles.
+    Own,
+    /// In another team.
+    Other,
+    /// In no team: teams themselves, principals, Global tokens.
+    Global,
+}
+
+/// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
+/// Observer, for the scopes own, other and global.
+const TABLE: [(&str, [&str; 3]); 25] = [
+    ("CreateTeam", ["", "", "A"]),
+    ("GetTeam", ["ASMRO", "AS", ""]),
+    ("ListTeams", ["", "", "ASMRO"]),
+    ("UpdateTeam", ["A", "A", ""]),
+    ("DeleteTeam", ["A", "A", ""]),
+    ("CreateService", ["AM", "A", ""]),
+    ("GetService", ["ASMRO", "AS", ""]),
+    ("ListServices", ["ASMRO", "AS", "ASMRO"]),
+    ("UpdateService", ["AM", "A", ""]),
+    ("DeleteService", ["AM", "A", ""]),
+    ("CreateToken", ["AM", "A", "A"]),
+    ("GetToken", ["ASMRO", "AS", "AS"]),
+    ("ListTokens", ["ASMRO", "AS", "ASMRO"]),
+    ("UpdateToken", ["AM", "A", "A"]),
+    ("ReplaceSecret", ["AM", "A", "A"]),
+    ("DeleteToken", ["AM", "A", "A"]),
+    ("CreatePrincipal", ["", "", "A"]),
+    ("GetPrincipal", ["", "", "AS"]),
+    ("ListPrincipals", ["", "", "AS"]),
+    ("UpdatePrincipal", ["", "", "A"]),
+    ("ReplaceCredential", ["", "", "A"]),
+    ("DeletePrincipal", ["", "", "A"]),
+    ("ListIncidents", ["ASMRO", "AS", "ASMRO"]),
+    ("WatchIncidents", ["ASMRO", "AS", "ASMRO"]),
+    ("ResolveIncident", ["AMR", "A", ""]),
+];
+
+/// Methods that name a token alone.
+const BY_TOKEN: [&str; 4] = ["GetToken", "UpdateToken", "ReplaceSecret", "DeleteToken"];
+
+/// What calls are about in one scope. Things that exist and things that do not.
+#[derive(Clone, Debug, Default)]
+struct Things {
+    team: String,
+    service: String,
+    token: String,
+    target: String,
+    principal: String,
+    incident: String,
+}
+
+impl Things {
+    /// The same kinds of names, of things that were never made.
+    fn absent(&self) -> Self {
+        let id = e2e::admin::request_id();
+        let replace = |name: &str| match name.rsplit_once('/') {
+            Some((before, _)) => format!("{before}/{id}"),
+            None => String::new(),
+        };
+        Self {
+            team: self.team.clone(),
+            service: replace(&self.service),
+            token: replace(&self.token),
+            target: self.target.clone(),
+            principal: replace(&self.principal),
+            incident: replace(&self.incident),
+        }
+    }
+}
+
+/// Calls a method about those things. Mutations carry an etag or content that is refused once the
+/// caller is let in, so that the same things serve every caller.
+async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status> {
+    let etag = "\"999999\"".to_owned();
+    let name = String::new;
+    let about = about.clone();
+    match method {
+        "CreateTeam" | "GetTeam" | "ListTeams" | "UpdateTeam" | "DeleteTeam" => {
+            teams(caller, method, about.team, etag).await
+        }
+        "CreateService" | "GetService" | "ListServices" | "UpdateService" | "DeleteService" => {
+            services(caller, method, about, etag).await
+        }
+        "CreateToken" | "GetToken" | "ListTokens" | "UpdateToken" | "ReplaceSecret"
+        | "DeleteToken" => tokens(caller, method, about, etag).await,
+        "ListIncidents" => {
+            let request = api::ListIncidentsRequest { parent: about.team, ..Default::default() };
+            caller.incidents().list_incidents(request).await.map(drop)
+        }
+        "WatchIncidents" => {
+            let request = api::WatchIncidentsRequest { parent: about.team, cursor: name() };
+            caller.incidents().watch_incidents(request).await.map(drop)
+        }
+        "ResolveIncident" => {
+            let request = api::ResolveIncidentRequest { name: about.incident, request_id: name() };
+            caller.incidents().resolve_incident(request).await.map(drop)
+        }
+        _ => principals(caller, method, about.principal, etag).await,
+    }
+}
+
+async fn teams(caller: &Admin, method: &str, name: String, etag: String) -> Result<(), Status> {
+    let mut catalog = caller.catalog();
+    let request_id = String::new();
+    let team = Some(api::Team { name: name.clone(), etag: etag.clone(), ..Default::default() });
+    match method {
+        "CreateTeam" => {
+            catalog.create_team(api::CreateTeamRequest { team, request_id }).await.map(drop)
+        }
+        "GetTeam" => catalog.get_team(api::GetTeamRequest { name }).await.map(drop),
+        "ListTeams" => catalog.list_teams(api::ListTeamsRequest::default()).await.map(drop),
+        "UpdateTeam" => {
+            let request = api::UpdateTeamRequest { team, ..Default::default() };
+            catalog.update_team(request).await.map(drop)
+        }
+        _ => {
+            let request = api::DeleteTeamRequest { name, etag, request_id };
+            catalog.delete_team(request).await.map(drop)
+        }
+    }
+}
+
+async fn services(caller: &Admin, method: &str, about: Things, etag: String) -> Result<(), Status> {
+    let mut catalog = caller.catalog();
+    let (name, parent, request_id) = (about.service, about.team, String::new());
+    let service =
+        Some(api::Service { name: name.clone(), etag: etag.clone(), ..Default::default() });
+    match method {
+        "CreateService" => {
+            let request = api::CreateServiceRequest { parent, service, request_id };
+            catalog.create_service(request).await.map(drop)
+        }
+        "GetService" => catalog.get_service(api::GetServiceRequest { name }).await.map(drop),
+        "ListServices" => {
+            let parent = if parent.is_empty() { "teams/-".to_owned() } else { parent };
+            let request = api::ListServicesRequest { parent, ..Default::default() };
+            catalog.list_services(request).await.map(drop)
+        }
+        "UpdateService" => {
+            let request = api::UpdateServiceRequest { service, ..Default::default() };
+            catalog.update_service(request).await.map(drop)
+        }
+        _ => {
+            let request = api::DeleteServiceRequest { name, etag, request_id };
+            catalog.delete_service(request).await.map(drop)
+        }
+    }
+}
+
+async fn tokens(caller: &Admin, method: &str, about: Things, etag: String) -> Result<(), Status> {
+    let mut tokens = caller.tokens();
+    let (name, target, request_id) = (about.token, about.target, String::new());
+    let kind = match target.matches('/').count() {
+        0 => api::TokenType::Global,
+        1 => api::TokenType::Team,
+        _ => api::TokenType::Service,
+    };
+    let token = api::Token {
+        name: name.clone(),
+        r#type: kind.into(),
+        target: target.clone(),
+        etag: etag.clone(),
+        ..Default::default()
+    };
+    match method {
+        "CreateToken" => {
+            let request = api::CreateTokenRequest { token: Some(token), request_id };
+            tokens.create_token(request).await.map(drop)
+        }
+        "GetToken" => tokens.get_token(api::GetTokenRequest { name }).await.map(drop),
+        "ListTokens" => {
+            let request = api::ListTokensRequest { target, ..Default::default() };
+            tokens.list_tokens(request).await.map(drop)
+        }
+        "UpdateToken" => {
+            let request = api::UpdateTokenRequest { token: Some(token), ..Default::default() };
+            tokens.update_token(request).await.map(drop)
+        }
+        "ReplaceSecret" => {
+            let request = api::ReplaceSecretRequest { name, etag, request_id };
+            tokens.replace_secret(request).await.map(drop)
+        }
+        _ => {
+            let request = api::DeleteTokenRequest { name, etag, request_id };
+            tokens.delete_token(request).await.map(drop)
+        }
+    }
+}
+
+async fn principals(
+    caller: &Admin,
+    method: &str,
+    name: String,
+    etag: String,
+) -> Result<(), Status> {
+    let mut principals = caller.principals();
+    let request_id = String::new();
+    let principal =
+        Some(api::Principal { name: name.clone(), etag: etag.clone(), ..Default::default() });
+    match method {
+        "CreatePrincipal" => {
+            let request = api::CreatePrincipalRequest { principal, request_id };
+            principals.create_principal(request).await.map(drop)
+        }
+        "GetPrincipal" => {
+            principals.get_principal(api::GetPrincipalRequest { name }).await.map(drop)
+        }
+        "ListPrincipals" => {
+            principals.list_principals(api::ListPrincipalsRequest::default()).await.map(drop)
+        }
+        "UpdatePrincipal" => {
+            let request = api::UpdatePrincipalRequest { principal, ..Default::default() };
+            principals.update_principal(request).await.map(drop)
+        }
+        "ReplaceCredential" => {
+            let request = api::ReplaceCredentialRequest { name, etag, request_id };
+            principals.replace_credential(request).await.map(drop)
+        }
+        "DeletePrincipal" => {
+            let request = api::DeletePrincipalRequest { name, etag, request_id };
+            principals.delete_principal(request).await.map(drop)
+        }
+        other => panic!("the test does not know {other}"),
+    }
+}
+
+struct Stage {
+    rig: Rig,
+    callers: BTreeMap<char, Admin>,
+    nobody: Vec<Admin>,
+    things: [(Scope, Things); 3],
+}
+
+async fn stage() -> anyhow::Result<Stage> {
+    let mut rig = Rig::start().await?;
+    let bootstrap = std::fs::read_to_string(rig.folder().join("data/bootstrap-credential"))?;
+    let admin = rig.first_admin().await?;
+    let everything = admin.token("everything", "").await?;
+    let mut things = Vec::new();
+    for scope in ["own", "other"] {
+        let team = admin.team(scope).await?;
+        let service = admin.service(&team, "one", vec![filter("status")]).await?;
+        let token = admin.token("of the service", &service.name).await?;
+        things.push(Things {
+            team: team.name,
+            token: token.name,
+            target: service.name.clone(),
+            service: service.name,
+            ..Things::default()
+        });
+    }
+    let gateway = rig.gateway()?;
+    send(gateway, &everything.secret, payload("firing", "a")).await?;
+    for incident in admin.open_incidents().await? {
+        let owner = things.iter_mut().find(|things| incident.name.starts_with(&things.service));
+        owner.expect("an incident of one of the two").incident = incident.name;
+    }
+    let mut callers = BTreeMap::from([('A', admin.clone())]);
+    let own = things[0].team.clone();
+    for (letter, role) in [
+        ('S', "stakeholder".to_owned()),
+        ('M', format!("team-manager:{own}")),
+        ('R', format!("responder:{own}")),
+        ('O', format!("observer:{own}")),
+    ] {
+        let made = admin.principal(&role, &[&role]).await?;
+        callers.insert(letter, Admin::connect(rig.grpc(), &made.credential).await?);
+    }
+    let other = admin.principal("somebody else", &["stakeholder"]).await?;
+    let global = Things { token: everything.name, principal: other.name, ..Things::default() };
+    let other = things.remove(1);
+    let mut nobody = Vec::new();
+    for credential in ["", "gdp_wrong", bootstrap.trim(), &everything.secret] {
+        nobody.push(Admin::connect(rig.grpc(), credential).await?);
+    }
+    let things = [(Scope::Own, things.remove(0)), (Scope::Other, other), (Scope::Global, global)];
+    Ok(Stage { rig, callers, nobody, things })
+}
+
+#[tokio::test]
+async fn every_role_may_call_what_the_table_says_and_nothing_else() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let mut checked = 0;
+    for (method, row) in TABLE {
+        for ((scope, things), here) in stage.things.iter().zip(row) {
+            if here.is_empty() {
+                continue;
+            }
+            // Nobody can tell in which team a token would be that does not exist.
+            let nowhere = if BY_TOKEN.contains(&method) { row[2] } else { here };
+            for (letter, caller) in &stage.callers {
+                for (about, allowed) in [(things, here), (&things.absent(), nowhere)] {
+                    let code = call(caller, method, about).await.err().map(|status| status.code());
+                    let refused = code == Some(Code::PermissionDenied);
+                    let case = format!("{letter} {method} {scope:?}: {code:?}");
+                    assert_eq!(refused, !allowed.contains(*letter), "{case}");
+                    assert_ne!(code, Some(Code::Unauthenticated), "{case}");
+                    assert_ne!(code, Some(Code::Internal), "{case}");
+                    checked += 1;
+                }
+            }
+            for caller in &stage.nobody {
+                let code = call(caller, method, things).await.err().map(|status| status.code());
+                assert_eq!(code, Some(Code::Unauthenticated), "{method} {scope:?}");
+            }
+        }
+    }
+    assert!(checked > 400, "{checked} cases");
+    drop(stage.rig);
+    Ok(())
+}
+
+#[tokio::test]
+async fn everybody_may_read_themselves() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for caller in stage.callers.values() {
+        let request = api::GetPrincipalRequest { name: "principals/me".to_owned() };
+        caller.principals().get_principal(request).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn lists_show_what_the_caller_may_read() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for (letter, caller) in &stage.callers {
+        let everything = "AS".contains(*letter);
+        let teams = caller.catalog().list_teams(api::ListTeamsRequest::default()).await?;
+        assert_eq!(teams.into_inner().teams.len(), if everything { 2 } else { 1 }, "{letter}");
+        let tokens = caller.tokens().list_tokens(api::ListTokensRequest::default()).await?;
+        assert_eq!(tokens.into_inner().tokens.len(), if everything { 3 } else { 1 }, "{letter}");
+        assert_eq!(
+            caller.open_incidents().await?.len(),
+            if everything { 2 } else { 1 },
+            "{letter}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bootstrap_credential_makes_one_global_admin_and_is_dead() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let file = rig.folder().join("data/bootstrap-credential");
+    let bootstrap = Admin::connect(rig.grpc(), std::fs::read_to_string(file)?.trim()).await?;
+    assert!(bootstrap.team("too early").await.is_err());
+    assert!(bootstrap.principal("too little", &["stakeholder"]).await.is_err());
+    bootstrap.principal("first", &["global-admin"]).await?;
+    assert!(bootstrap.principal("second", &["global-admin"]).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_last_global_admin_stays() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let me = api::GetPrincipalRequest { name: "principals/me".to_owned() };
+    let me = admin.principals().get_principal(me).await?.into_inner();
+    let delete = api::DeletePrincipalRequest { name: me.name.clone(), ..Default::default() };
+    let refused = admin.principals().delete_principal(delete.clone()).await;
+    assert_eq!(refused.err().map(|status| status.code()), Some(Code::FailedPrecondition));
+    let demoted = api::Principal {
+        name: me.name,
+        roles: vec![api::RoleGrant { role: api::Role::Stakeholder.into(), team: String::new() }],
+        ..Default::default()
+    };
+    let update = api::UpdatePrincipalRequest { principal: Some(demoted), ..Default::default() };
+    let refused = admin.principals().update_principal(update).await;
+    assert_eq!(refused.err().map(|status| status.code()), Some(Code::FailedPrecondition));
+    admin.principal("second", &["global-admin"]).await?;
+    admin.principals().delete_principal(delete).await?;
+    let dead = admin.principals().list_principals(Request::new(Default::default())).await;
+    assert_eq!(dead.err().map(|status| status.code()), Some(Code::Unauthenticated));
+    Ok(())
+}
