@@ -38,11 +38,19 @@ pub struct Plan {
     pub log: String,
     /// More arguments of gateways.
     pub gateway_args: Vec<String>,
+    /// More arguments of all, about streams.
+    pub stream_args: Vec<String>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { gateways: 1, workers: 1, log: "info".to_owned(), gateway_args: vec![] }
+        Self {
+            gateways: 1,
+            workers: 1,
+            log: "info".to_owned(),
+            gateway_args: vec![],
+            stream_args: vec![],
+        }
     }
 }
 
@@ -161,6 +169,7 @@ impl Rig {
             ("--ops-listen", ops.to_string()),
             ("--log", self.plan.log.clone()),
         ];
+        args.extend(self.plan.stream_args.iter().cloned());
         args.extend(common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         let process = Process::start(self.folder.path(), &name, &args)?;
         *self.slot(role) = Some(Running { process, address, ops });

@@ -115,7 +115,13 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
         if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
     };
     deps.checks.add("admin broker", connected);
-    let calls = Calls { store, gateways, clock: deps.clock, random: deps.random };
+    let calls = Calls {
+        store,
+        gateways,
+        clock: deps.clock,
+        random: deps.random,
+        bootstrap: bootstrap::credential_path(&deps.data).into(),
+    };
     let incidents = Incidents {
         calls: calls.clone(),
         nats: deps.nats.clone(),

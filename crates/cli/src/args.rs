@@ -65,7 +65,7 @@ pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// What is logged: levels such as info, or gateway=debug,info.
-    #[arg(long, env = "GANDER_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "GANDER_LOG", value_name = "FILTER", default_value = "info,async_nats=warn")]
     pub log: String,
     /// How logs are written.
     #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]

@@ -237,7 +237,10 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
         spawn_worker(&process, connect(&url, "gander-worker", &args.streams).await?);
         spawn_gateway(&process, args, http, url)?;
-        process.when_ready(move || say(&greeting));
+        process.when_ready(move || {
+            say(&greeting);
+            say_first_steps(&data);
+        });
         let shutdown = process.lifecycle.shutdown();
         let ended = tokio::select! {
             ended = process.finish() => ended,
@@ -259,22 +262,24 @@ fn greeting(
     args: &UpArgs,
 ) -> String {
     let prefix = &args.gateway.path_prefix;
-    let bootstrap = admin::bootstrap::credential_path(data);
-    let mut lines = vec![
+    [
         "Gander is up.".to_owned(),
         format!("  alerts   http://{http}{prefix}/v1/process"),
         format!("  admin    http://{grpc} (gRPC)"),
         format!("  events   {nats} (stream GANDER_INCIDENTS)"),
         format!("  ops      http://{ops}/metrics"),
         format!("  data     {}", data.display()),
-    ];
-    if bootstrap.exists() {
-        lines.push("First start? Make yourself a Global Admin:".to_owned());
-        let file = bootstrap.display();
-        lines.push(format!(
-            "  gander principal create me --role global-admin --bootstrap-file {file}"
-        ));
+        "Stop with Ctrl-C; twice stops at once.".to_owned(),
+    ]
+    .join("\n")
+}
+
+/// While nobody is Global Admin yet: how to become it.
+fn say_first_steps(data: &Path) {
+    let file = admin::bootstrap::credential_path(data);
+    if file.exists() {
+        let file = file.display();
+        say("Next, make yourself a Global Admin:");
+        say(&format!("  gander principal create me --role global-admin --bootstrap-file {file}"));
     }
-    lines.push("Stop with Ctrl-C; twice stops at once.".to_owned());
-    lines.join("\n")
 }

@@ -60,7 +60,6 @@ fn connection(socket: TcpStream, place: Place, handler: &Handler, graceful: &Gra
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(socket), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

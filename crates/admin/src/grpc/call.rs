@@ -2,6 +2,7 @@
 //!
 //! Must not know single methods.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Calls {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids and secrets.
     pub random: Arc<dyn Random>,
+    /// Where the bootstrap credential is, until it has been used.
+    pub bootstrap: Arc<Path>,
 }
 
 impl Calls {

@@ -80,7 +80,12 @@ impl PrincipalService for Calls {
             let events = principal::decide(directory.principal_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
         });
-        match done.await?.repeat_of {
+        let done = done.await?;
+        if by_bootstrap {
+            // It is dead; that nobody finds it lying about is a courtesy that may fail.
+            let _ = std::fs::remove_file(&self.bootstrap);
+        }
+        match done.repeat_of {
             Some(Subject::Principal(earlier)) => self.show_principal(earlier, ""),
             Some(_) => Err(error::not_found()),
             None => self.show_principal(id, secret.reveal()),
