@@ -6,3 +6,4 @@ mod kills;
 mod roles;
 mod story;
 mod tokens;
+mod up;

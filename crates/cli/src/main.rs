@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            out::complain(&format!("error: {error:#}"));
+            out::complain(&format!("error: {}", client::explain(&error)));
             ExitCode::from(client::exit_code(&error))
         }
     }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::when::When;
 
@@ -180,17 +180,23 @@ pub enum UrgencyArg {
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Makes a token and shows its secret, once.
+    #[command(
+        group = ArgGroup::new("target").args(["global", "team", "service"]).required(true),
+        after_help = "Examples:
+  gander token create prometheus --global --secret-file prometheus.token
+  gander token create uptime --service Payments/Checkout --expires 365d"
+    )]
     Create {
         /// Its name.
         name: String,
         /// It reaches every service of every team.
-        #[arg(long, group = "target")]
+        #[arg(long)]
         global: bool,
         /// It reaches the services of this team.
-        #[arg(long, group = "target")]
+        #[arg(long)]
         team: Option<String>,
         /// It reaches this service, as TEAM/SERVICE.
-        #[arg(long, group = "target")]
+        #[arg(long)]
         service: Option<String>,
         /// It may not be sent as the URL parameter.
         #[arg(long)]

@@ -7,7 +7,7 @@ use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient
 
 use super::commands::{FilterArgs, FilterCommand, UrgencyArg};
 use super::service::update;
-use super::{Connect, NotFound, names};
+use super::{Connect, NotFound, Usage, names};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<()> {
@@ -46,7 +46,7 @@ fn filter(args: &FilterArgs) -> anyhow::Result<api::Filter> {
             mapped_with: mapped_with.clone(),
         }),
         (None, []) => None,
-        _ => anyhow::bail!("--resolve-when takes texts of one key"),
+        _ => return Err(Usage("--resolve-when takes texts of one key").into()),
     };
     Ok(api::Filter {
         id: String::new(),
@@ -67,7 +67,8 @@ fn conditions(texts: &[String]) -> anyhow::Result<Vec<api::Condition>> {
     let mut conditions: Vec<api::Condition> = Vec::new();
     for text in texts {
         let Some((key, item)) = text.split_once('=') else {
-            anyhow::bail!("write a condition as KEY=TEXT, or =TEXT for the whole payload");
+            let rule = "write a condition as KEY=TEXT, or =TEXT for the whole payload";
+            return Err(Usage(rule).into());
         };
         match conditions.iter_mut().find(|condition| condition.key == key) {
             Some(condition) => condition.contains.push(item.to_owned()),

@@ -7,6 +7,7 @@ use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClie
 use wire::proto::gander::events::v1 as events;
 
 use super::commands::IncidentCommand;
+use super::names::Labels;
 use super::{Authorized, Connect, NotFound, Output, names, request_id, shown_time};
 use crate::out::say;
 
@@ -19,12 +20,14 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
     match command {
         IncidentCommand::List { team } => {
             let parent = names::parent(&channel, team.as_deref()).await?;
-            show(connect, &list(&mut client, &parent).await?)
+            show(connect, &channel, &list(&mut client, &parent).await?).await
         }
         IncidentCommand::Tail { team, cursor } => {
             let parent = names::parent(&channel, team.as_deref()).await?;
             let cursor = cursor.clone().unwrap_or_default();
-            tail(connect, &mut client, api::WatchIncidentsRequest { parent, cursor }).await
+            let labels = names::Labels::read(&channel).await?;
+            let request = api::WatchIncidentsRequest { parent, cursor };
+            tail(connect, &labels, &mut client, request).await
         }
         IncidentCommand::Resolve { incident } => {
             let name = if incident.contains('/') {
@@ -35,7 +38,7 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
                 found.ok_or_else(|| NotFound(format!("open incident {incident:?}")))?.name
             };
             let request = api::ResolveIncidentRequest { name, request_id: request_id() };
-            show(connect, &[client.resolve_incident(request).await?.into_inner()])
+            show(connect, &channel, &[client.resolve_incident(request).await?.into_inner()]).await
         }
     }
 }
@@ -57,6 +60,7 @@ async fn list(client: &mut Client, parent: &str) -> anyhow::Result<Vec<events::I
 
 async fn tail(
     connect: &Connect,
+    labels: &Labels,
     client: &mut Client,
     request: api::WatchIncidentsRequest,
 ) -> anyhow::Result<()> {
@@ -64,21 +68,22 @@ async fn tail(
     while let Some(response) = events.message().await? {
         match (connect.output, &response.event) {
             (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
-            (Output::Table, Some(event)) => say(&line(event)),
+            (Output::Table, Some(event)) => say(&line(labels, event)),
             (_, None) => {}
         }
     }
     Ok(())
 }
 
-fn line(event: &events::IncidentEvent) -> String {
+fn line(labels: &Labels, event: &events::IncidentEvent) -> String {
     let kind = event.r#type.trim_start_matches("gander.incident.").trim_end_matches(".v1");
     let incident = event.incident.clone().unwrap_or_default();
     format!(
-        "{}  {kind:<8}  {}  {}  x{}  {}",
+        "{}  {kind:<8}  {}  {}  {}  x{}  {}",
         shown_time(event.time.as_ref()),
         urgency(&incident),
         incident.id,
+        labels.of_incident(&incident.name),
         incident.occurrences,
         incident.title
     )
@@ -88,12 +93,18 @@ fn urgency(incident: &events::Incident) -> String {
     incident.urgency().as_str_name().trim_start_matches("URGENCY_").to_lowercase()
 }
 
-fn show(connect: &Connect, incidents: &[events::Incident]) -> anyhow::Result<()> {
-    let head = ["INCIDENT", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
+async fn show(
+    connect: &Connect,
+    channel: &Authorized,
+    incidents: &[events::Incident],
+) -> anyhow::Result<()> {
+    let labels = Labels::read(channel).await?;
+    let head = ["INCIDENT", "SERVICE", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
     connect.output.show(incidents, &head, |incident| {
         let status = incident.status().as_str_name().trim_start_matches("INCIDENT_STATUS_");
         vec![
             incident.id.clone(),
+            labels.of_incident(&incident.name).to_owned(),
             status.to_lowercase(),
             urgency(incident),
             incident.occurrences.to_string(),

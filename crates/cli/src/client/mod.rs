@@ -162,10 +162,21 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
 #[error("there is no {0}")]
 pub struct NotFound(pub String);
 
+/// A command line that does not say what it must.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: see --help")]
+pub struct Usage(pub &'static str);
+
 /// The exit code that tells a script what went wrong.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        return 2;
+    }
     if error.is::<NotFound>() {
         return 3;
+    }
+    if error.is::<tonic::transport::Error>() {
+        return 6;
     }
     match error.downcast_ref::<Status>().map(Status::code) {
         Some(Code::NotFound) => 3,
@@ -174,6 +185,15 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some(Code::Unavailable | Code::DeadlineExceeded) => 6,
         Some(_) | None => 1,
     }
+}
+
+/// What went wrong, for a person: of an answer of the server only what it says.
+pub fn explain(error: &anyhow::Error) -> String {
+    let part = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Status>() {
+        Some(status) => status.message().to_owned(),
+        None => cause.to_string(),
+    };
+    error.chain().map(part).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads a secret from a file that nobody else can read, or from standard input.
@@ -188,7 +208,9 @@ pub fn read_secret(file: &Path) -> anyhow::Result<String> {
 pub fn mask(fields: &[(&str, bool)]) -> anyhow::Result<Option<pbjson_types::FieldMask>> {
     let named = fields.iter().filter(|(_, changed)| *changed);
     let paths: Vec<_> = named.map(|(name, _)| (*name).to_owned()).collect();
-    anyhow::ensure!(!paths.is_empty(), "say what is to change: see --help");
+    if paths.is_empty() {
+        return Err(Usage("say what is to change").into());
+    }
     Ok(Some(pbjson_types::FieldMask { paths }))
 }
 

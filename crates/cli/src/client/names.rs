@@ -2,12 +2,14 @@
 //!
 //! Must not know what is done with the things found.
 
+use std::collections::BTreeMap;
+
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
-use super::{Authorized, NotFound};
+use super::{Authorized, NotFound, Usage};
 
 const PAGE: i32 = 1_000;
 
@@ -100,6 +102,34 @@ fn find<T>(
     }
 }
 
+/// What people call teams and services, by resource name.
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// Reads the names of all that the caller may read.
+    pub async fn read(channel: &Authorized) -> anyhow::Result<Self> {
+        let teams = teams(channel).await?.into_iter();
+        let mut labels: BTreeMap<_, _> = teams.map(|t| (t.name, t.display_name)).collect();
+        for service in services(channel, "teams/-").await? {
+            let team = service.name.split("/services/").next().and_then(|team| labels.get(team));
+            let team = team.map_or("-", String::as_str);
+            let label = format!("{team}/{}", service.display_name);
+            labels.insert(service.name, label);
+        }
+        Ok(Self(labels))
+    }
+
+    /// What people call the thing with this resource name, or the name itself.
+    pub fn of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.0.get(name).map_or(name, String::as_str)
+    }
+
+    /// What people call the service of an incident.
+    pub fn of_incident<'a>(&'a self, name: &'a str) -> &'a str {
+        self.of(name.split("/incidents/").next().unwrap_or(name))
+    }
+}
+
 /// A team by name or id.
 pub async fn team(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Team> {
     find(teams(channel).await?, "team", wanted, |team| (&team.name, &team.display_name))
@@ -112,7 +142,7 @@ pub async fn service(channel: &Authorized, wanted: &str) -> anyhow::Result<api::
         return find(all, "service", wanted, |service| (&service.name, ""));
     }
     let Some((in_team, wanted)) = wanted.split_once('/') else {
-        anyhow::bail!("name a service as TEAM/SERVICE");
+        return Err(Usage("name a service as TEAM/SERVICE").into());
     };
     let team = team(channel, in_team).await?;
     let all = services(channel, &team.name).await?;

@@ -10,8 +10,8 @@ use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceCl
 
 use super::commands::PrincipalCommand;
 use super::{
-    Authorized, Connect, Output, default_credential_file, mask, names, read_secret, request_id,
-    show_secret, shown_time,
+    Authorized, Connect, Output, Usage, default_credential_file, mask, names, read_secret,
+    request_id, show_secret, shown_time,
 };
 
 /// Carries it out.
@@ -98,9 +98,10 @@ async fn grants(channel: &Authorized, roles: &[String]) -> anyhow::Result<Vec<ap
             "team-manager" => api::Role::TeamManager,
             "responder" => api::Role::Responder,
             "observer" => api::Role::Observer,
-            _ => anyhow::bail!(
-                "a role is global-admin, stakeholder, team-manager:TEAM, responder:TEAM or observer:TEAM"
-            ),
+            _ => {
+                let rule = "a role is global-admin, stakeholder, team-manager:TEAM, responder:TEAM or observer:TEAM";
+                return Err(Usage(rule).into());
+            }
         };
         let team = match team {
             "" => String::new(),

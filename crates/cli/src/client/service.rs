@@ -6,7 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 
 use super::commands::ServiceCommand;
-use super::{Connect, names, request_id};
+use super::{Authorized, Connect, Usage, names, request_id};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<()> {
@@ -15,11 +15,12 @@ pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<
     let service = match command {
         ServiceCommand::List { team } => {
             let parent = names::parent(&channel, team.as_deref()).await?;
-            return show(connect, &names::services(&channel, &parent).await?);
+            let services = names::services(&channel, &parent).await?;
+            return show(connect, &channel, &services).await;
         }
         ServiceCommand::Create { service } => {
             let Some((team, name)) = service.split_once('/') else {
-                anyhow::bail!("name a service as TEAM/NAME");
+                return Err(Usage("name a service as TEAM/NAME").into());
             };
             let parent = names::team(&channel, team).await?.name;
             let display_name = name.to_owned();
@@ -48,12 +49,12 @@ pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<
             old
         }
     };
-    show(connect, &[service])
+    show(connect, &channel, &[service]).await
 }
 
 /// Changes one field of a service.
 pub async fn update(
-    client: &mut CatalogServiceClient<super::Authorized>,
+    client: &mut CatalogServiceClient<Authorized>,
     service: api::Service,
     field: &str,
 ) -> anyhow::Result<api::Service> {
@@ -65,12 +66,17 @@ pub async fn update(
     Ok(client.update_service(request).await?.into_inner())
 }
 
-fn show(connect: &Connect, services: &[api::Service]) -> anyhow::Result<()> {
+async fn show(
+    connect: &Connect,
+    channel: &Authorized,
+    services: &[api::Service],
+) -> anyhow::Result<()> {
+    let labels = names::Labels::read(channel).await?;
     connect.output.show(services, &["SERVICE", "NAME", "FILTERS", "STATE"], |service| {
         let state = if service.disabled { "disabled" } else { "active" };
         vec![
-            service.name.clone(),
-            service.display_name.clone(),
+            service.name.rsplit('/').next().unwrap_or_default().to_owned(),
+            labels.of(&service.name).to_owned(),
             service.filters.len().to_string(),
             state.to_owned(),
         ]

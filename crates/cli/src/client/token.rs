@@ -14,7 +14,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
     let channel = connect.open().await?;
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
-        TokenCommand::List => show(connect, &names::tokens(&channel).await?),
+        TokenCommand::List => show(connect, &channel, &names::tokens(&channel).await?).await,
         TokenCommand::Create {
             name,
             global: _,
@@ -35,7 +35,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             };
             let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
             let made = client.create_token(request).await?.into_inner();
-            show_made(connect, made, secret_file.as_deref())
+            show_made(connect, &channel, made, secret_file.as_deref()).await
         }
         TokenCommand::Update { token, name, expires, url_parameter } => {
             let update_mask = mask(&[
@@ -52,21 +52,21 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             };
             let token = Some(token);
             let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
-            show(connect, &[client.update_token(request).await?.into_inner()])
+            show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }
         TokenCommand::ReplaceSecret { token, secret_file } => {
             let old = names::token(&channel, token).await?;
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
             let made = client.replace_secret(request).await?.into_inner();
-            show_made(connect, made, secret_file.as_deref())
+            show_made(connect, &channel, made, secret_file.as_deref()).await
         }
         TokenCommand::Delete { token } => {
             let old = names::token(&channel, token).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
             client.delete_token(request).await?;
-            show(connect, &[old])
+            show(connect, &channel, &[old]).await
         }
     }
 }
@@ -85,26 +85,32 @@ async fn target(
     }
 }
 
-fn show_made(
+async fn show_made(
     connect: &Connect,
+    channel: &Authorized,
     token: api::Token,
     file: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
     let secret = token.secret.clone();
     match (connect.output, file) {
-        (Output::Json, None) => show(connect, &[token]),
+        (Output::Json, None) => show(connect, channel, &[token]).await,
         _ => {
-            show(connect, &[api::Token { secret: String::new(), ..token }])?;
+            show(connect, channel, &[api::Token { secret: String::new(), ..token }]).await?;
             show_secret(&secret, file)
         }
     }
 }
 
-fn show(connect: &Connect, tokens: &[api::Token]) -> anyhow::Result<()> {
+async fn show(
+    connect: &Connect,
+    channel: &Authorized,
+    tokens: &[api::Token],
+) -> anyhow::Result<()> {
+    let labels = names::Labels::read(channel).await?;
     let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES"];
     connect.output.show(tokens, &head, |token| {
         let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();
-        let target = if token.target.is_empty() { "everything" } else { &token.target };
+        let target = if token.target.is_empty() { "everything" } else { labels.of(&token.target) };
         vec![
             token.name.trim_start_matches("tokens/").to_owned(),
             token.display_name.clone(),

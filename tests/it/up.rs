@@ -1,0 +1,225 @@
+//! `gander up` and the roles as processes: what they start, say and leave behind.
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::alerts::get;
+use e2e::process::{Process, run};
+use e2e::rig::{Plan, Rig, Role, free_address};
+use e2e::wait::eventually;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+struct Up {
+    process: Process,
+    ops: std::net::SocketAddr,
+    grpc: std::net::SocketAddr,
+    folder: TempDir,
+}
+
+fn tools() -> String {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
+    tools.display().to_string()
+}
+
+async fn up() -> anyhow::Result<Up> {
+    let folder = TempDir::new()?;
+    let (ops, grpc) = (free_address()?, free_address()?);
+    let args = [
+        "up",
+        "--data",
+        "data",
+        "--nats-server",
+        &tools(),
+        "--nats-port",
+        "0",
+        "--http-listen",
+        "127.0.0.1:0",
+        "--grpc-listen",
+        &grpc.to_string(),
+        "--ops-listen",
+        &ops.to_string(),
+    ]
+    .map(str::to_owned);
+    let process = Process::start(folder.path(), "up", &args)?;
+    eventually("everything to be up", async || {
+        process.log().contains("Stop with Ctrl-C").then_some(())
+    })
+    .await?;
+    Ok(Up { process, ops, grpc, folder })
+}
+
+/// The children of a process that still run.
+fn children(parent: Pid) -> Vec<Pid> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
+}
+
+fn runs(pid: &Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<()> {
+    let mut up = up().await?;
+    let server = children(up.process.pid()?);
+    assert_eq!(server.len(), 1);
+    let says = up.process.log();
+    assert!(says.contains("gander principal create me --role global-admin"), "{says}");
+    let metrics = get(up.ops, "/metrics").await?.1;
+    assert!(metrics.contains("gander_durability_level{level=\"power-safe\"} 1"), "{metrics}");
+    up.process.signal(Signal::SIGINT)?;
+    assert_eq!(up.process.ended().await?, Some(0), "{}", up.process.log());
+    assert!(!runs(&server[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_ctrl_c_stops_at_once() -> anyhow::Result<()> {
+    let mut up = up().await?;
+    // A request that is begun keeps the gateway from ending by itself.
+    let says = up.process.log();
+    let address = says.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+    let mut slow = tokio::net::TcpStream::connect(address.unwrap_or_default()).await?;
+    tokio::io::AsyncWriteExt::write_all(&mut slow, b"POST /v1/process HTTP/1.1\r\n").await?;
+    let server = children(up.process.pid()?);
+    let started = Instant::now();
+    up.process.signal(Signal::SIGINT)?;
+    eventually("the first to be taken", async || {
+        up.process.log().contains("finishing what is begun").then_some(())
+    })
+    .await?;
+    up.process.signal(Signal::SIGINT)?;
+    up.process.ended().await?;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(!runs(&server[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_it_leaves_no_child_behind() -> anyhow::Result<()> {
+    let mut up = up().await?;
+    let server = children(up.process.pid()?);
+    up.process.kill().await?;
+    eventually("nats-server to be gone", async || (!runs(&server[0])).then_some(())).await
+}
+
+#[tokio::test]
+async fn when_nats_server_dies_everything_stops_as_a_failure() -> anyhow::Result<()> {
+    let mut up = up().await?;
+    let server = children(up.process.pid()?);
+    nix::sys::signal::kill(server[0], Signal::SIGKILL)?;
+    assert_eq!(up.process.ended().await?, Some(1));
+    assert!(up.process.log().contains("error: nats-server ended"), "{}", up.process.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> {
+    let up = up().await?;
+    let folder = up.folder.path();
+    let grpc = format!("http://{}", up.grpc);
+    let says = up.process.log();
+    let gateway = says.split_whitespace().find(|word| word.ends_with("/v1/process"));
+    let gateway = gateway.unwrap_or_default().trim_end_matches("/v1/process").to_owned();
+    let told = async |line: &str| {
+        let mut args = vec!["--server", &grpc];
+        args.extend(line.split_whitespace());
+        run(folder, None, &args).await
+    };
+    let done = async |line: &str| {
+        let (code, text) = told(line).await?;
+        anyhow::ensure!(code == 0, "{line}: {text}");
+        anyhow::Ok(text)
+    };
+    let (code, text) = told("team list").await?;
+    assert!(code == 1 && text.contains("--bootstrap-file"), "{text}");
+    let bootstrap = "--bootstrap-file data/bootstrap-credential";
+    done(&format!("principal create me --role global-admin {bootstrap}")).await?;
+    assert!(!folder.join("data/bootstrap-credential").exists());
+    done("team create Payments").await?;
+    done("service create Payments/Checkout").await?;
+    let filter = "filter add Payments/Checkout am --when status=firing --map-with key";
+    done(&format!("{filter} --resolve-when status=resolved --resolve-with key")).await?;
+    done("token create t --service Payments/Checkout --secret-file token --expires 30d").await?;
+    let payload = e2e::admin::payload("firing", "a");
+    std::fs::write(folder.join("alert.json"), payload)?;
+    let sent = done(&format!("send --url {gateway} --token-file token alert.json")).await?;
+    assert!(sent.starts_with("201 Created"), "{sent}");
+    let listed = done("incident list --team Payments --output json").await?;
+    let listed: serde_json::Value = serde_json::from_str(&listed)?;
+    let id = listed[0]["id"].as_str().unwrap_or_default().to_owned();
+    assert!(done(&format!("incident resolve {id}")).await?.contains("resolved"));
+    done("token update t --name renamed --url-parameter forbid --expires never").await?;
+    done("token replace-secret renamed --secret-file token").await?;
+    done("token delete renamed").await?;
+    for (line, expected) in [
+        ("team delete Nobody", 3),
+        ("team create Payments", 5),
+        ("token create", 2),
+        ("token create t", 2),
+        ("token update t", 2),
+        ("token update t --name x", 3),
+        ("filter add Payments/Checkout x --when nothing", 2),
+        ("service create Checkout", 2),
+        ("principal create x --role king", 2),
+        ("token create t --global --expires yesterday", 2),
+    ] {
+        let (code, text) = told(line).await?;
+        assert_eq!(code, expected, "{line}: {text}");
+    }
+    let (code, _) = run(folder, None, &["--server", "http://127.0.0.1:1", "team", "list"]).await?;
+    assert_eq!(code, 6, "a server that is not there is unavailable");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_listener_that_others_reach_must_be_asked_for() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let args = ["gateway", "--http-listen", "0.0.0.0:0"];
+    let (code, text) = run(folder.path(), None, &args).await?;
+    assert!(code != 0 && text.contains("--insecure-listen"), "{text}");
+    let (code, text) = run(folder.path(), None, &["gateway", "--body-limit", "many"]).await?;
+    assert!(code == 2 && text.contains("--body-limit"), "{text}");
+    let args = ["up", "--nats-server", "/nowhere", "--nats-port", "0"];
+    let (code, text) = run(folder.path(), None, &args).await?;
+    assert!(code != 0 && text.contains("make setup"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stopping_gateway_finishes_what_is_begun() -> anyhow::Result<()> {
+    let mut rig = Rig::planned(Plan::default()).await?;
+    let admin = rig.first_admin().await?;
+    let token = admin.token("t", "").await?.secret;
+    let gateway = rig.gateway()?;
+    let mut socket = tokio::net::TcpStream::connect(gateway).await?;
+    let head = "POST /v1/process HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n";
+    let head = format!("{head}Authorization: Bearer {token}\r\n\r\n{{");
+    tokio::io::AsyncWriteExt::write_all(&mut socket, head.as_bytes()).await?;
+    let running = rig.running(Role::Gateway(0))?;
+    let ops = running.ops;
+    // The begun request is inside once the gateway has counted its connection.
+    eventually("the connection", async || {
+        get(ops, "/metrics").await.ok()?.1.contains("gander_gateway_connections 1").then_some(())
+    })
+    .await?;
+    running.process.signal(Signal::SIGTERM)?;
+    eventually("the drain to show", async || {
+        let (status, text) = get(ops, "/readyz").await.ok()?;
+        (!status.is_success() && text.contains("draining")).then_some(())
+    })
+    .await?;
+    assert!(tokio::net::TcpStream::connect(gateway).await.is_err(), "takes no new connections");
+    tokio::io::AsyncWriteExt::write_all(&mut socket, b"}").await?;
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await?;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(rig.running(Role::Gateway(0))?.process.ended().await?, Some(0));
+    Ok(())
+}
