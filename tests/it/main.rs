@@ -4,6 +4,7 @@ mod arrows;
 mod http;
 mod kills;
 mod roles;
+mod secrets;
 mod story;
 mod tokens;
 mod up;

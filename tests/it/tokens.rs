@@ -179,7 +179,7 @@ async fn tokens_die_with_what_they_reach_and_when_they_expire() -> anyhow::Resul
     let token = api::Token {
         display_name: "brief".to_owned(),
         r#type: api::TokenType::Global.into(),
-        expire_time: Some(pbjson_types::Timestamp {
+        expire_time: Some(wire::timestamp::Timestamp {
             seconds: i64::try_from(soon.as_secs())?,
             nanos: 0,
         }),

@@ -255,6 +255,12 @@ impl Writer {
         for one in group.decided {
             let sequence = one.commit.sequence;
             relay(&self.nats, &one.commit, one.record, &one.snapshot, stop).await?;
+            tracing::info!(
+                commit = sequence,
+                actor = ?one.commit.actor,
+                subject = ?one.commit.changes[0].subject(),
+                "a command is carried out"
+            );
             let _ = one.done.send(Ok(Done { sequence, repeat_of: None }));
         }
         for (done, result) in group.settled {

@@ -7,11 +7,11 @@ use domain::filter::{MappedValue, Urgency};
 use domain::id::{AlertId, EventId, FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
 use domain::incident::{Cause, Incident, Kind, Opening, ResolveReason, Status};
 use domain::time::Timestamp;
-use pbjson_types::Timestamp as ProtoTime;
 
 use crate::cloudevent::encode_value;
 use crate::proto::gander::events::v1 as events;
 use crate::stored::{Error, field};
+use crate::timestamp::Timestamp as ProtoTime;
 
 /// An incident event before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,10 +104,7 @@ pub fn time_from(at: &ProtoTime) -> Option<Timestamp> {
 }
 
 fn rfc3339(at: Timestamp) -> String {
-    match serde_json::to_value(time(at)) {
-        Ok(serde_json::Value::String(text)) => text,
-        Ok(_) | Err(_) => "1970-01-01T00:00:00Z".to_owned(),
-    }
+    time(at).to_rfc3339().unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
 fn name(opening: &Opening) -> String {

@@ -3,7 +3,7 @@
 //! - [`proto`]: generated protobuf.
 //! - [`stored`]: what the journal and the streams hold, with versions.
 //! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types.
-//! - [`event`], [`cloudevent`]: incident events for subscribers.
+//! - [`event`], [`cloudevent`]: incident events for subscribers. [`timestamp`]: times in them.
 //!
 //! Must not know how bytes are moved: no NATS client, no sockets.
 
@@ -14,6 +14,7 @@ pub mod partition;
 pub mod proto;
 pub mod stored;
 pub mod subject;
+pub mod timestamp;
 
 /// The partition of a team. See [`partition::Partition`].
 pub use partition::Partition;

@@ -22,6 +22,9 @@ const FILES: [&str; 8] = [
     "gander/stored/v1/worker.proto",
 ];
 
+/// Its JSON form is the canonical one.
+const TIMESTAMP: &str = "crate::timestamp::Timestamp";
+
 fn generate(into: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     let descriptors = protox::compile(FILES, [root]).unwrap();
@@ -29,6 +32,7 @@ fn generate(into: &Path) {
     tonic_prost_build::configure()
         .out_dir(into)
         .bytes(".")
+        .extern_path(".google.protobuf.Timestamp", TIMESTAMP)
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_well_known_types(true)
         .emit_rerun_if_changed(false)
@@ -36,6 +40,7 @@ fn generate(into: &Path) {
         .unwrap();
     pbjson_build::Builder::new()
         .out_dir(into)
+        .extern_path(".google.protobuf.Timestamp", TIMESTAMP)
         .extern_path(".google.protobuf", "::pbjson_types")
         .register_descriptors(&encoded)
         .unwrap()

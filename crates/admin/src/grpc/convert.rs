@@ -16,10 +16,11 @@ use domain::service::Service;
 use domain::team::Team;
 use domain::time::Timestamp;
 use domain::token::Token;
-use pbjson_types::{FieldMask, Timestamp as ProtoTime};
+use pbjson_types::FieldMask;
 use tonic::Status;
 use wire::event::{time, time_from};
 use wire::proto::gander::admin::v1 as api;
+use wire::timestamp::Timestamp as ProtoTime;
 
 use super::error::field;
 

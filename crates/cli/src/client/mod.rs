@@ -28,6 +28,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use wire::timestamp::Timestamp;
+
 use crate::out::{say, table};
 use commands::ClientCommand;
 
@@ -235,8 +237,7 @@ pub fn request_id() -> String {
 }
 
 /// A time for people.
-pub fn shown_time(at: Option<&pbjson_types::Timestamp>) -> String {
-    let text = at.and_then(|at| serde_json::to_value(at).ok());
-    let text = text.as_ref().and_then(serde_json::Value::as_str).unwrap_or("-");
-    text.get(..19).map_or(text.to_owned(), |day| format!("{}Z", day.replace('T', " ")))
+pub fn shown_time(at: Option<&Timestamp>) -> String {
+    let text = at.and_then(Timestamp::to_rfc3339).unwrap_or_else(|| "-".to_owned());
+    text.get(..19).map_or(text.clone(), |day| format!("{}Z", day.replace('T', " ")))
 }

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::time::Timestamp;
-use pbjson_types::Timestamp as ProtoTime;
 use runtime::clock::Clock;
+use wire::timestamp::Timestamp as ProtoTime;
 
 /// When something stops working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

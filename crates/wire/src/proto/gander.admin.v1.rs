@@ -10,10 +10,10 @@ pub struct Team {
     pub display_name: ::prost::alloc::string::String,
     /// When it was made. Output only.
     #[prost(message, optional, tag = "3")]
-    pub create_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When it was last changed. Output only.
     #[prost(message, optional, tag = "4")]
-    pub update_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub update_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the team has changed since.
     #[prost(string, tag = "5")]
@@ -37,10 +37,10 @@ pub struct Service {
     pub filters: ::prost::alloc::vec::Vec<Filter>,
     /// When it was made. Output only.
     #[prost(message, optional, tag = "5")]
-    pub create_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When it was last changed. Output only.
     #[prost(message, optional, tag = "6")]
-    pub update_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub update_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the service has changed since.
     #[prost(string, tag = "7")]
@@ -1822,7 +1822,7 @@ pub struct Principal {
     pub roles: ::prost::alloc::vec::Vec<RoleGrant>,
     /// When its credential stops working. Not set: never.
     #[prost(message, optional, tag = "4")]
-    pub expire_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// The credential, `gdp_…`, to be sent as metadata `authorization: Bearer …`. Only in the
     /// answer that makes it.
     #[prost(string, tag = "5")]
@@ -1832,10 +1832,10 @@ pub struct Principal {
     pub hint: ::prost::alloc::string::String,
     /// When it was made. Output only.
     #[prost(message, optional, tag = "7")]
-    pub create_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When it was last changed. Output only.
     #[prost(message, optional, tag = "8")]
-    pub update_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub update_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the principal has changed since.
     #[prost(string, tag = "9")]
@@ -2688,7 +2688,7 @@ pub struct Token {
     pub url_parameter_allowed: ::core::option::Option<bool>,
     /// When it stops working. Not set: never.
     #[prost(message, optional, tag = "6")]
-    pub expire_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// The secret, `gdr_…`. Only in the answer that makes it.
     #[prost(string, tag = "7")]
     pub secret: ::prost::alloc::string::String,
@@ -2701,10 +2701,10 @@ pub struct Token {
     pub creator: ::prost::alloc::string::String,
     /// When it was made. Output only.
     #[prost(message, optional, tag = "10")]
-    pub create_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When it was last changed. Output only.
     #[prost(message, optional, tag = "11")]
-    pub update_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub update_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the token has changed since.
     #[prost(string, tag = "12")]

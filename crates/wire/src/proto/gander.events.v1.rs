@@ -38,13 +38,13 @@ pub struct Incident {
     pub occurrences: u64,
     /// When the gateway received the alert that opened it.
     #[prost(message, optional, tag = "12")]
-    pub create_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When the gateway received the last alert that it stands for.
     #[prost(message, optional, tag = "13")]
-    pub last_occurrence_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_occurrence_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// When it was resolved: the time at which the resolving alert or command was received.
     #[prost(message, optional, tag = "14")]
-    pub resolve_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub resolve_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Why it was resolved.
     #[prost(enumeration = "ResolveReason", tag = "15")]
     pub resolve_reason: i32,
@@ -81,7 +81,7 @@ pub struct Alert {
     pub from: ::prost::alloc::string::String,
     /// When the gateway received it.
     #[prost(message, optional, tag = "4")]
-    pub receive_time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub receive_time: ::core::option::Option<crate::timestamp::Timestamp>,
 }
 /// What happened to an incident.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -105,7 +105,7 @@ pub struct IncidentEvent {
     pub alert_count: u64,
     /// When it happened, by the rules' clock.
     #[prost(message, optional, tag = "6")]
-    pub time: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub time: ::core::option::Option<crate::timestamp::Timestamp>,
 }
 /// How urgent an incident is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
