@@ -72,6 +72,7 @@ struct Row<'a> {
     contains: &'a [&'a str],
 }
 
+#[expect(clippy::too_many_lines, reason = "one row for each row of the page")]
 fn rows(token: &str) -> Vec<Row<'_>> {
     let row = |name, request: &str, status, contains| Row {
         name,
@@ -292,6 +293,31 @@ async fn who_may_not_come_in_is_told_before_the_body_is_asked_for() -> anyhow::R
     let mut go_on = [0; 25];
     socket.read_exact(&mut go_on).await?;
     assert!(go_on.starts_with(b"HTTP/1.1 100 Continue"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_is_not_lost_with_a_body_that_nobody_wants() -> anyhow::Result<()> {
+    let stage = stage(Plan::default()).await?;
+    let sender = Sender::default();
+    for _ in 0..20 {
+        let refused = sender.send(stage.gateway, "wrong", vec![b' '; 200_000]).await?;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_still_gets_its_answer() -> anyhow::Result<()> {
+    let stage = stage(Plan::default()).await?;
+    let mut socket = TcpStream::connect(stage.gateway).await?;
+    let head = "POST /v1/process HTTP/1.1\r\nHost: g\r\nConnection: close\r\nContent-Length: 2\r\n";
+    let request = format!("{head}Authorization: Bearer {}\r\n\r\n{{}}", stage.token);
+    socket.write_all(request.as_bytes()).await?;
+    socket.shutdown().await?;
+    let mut answer = String::new();
+    timeout(Duration::from_secs(5), socket.read_to_string(&mut answer)).await??;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     Ok(())
 }
 

@@ -366,6 +366,60 @@ async fn the_bootstrap_credential_makes_one_global_admin_and_is_dead() -> anyhow
 }
 
 #[tokio::test]
+async fn a_team_manager_may_repeat_what_has_deleted_a_token() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let request = api::DeleteTokenRequest {
+        name: stage.things[0].1.token.clone(),
+        request_id: e2e::admin::request_id(),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        stage.callers[&'M'].tokens().delete_token(request.clone()).await?;
+        let other = stage.callers[&'O'].tokens().delete_token(request.clone()).await;
+        assert_eq!(other.err().map(|status| status.code()), Some(Code::PermissionDenied));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_has_lost_every_credential_recovers_on_the_host() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    let data = rig.folder().join("data").display().to_string();
+    let recover = ["admin", "recover", "--data", &data];
+    let (code, text) = e2e::process::run(rig.folder(), None, &recover).await?;
+    assert!(code == 1 && text.contains("stop it first"), "{text}");
+    let (code, text) =
+        e2e::process::run(rig.folder(), None, &["admin", "recover", "--data", "nowhere"]).await?;
+    assert!(code == 1 && text.contains("no journal"), "{text}");
+    rig.first_admin().await?;
+    rig.kill(e2e::rig::Role::Admin).await?;
+    // Also where the journal is older than the stream.
+    std::fs::remove_dir_all(rig.journal())?;
+    std::fs::create_dir(rig.journal())?;
+    let (code, text) = e2e::process::run(rig.folder(), None, &recover).await?;
+    assert_eq!(code, 0, "{text}");
+    rig.restart(e2e::rig::Role::Admin).await?;
+    let file = rig.folder().join("data/bootstrap-credential");
+    let bootstrap = Admin::connect(rig.grpc(), std::fs::read_to_string(&file)?.trim()).await?;
+    let again = bootstrap.principal("again", &["global-admin"]).await?.credential;
+    let again = Admin::connect(rig.grpc(), &again).await?;
+    assert_eq!(
+        again
+            .principals()
+            .list_principals(Request::new(Default::default()))
+            .await?
+            .into_inner()
+            .principals
+            .len(),
+        2
+    );
+    rig.kill(e2e::rig::Role::Admin).await?;
+    rig.restart(e2e::rig::Role::Admin).await?;
+    assert!(!file.exists(), "one wish, one credential");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_last_global_admin_stays() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let admin = rig.first_admin().await?;

@@ -19,6 +19,9 @@ pub enum Error {
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] journal::Error),
+    /// There is no journal in this data folder.
+    #[error("{0} has no journal: say --data with the folder of admin")]
+    NoJournal(PathBuf),
     /// The file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
@@ -70,12 +73,44 @@ pub fn issue(
     Ok((path, commit))
 }
 
-/// `gander admin recover`: with the service stopped, writes a new bootstrap credential. It can
-/// make one Global Admin, as the first one could.
+/// `gander admin recover`: with the service stopped, asks for a new bootstrap credential, which
+/// admin writes when it starts. It can make one Global Admin, as the first one could.
+///
+/// Only a wish: the journal may be behind GANDER_CONTROL, and a commit made on that would part
+/// the two for good.
 ///
 /// # Errors
-/// See [`Error`]. The journal is in use while the service runs.
-pub fn recover(data: &Path, clock: &dyn Clock, random: &dyn Random) -> Result<PathBuf, Error> {
-    let mut journal = SledJournal::open(&journal_path(data))?;
-    issue(&mut journal, data, clock, random).map(|(path, _)| path)
+/// There is no journal there, or the service runs.
+pub fn recover(data: &Path) -> Result<PathBuf, Error> {
+    let path = journal_path(data);
+    if !path.is_dir() {
+        return Err(Error::NoJournal(data.to_owned()));
+    }
+    drop(SledJournal::open(&path)?);
+    secret_file::write(&recovery_path(data), "a new bootstrap credential at the next start")?;
+    Ok(credential_path(data))
+}
+
+/// Whether [`recover`] was asked for since the last start.
+#[must_use]
+pub fn recovery_wanted(data: &Path) -> bool {
+    recovery_path(data).exists()
+}
+
+/// The wish was granted.
+///
+/// # Errors
+/// Its file cannot be removed.
+pub fn recovery_done(data: &Path) -> Result<(), Error> {
+    let path = recovery_path(data);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(secret_file::Error::Io { path, source }.into())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn recovery_path(data: &Path) -> PathBuf {
+    data.join("recovery-wanted")
 }

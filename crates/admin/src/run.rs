@@ -12,7 +12,7 @@ use runtime::clock::Clock;
 use runtime::ingest::{self, Ingest};
 use runtime::journal::{self, Journal, SledJournal};
 use runtime::lifecycle::Shutdown;
-use runtime::nats::members::{PATIENCE, Role};
+use runtime::nats::members::Role;
 use runtime::nats::streams::Streams;
 use runtime::nats::{self, Nats};
 use runtime::ops::Checks;
@@ -88,7 +88,8 @@ pub enum Error {
     Serve(String),
 }
 
-const INGEST: ingest::Settings = ingest::Settings { queue: 256, deadline: Duration::from_secs(2) };
+const INGEST: ingest::Settings =
+    ingest::Settings { queue: 256, deadline: Duration::from_secs(2), message_bytes: 256 * 1024 };
 const REQUEST_LIMIT: usize = 1024 * 1024;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -130,8 +131,6 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
         partitions: deps.streams.partitions,
         stopping: shutdown.soft.clone(),
     };
-    // Gateways that live have said so before the first command waits for them.
-    tokio::time::sleep(PATIENCE / 4).await;
     deps.checks.started("admin");
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
@@ -148,8 +147,8 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
     served
 }
 
-/// Opens the journal, makes it and the stream the same, and on the very first start writes the
-/// bootstrap credential.
+/// Opens the journal, makes it and the stream the same, and on the very first start, or where it
+/// was asked for, writes a bootstrap credential.
 async fn open(
     deps: &Deps,
     shutdown: &Shutdown,
@@ -159,11 +158,12 @@ async fn open(
     let mut journal = journal.map_err(|panic| Error::Serve(panic.to_string()))??;
     let stop = &shutdown.soft;
     let (mut directory, requests) = start::reconcile(&mut journal, &deps.nats, stop).await?;
-    if journal.head().sequence == 0 {
+    if journal.head().sequence == 0 || bootstrap::recovery_wanted(&deps.data) {
         let issued = bootstrap::issue(&mut journal, &deps.data, &*deps.clock, &*deps.random);
         let (path, commit) = issued?;
         directory.apply(&commit);
         let snapshot = directory.snapshot(commit.changes[0].subject());
+        bootstrap::recovery_done(&deps.data)?;
         relay(&deps.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
         tracing::info!(path = %path.display(), "a bootstrap credential is written: it makes the first principal");
     }

@@ -104,6 +104,7 @@ pub struct NatsArgs {
     #[arg(
         long,
         env = "GANDER_NATS_URL",
+        hide_env_values = true,
         value_name = "URL",
         default_value = "nats://127.0.0.1:4222"
     )]
@@ -167,7 +168,8 @@ pub struct AdminArgs {
 /// What admin does other than run.
 #[derive(Debug, Subcommand)]
 pub enum AdminAct {
-    /// With admin stopped: writes a new bootstrap credential, which makes one Global Admin.
+    /// With admin stopped: makes the next start write a new bootstrap credential, which makes one
+    /// Global Admin.
     Recover {
         /// Where the journal is stored.
         #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]

@@ -167,11 +167,10 @@ fn spawn_gateway(
 /// Runs admin alone, or does what it can do without running.
 pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
     if let Some(AdminAct::Recover { data }) = &args.act {
-        let path = admin::bootstrap::recover(data, &SystemClock, &SystemRandom)?;
-        say(&format!("bootstrap credential: {}", path.display()));
-        say(
-            "start admin, then: gander principal create NAME --role global-admin --bootstrap-file FILE",
-        );
+        let file = admin::bootstrap::recover(data)?;
+        say("Start admin: it writes a new bootstrap credential. Then make a Global Admin:");
+        let file = file.display();
+        say(&format!("  gander principal create me --role global-admin --bootstrap-file {file}"));
         return Ok(());
     }
     let process = start(&args.common)?;

@@ -40,6 +40,8 @@ pub struct Directory {
     principals: BTreeMap<PrincipalId, Entry<Principal>>,
     services_of: BTreeMap<TeamId, BTreeSet<ServiceId>>,
     token_of: HashMap<Digest, TokenId>,
+    /// What tokens reached that were seen to die.
+    dead_tokens: BTreeMap<TokenId, Reach>,
     principal_of: HashMap<Digest, PrincipalId>,
     names: BTreeMap<(Siblings, String), Subject>,
     bootstrap: Option<Digest>,
@@ -164,6 +166,9 @@ impl Directory {
         let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
             return;
         };
+        if entry.live().is_none() {
+            self.dead_tokens.insert(id, reach);
+        }
         let name = |entry: &Entry<Token>| entry.live().map(|token| token.name.to_string());
         self.swap_name(Subject::Token(id), Siblings::Tokens(reach), name(&old), name(&entry));
     }
@@ -235,6 +240,13 @@ impl Directory {
     #[must_use]
     pub fn token(&self, id: TokenId) -> Option<&Token> {
         self.token_entry(id).live().filter(|token| self.lives(token.reach))
+    }
+
+    /// What the token reaches or, if it was seen to die, reached.
+    #[must_use]
+    pub fn reach_of(&self, id: TokenId) -> Option<Reach> {
+        let live = self.token_entry(id).live().map(|token| token.reach);
+        live.or_else(|| self.dead_tokens.get(&id).copied())
     }
 
     /// The live principal.

@@ -60,6 +60,8 @@ fn connection(socket: TcpStream, place: Place, handler: &Handler, graceful: &Gra
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
+        // A client that has sent everything may close its side and still wants its answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(socket), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

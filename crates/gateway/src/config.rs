@@ -53,6 +53,10 @@ pub const COMMIT_DEADLINE: Duration = Duration::from_millis(800);
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a body may take.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the rest of a refused body is read, so that the answer is not lost with it.
+pub const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
+/// How much of it is read.
+pub const DISCARD_BYTES: u64 = 256 * 1024;
 /// The most headers of a request.
 pub const MAX_HEADERS: usize = 64;
 /// The most bytes of a request line with its headers.

@@ -23,7 +23,7 @@ use crate::tokens::Tokens;
 
 /// Bytes of a message of GANDER_ALERTS beside the bodies in it.
 const BATCH_OVERHEAD: u64 = 64 * 1024;
-/// About how many bytes of bodies wait in a message before the last one.
+/// About the most bytes of bodies in a message before the last one.
 const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 
 /// What a gateway needs from outside.
@@ -73,7 +73,7 @@ pub async fn run(
     deps: Deps,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let needed = config.body_limit + BATCH_BYTES + BATCH_OVERHEAD;
+    let needed = config.body_limit + BATCH_OVERHEAD;
     let found = u64::try_from(deps.nats.max_payload()).unwrap_or(u64::MAX);
     if found < needed {
         return Err(Error::MaxPayload { found, needed });
@@ -82,7 +82,11 @@ pub async fn run(
     let (tokens, follow) = Tokens::start(deps.nats.clone(), me, Arc::clone(&deps.clock)).await?;
     let outcomes = Outcomes::listen(&deps.nats, me).await?;
     let applied = tokens.clone();
-    let settings = ingest::Settings { queue: config.ingest_queue, deadline: COMMIT_DEADLINE };
+    let settings = ingest::Settings {
+        queue: config.ingest_queue,
+        deadline: COMMIT_DEADLINE,
+        message_bytes: usize::try_from(BATCH_BYTES.min(found - needed)).unwrap_or(usize::MAX),
+    };
     let (ingest, commits) =
         Ingest::start(deps.nats.clone(), me, settings, move || applied.applied());
     add_checks(&deps, &tokens, &shutdown);

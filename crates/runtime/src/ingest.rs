@@ -19,8 +19,6 @@ use crate::nats::publish;
 
 /// The most records in one message.
 const MAX_RECORDS: usize = 1_000;
-/// About the most bytes of records in one message; the record that goes over it is the last.
-const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// Why a record is not known to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +54,8 @@ pub struct Settings {
     pub queue: usize,
     /// How long a message may take to be stored.
     pub deadline: Duration,
+    /// About the most bytes of records in one message; the record that goes over it is the last.
+    pub message_bytes: usize,
 }
 
 impl Ingest {
@@ -101,7 +101,7 @@ async fn run(
     while let Some(first) = queue.recv().await {
         let mut bytes = first.bytes;
         let mut batch = vec![first];
-        while batch.len() < MAX_RECORDS && bytes < MAX_BYTES {
+        while batch.len() < MAX_RECORDS && bytes < settings.message_bytes {
             match queue.try_recv() {
                 Ok(next) => {
                     bytes += next.bytes;

@@ -97,7 +97,7 @@ impl Calls {
         let command = Command { actor: caller.actor(), request, decide: Box::new(decide) };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
         let done = done.unwrap_or(Err(crate::store::Error::Unavailable)).map_err(error::command)?;
-        if self.gateways.all_at_least(done.sequence, PATIENCE).await {
+        if self.gateways.all_at_least(done.sequence, 2 * PATIENCE).await {
             Ok(done)
         } else {
             Err(error::propagation_pending())

@@ -87,8 +87,7 @@ impl CatalogService for Calls {
         let page = Page::parse(message.page_size, &message.page_token, method)?;
         let (teams, next_page_token) = self.store.read(|directory| {
             let own = directory.teams().filter(|team| caller.may(Action::ReadTeam(team.id)));
-            let (teams, next) = page.of(own, |team| *team.id.as_bytes());
-            (teams.into_iter().map(team_to).collect(), next)
+            page.of(own, |team| *team.id.as_bytes(), team_to)
         });
         Ok(Response::new(api::ListTeamsResponse { teams, next_page_token }))
     }
@@ -197,8 +196,7 @@ impl CatalogService for Calls {
                 .services()
                 .filter(|service| team.is_none_or(|team| service.team == team))
                 .filter(|service| caller.may(Action::ReadTeam(service.team)));
-            let (services, next) = page.of(own, |service| *service.id.as_bytes());
-            (services.into_iter().map(service_to).collect(), next)
+            page.of(own, |service| *service.id.as_bytes(), service_to)
         });
         Ok(Response::new(api::ListServicesResponse { services, next_page_token }))
     }

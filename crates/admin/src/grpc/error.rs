@@ -51,6 +51,11 @@ pub fn unavailable(message: &str) -> Status {
     status(Code::Unavailable, "BROKER_UNAVAILABLE", message)
 }
 
+/// Something that was stored cannot be read.
+pub fn internal(message: &str) -> Status {
+    status(Code::Internal, "UNREADABLE", message)
+}
+
 /// A cursor whose events are gone.
 pub fn cursor_too_old() -> Status {
     status(

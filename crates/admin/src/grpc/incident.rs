@@ -25,7 +25,7 @@ use wire::stored::alert::{Content, Record, ResolveCommand};
 use wire::stored::worker::decode_state;
 use wire::subject;
 
-use super::call::Calls;
+use super::call::{Calls, request_of};
 use super::convert::{incident_name, list_parent};
 use super::error;
 use super::page::Page;
@@ -66,7 +66,7 @@ impl Incidents {
         let decode = |message: &Message| decode_state(&message.payload);
         let incidents: Result<Vec<_>, _> = messages.iter().map(decode).collect();
         let mut incidents =
-            incidents.map_err(|_| Status::internal("the state of an incident cannot be read"))?;
+            incidents.map_err(|_| error::internal("the state of an incident cannot be read"))?;
         incidents.sort_by_key(|incident| incident.opening.id);
         Ok(incidents)
     }
@@ -110,9 +110,8 @@ impl IncidentService for Incidents {
                 && service.is_none_or(|service| opening.service == service)
                 && caller.may(Action::ReadTeam(opening.team))
         };
-        let (incidents, next_page_token) =
-            page.of(states.iter().filter(fits), |incident| *incident.opening.id.as_bytes());
-        let incidents = incidents.into_iter().map(incident_to).collect();
+        let id = |incident: &&Incident| *incident.opening.id.as_bytes();
+        let (incidents, next_page_token) = page.of(states.iter().filter(fits), id, incident_to);
         Ok(Response::new(api::ListIncidentsResponse { incidents, next_page_token }))
     }
 
@@ -154,6 +153,7 @@ impl IncidentService for Incidents {
             incident_name(&m.name).map(|(team, ..)| About::from(team))
         };
         let (caller, message) = self.calls.admit(request, method, about)?;
+        request_of(method, &message.request_id, &message)?;
         let (team, service, incident) = incident_name(&message.name)?;
         let Caller::Principal(principal, _) = caller else {
             return Err(error::denied());
@@ -227,14 +227,17 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.reset();
         loop {
             let next = tokio::select! {
                 message = self.reader.next() => self.response(&message),
-                () = tokio::time::sleep(HEARTBEAT) => Some(self.heartbeat()),
+                _ = heartbeat.tick() => Some(self.heartbeat()),
                 () = self.sender.closed() => return,
                 () = self.incidents.stopping.cancelled() => return,
             };
             let Some(next) = next else { continue };
+            heartbeat.reset();
             let ended = next.is_err();
             if self.sender.send(next).await.is_err() || ended {
                 return;
@@ -258,7 +261,7 @@ impl Watch {
     ) -> Option<Result<api::WatchIncidentsResponse, Status>> {
         self.last = message.sequence;
         let Ok(event) = serde_json::from_slice::<events::IncidentEvent>(&message.payload) else {
-            return Some(Err(Status::internal("an event cannot be read")));
+            return Some(Err(error::internal("an event cannot be read")));
         };
         let team = event.incident.as_ref().and_then(|incident| TeamId::parse(&incident.team).ok());
         let about = About { team, ..About::default() };

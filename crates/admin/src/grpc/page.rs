@@ -4,12 +4,17 @@
 
 use std::fmt::Write as _;
 
+use prost::Message;
 use tonic::Status;
 
 use super::error;
 
 const DEFAULT: usize = 100;
 const MOST: i32 = 1_000;
+/// gRPC clients take 4 MiB where nothing else is said.
+const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// What a thing takes in a list beside its own bytes, at most.
+const OVERHEAD: usize = 8;
 
 /// Which page is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -52,18 +57,28 @@ impl Page {
         })
     }
 
-    /// The page of things that come in the order of their ids, and the token of the next one,
-    /// empty on the last.
-    pub fn of<T>(
+    /// The page of things that come in the order of their ids, each as `show` says, and the token
+    /// of the next page, empty on the last. A page ends early where it would be too large.
+    pub fn of<T, M: Message>(
         &self,
         things: impl Iterator<Item = T>,
         id: impl Fn(&T) -> [u8; 16],
-    ) -> (Vec<T>, String) {
-        let mut rest = things.filter(|thing| self.after.is_none_or(|after| id(thing) > after));
-        let page: Vec<_> = rest.by_ref().take(self.size).collect();
-        let more = rest.next().is_some();
-        let token = page.last().filter(|_| more).map(|last| self.token(id(last)));
-        (page, token.unwrap_or_default())
+        show: impl Fn(T) -> M,
+    ) -> (Vec<M>, String) {
+        let mut page = Vec::new();
+        let (mut bytes, mut last) = (0, None);
+        for thing in things.filter(|thing| self.after.is_none_or(|after| id(thing) > after)) {
+            let thing_id = id(&thing);
+            let shown = show(thing);
+            bytes += shown.encoded_len() + OVERHEAD;
+            let full = page.len() == self.size || bytes > MAX_BYTES;
+            if let Some(last) = last.filter(|_| full) {
+                return (page, self.token(last));
+            }
+            last = Some(thing_id);
+            page.push(shown);
+        }
+        (page, String::new())
     }
 }
 
@@ -86,17 +101,35 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             let page = Page::parse(0, &token, "teams").unwrap();
-            let (some, next) = page.of(ids.iter().copied(), |id| *id);
+            let (some, next) = page.of(ids.iter().copied(), |id| *id, |id| id.to_vec());
             seen.extend(some);
             if next.is_empty() {
                 break;
             }
             token = next;
         }
-        assert_eq!(seen, ids);
+        assert_eq!(seen, ids.iter().map(|id| id.to_vec()).collect::<Vec<_>>());
         assert!(Page::parse(0, &token, "other").is_err());
         assert!(Page::parse(-1, "", "teams").is_err());
         assert!(Page::parse(0, "+f", "teams").is_err());
         assert_eq!(Page::parse(5_000, "", "teams").unwrap().size, 1_000);
+    }
+
+    #[test]
+    fn a_page_is_never_too_large_and_never_empty() {
+        let things = [1_000_000, 1_000_000, 2_000_000, 9_000_000, 10];
+        let sizes = |token: &str| {
+            let page = Page::parse(0, token, "things").unwrap();
+            let things = things.iter().zip(1..6u8);
+            let (some, next) = page.of(things, |(_, n)| [*n; 16], |(size, _)| vec![0; *size]);
+            (some.iter().map(Vec::len).collect::<Vec<_>>(), next)
+        };
+        let (first, token) = sizes("");
+        assert_eq!(first, [1_000_000, 1_000_000]);
+        let (second, token) = sizes(&token);
+        assert_eq!(second, [2_000_000]);
+        let (third, token) = sizes(&token);
+        assert_eq!(third, [9_000_000]);
+        assert_eq!(sizes(&token), (vec![10], String::new()));
     }
 }

@@ -113,9 +113,7 @@ impl PrincipalService for Calls {
         let (_, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let page = Page::parse(message.page_size, &message.page_token, method)?;
         let (principals, next_page_token) = self.store.read(|directory| {
-            let (principals, next) =
-                page.of(directory.principals(), |principal| *principal.id.as_bytes());
-            (principals.into_iter().map(principal_to).collect(), next)
+            page.of(directory.principals(), |principal| *principal.id.as_bytes(), principal_to)
         });
         Ok(Response::new(api::ListPrincipalsResponse { principals, next_page_token }))
     }

@@ -28,11 +28,11 @@ impl Calls {
         Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
 
-    /// What a call about this token is about: its reach, also when it is dead.
+    /// What a call about this token is about: its reach, also when it is dead, so that a call
+    /// that deleted it can be repeated.
     fn about_token(&self, name: &str, at: &str) -> Result<About, Status> {
         let id = token_name(name, at)?;
-        let reach =
-            self.store.read(|directory| directory.token_entry(id).live().map(|token| token.reach));
+        let reach = self.store.read(|directory| directory.reach_of(id));
         Ok(About { reach, ..About::default() })
     }
 }
@@ -112,8 +112,7 @@ impl TokenService for Calls {
             let own = directory
                 .tokens()
                 .filter(|token| fits(token.reach) && may_read_reach(&caller, token.reach));
-            let (tokens, next) = page.of(own, |token| *token.id.as_bytes());
-            (tokens.into_iter().map(token_to).collect(), next)
+            page.of(own, |token| *token.id.as_bytes(), token_to)
         });
         Ok(Response::new(api::ListTokensResponse { tokens, next_page_token }))
     }

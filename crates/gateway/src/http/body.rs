@@ -47,10 +47,17 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 ///
 /// # Errors
 /// It is too long, too slow or broken.
-pub async fn read(body: Incoming, limit: u64, timeout: Duration) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > limit {
+pub async fn read(
+    body: &mut Option<Incoming>,
+    limit: u64,
+    timeout: Duration,
+) -> Result<Bytes, Problem> {
+    if body.as_ref().is_some_and(|body| body.size_hint().lower() > limit) {
         return Err(Problem::BodyTooLarge(limit));
     }
+    let Some(body) = body.take() else {
+        return Ok(Bytes::new());
+    };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let collected = tokio::time::timeout(timeout, Limited::new(body, most).collect()).await;
     match collected.map_err(|_| Problem::BodyTimeout)? {
@@ -58,6 +65,21 @@ pub async fn read(body: Incoming, limit: u64, timeout: Duration) -> Result<Bytes
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge(limit)),
         Err(_) => Err(Problem::BodyBroken),
     }
+}
+
+/// Reads and forgets a body that nobody wants, as far as is sensible: an answer that is sent while
+/// the client still sends may be lost. False if it has not ended.
+pub async fn discard(body: Incoming, limit: u64, timeout: Duration) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    if body.size_hint().lower() > limit {
+        return false;
+    }
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut rest = Limited::new(body, most);
+    let read = async { while let Some(Ok(_)) = rest.frame().await {} };
+    tokio::time::timeout(timeout, read).await.is_ok() && rest.is_end_stream()
 }
 
 /// Takes the encoding off; the limit holds for what comes out.

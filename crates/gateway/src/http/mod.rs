@@ -16,9 +16,9 @@ mod process;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header, request};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use runtime::clock::Clock;
 use runtime::ingest::Ingest;
 use runtime::ops::Checks;
@@ -27,7 +27,7 @@ use runtime::random::Random;
 use tokio_util::sync::CancellationToken;
 use wire::partition::Partitions;
 
-use crate::config::{Config, MAX_URI};
+use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI};
 use crate::tokens::Tokens;
 use problem::Problem;
 
@@ -59,15 +59,26 @@ type Answer = Response<Full<Bytes>>;
 impl Handler {
     /// Answers a request.
     pub async fn handle(&self, request: Request<Incoming>) -> Answer {
-        let mut answer = match self.route(request).await {
-            Ok(answer) => answer,
-            Err(problem) => {
-                metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
-                    .increment(1);
-                problem.answer()
+        let (head, body) = request.into_parts();
+        let mut body = Some(body);
+        let routed = self.route(&head, &mut body).await;
+        let ended = match body {
+            // Who waits to be told to go on sends nothing once the answer is another one.
+            Some(body) if !head.headers.contains_key(header::EXPECT) => {
+                body::discard(body, DISCARD_BYTES, DISCARD_TIMEOUT).await
             }
+            Some(body) => body.is_end_stream(),
+            None => true,
         };
+        let mut answer = routed.unwrap_or_else(|problem| {
+            metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
+                .increment(1);
+            problem.answer()
+        });
         let headers = answer.headers_mut();
+        if !ended {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if self.draining.is_cancelled() {
@@ -76,20 +87,25 @@ impl Handler {
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
-        let uri = request.uri();
+    /// Takes the body where it is wanted.
+    async fn route(
+        &self,
+        head: &request::Parts,
+        body: &mut Option<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let uri = &head.uri;
         let length = uri.path().len() + uri.query().map_or(0, str::len);
         if length > MAX_URI {
             return Err(Problem::UriTooLong);
         }
         if uri.path().strip_prefix(self.config.path_prefix.as_str()) == Some("/v1/process") {
-            return match *request.method() {
-                Method::POST | Method::PUT => process::process(self, request).await,
+            return match head.method {
+                Method::POST | Method::PUT => process::process(self, head, body).await,
                 _ => Err(Problem::MethodNotAllowed("POST, PUT")),
             };
         }
         match self.checks.probe(uri.path(), uri.query()) {
-            Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => {
+            Some(_) if head.method != Method::GET && head.method != Method::HEAD => {
                 Err(Problem::MethodNotAllowed("GET, HEAD"))
             }
             Some((status, text)) => Ok(answer::text(status, text)),

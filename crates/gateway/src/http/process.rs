@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::AlertId;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use runtime::ingest;
@@ -25,9 +25,9 @@ use crate::tokens::Admitted;
 /// Takes an alert. Who may not come in is refused before the body is read.
 pub async fn process(
     handler: &Handler,
-    request: Request<Incoming>,
+    head: &request::Parts,
+    body: &mut Option<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let (head, body) = request.into_parts();
     let mut query = query(head.uri.query().unwrap_or_default());
     let sent = credential(&head.headers, &mut query)?;
     let admitted = handler.tokens.check(&sent.secret, sent.by_url);

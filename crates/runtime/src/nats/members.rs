@@ -58,11 +58,18 @@ impl Nats {
     pub async fn members(&self, role: Role) -> Result<Members, Error> {
         let subject = format!("gander.members.{}.*", role.name());
         let mut beats = self.subscribe(subject).await?;
+        let mut reconnects = self.reconnects.clone();
+        reconnects.mark_unchanged();
+        let (listening, since) = watch::channel(Instant::now());
         let (sender, receiver) = watch::channel(BTreeMap::new());
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(BEAT);
             while !sender.is_closed() {
                 tokio::select! {
+                    // Nobody was heard while there was no connection.
+                    Ok(()) = reconnects.changed() => {
+                        listening.send_replace(Instant::now());
+                    }
                     beat = beats.next() => match beat {
                         Some((subject, payload)) => note(&sender, &subject, &payload),
                         None => return,
@@ -71,7 +78,7 @@ impl Nats {
                 }
             }
         });
-        Ok(Members(receiver))
+        Ok(Members { heard: receiver, since })
     }
 }
 
@@ -102,26 +109,45 @@ fn forget(sender: &watch::Sender<Heard>) {
 
 /// The living members of a role.
 #[derive(Clone, Debug)]
-pub struct Members(watch::Receiver<Heard>);
+pub struct Members {
+    heard: watch::Receiver<Heard>,
+    /// Since when they have been listened to without a break.
+    since: watch::Receiver<Instant>,
+}
 
 impl Members {
     /// Each with its last number.
     #[must_use]
     pub fn living(&self) -> BTreeMap<InstanceId, u64> {
-        self.0.borrow().iter().map(|(id, (number, _))| (*id, *number)).collect()
+        self.heard.borrow().iter().map(|(id, (number, _))| (*id, *number)).collect()
     }
 
     /// Waits until one comes, goes or says another number. Cancel-safe.
     pub async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
+        if self.heard.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits until every living member has said at least this number; false if the time is up.
+    /// Waits until every member that may be alive has said at least this number; false if the
+    /// time is up. Who was listened to for less than [`PATIENCE`] may be alive without having
+    /// been heard.
     pub async fn all_at_least(&self, number: u64, patience: Duration) -> bool {
-        let mut members = self.0.clone();
-        let reached = members.wait_for(|heard| heard.values().all(|(said, _)| *said >= number));
-        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+        let reached = async {
+            let mut since = *self.since.borrow();
+            loop {
+                tokio::time::sleep_until(since + PATIENCE).await;
+                let mut heard = self.heard.clone();
+                let all = |heard: &Heard| heard.values().all(|(said, _)| *said >= number);
+                if heard.wait_for(all).await.is_err() {
+                    return false;
+                }
+                let before = std::mem::replace(&mut since, *self.since.borrow());
+                if before == since {
+                    return true;
+                }
+            }
+        };
+        tokio::time::timeout(patience, reached).await.unwrap_or(false)
     }
 }

@@ -128,7 +128,8 @@ pub struct GetTeamRequest {
 /// Request of ListTeams.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTeamsRequest {
-    /// At most this many; 0 means 100, more than 1,000 means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
     /// The `next_page_token` of the page before.
@@ -197,7 +198,8 @@ pub struct ListServicesRequest {
     /// `teams/{team}`, or `teams/-` for all that the caller may read. Required.
     #[prost(string, tag = "1")]
     pub parent: ::prost::alloc::string::String,
-    /// At most this many; 0 means 100, more than 1,000 means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// The `next_page_token` of the page before.
@@ -1270,7 +1272,8 @@ pub struct ListIncidentsRequest {
     /// read. Empty: the same as `teams/-`.
     #[prost(string, tag = "1")]
     pub parent: ::prost::alloc::string::String,
-    /// At most this many; 0 means 100, more than 1,000 means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// The `next_page_token` of the page before.
@@ -1315,7 +1318,7 @@ pub struct ResolveIncidentRequest {
     /// `teams/{team}/services/{service}/incidents/{incident}`. Required.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// A UUID that makes a repeat within 24 hours have its effect once.
+    /// A UUID. A repeat has its effect once with or without it.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
 }
@@ -1467,7 +1470,8 @@ pub mod incident_service_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Resolves an open incident. For a Global Admin, and Team Manager and Responder of the team.
-        /// Resolving a resolved incident succeeds.
+        /// Resolving a resolved incident succeeds as long as it is remembered: 24 hours, or until the
+        /// next episode of the same mapped value opens; then it is `NOT_FOUND`.
         pub async fn resolve_incident(
             &mut self,
             request: impl tonic::IntoRequest<super::ResolveIncidentRequest>,
@@ -1533,7 +1537,8 @@ pub mod incident_service_server {
             tonic::Status,
         >;
         /// Resolves an open incident. For a Global Admin, and Team Manager and Responder of the team.
-        /// Resolving a resolved incident succeeds.
+        /// Resolving a resolved incident succeeds as long as it is remembered: 24 hours, or until the
+        /// next episode of the same mapped value opens; then it is `NOT_FOUND`.
         async fn resolve_incident(
             &self,
             request: tonic::Request<super::ResolveIncidentRequest>,
@@ -1861,7 +1866,8 @@ pub struct GetPrincipalRequest {
 /// Request of ListPrincipals.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPrincipalsRequest {
-    /// At most this many; 0 means 100, more than 1,000 means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
     /// The `next_page_token` of the page before.
@@ -2734,7 +2740,8 @@ pub struct ListTokensRequest {
     /// `teams/{team}/services/{service}`. Empty: all that the caller may read.
     #[prost(string, tag = "1")]
     pub target: ::prost::alloc::string::String,
-    /// At most this many; 0 means 100, more than 1,000 means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// The `next_page_token` of the page before.

@@ -425,7 +425,7 @@ pub mod snapshot {
         /// A token.
         #[prost(message, tag = "8")]
         Token(super::TokenCreated),
-        /// A principal, without its credential's digest.
+        /// A principal.
         #[prost(message, tag = "9")]
         Principal(super::PrincipalCreated),
         /// The installation as a whole.
@@ -583,7 +583,7 @@ pub struct Checkpoint {
 /// A place in the input: everything before it is done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Position {
-    /// The sequence of the last message that is done, or of the one that is half done.
+    /// The sequence of the last message that is done.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     /// How many records of the message after `sequence` are done.
