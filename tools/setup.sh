@@ -60,7 +60,15 @@ alertmanager() {
     apt update || fail "apt-get could not read the lists of packages"
     (cd "$work" && apt download prometheus-alertmanager) || fail "apt-get could not fetch it"
     dpkg-deb --extract "$work"/prometheus-alertmanager_*.deb "$work/alertmanager"
-    mv "$work/alertmanager/usr/bin/prometheus-alertmanager" "$tools/alertmanager"
+    # It looks for its templates in the folder it would be installed to; not installed, it finds
+    # them in the folder it runs in. The two paths have the same length.
+    rm -rf "$tools/alertmanager"
+    mkdir "$tools/alertmanager"
+    here=$(printf './%.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17)
+    LC_ALL=C sed "s#/usr/share/prometheus/alertmanager#$here#g" \
+        "$work/alertmanager/usr/bin/prometheus-alertmanager" >"$tools/alertmanager/alertmanager"
+    chmod +x "$tools/alertmanager/alertmanager"
+    cp "$work"/alertmanager/usr/share/prometheus/alertmanager/*.tmpl "$tools/alertmanager/"
     cksum <tools/setup.sh >"$tools/alertmanager.from"
 }
 
