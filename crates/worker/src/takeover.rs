@@ -76,8 +76,8 @@ pub struct Taker {
     pub input_identity: i64,
 }
 
-/// Takes a partition: rewrites its checkpoint under the fence, which puts the old owner out, and
-/// loads its incidents. `batch` is a fresh id.
+/// Takes a partition: rewrites its checkpoint under the fence, which puts the old owner out, loads
+/// its incidents, and checks that the input goes on where they end. `batch` is a fresh id.
 ///
 /// # Errors
 /// See [`Error`].
@@ -93,16 +93,7 @@ pub async fn take(
         None => None,
         Some(message) => Some(decode(partition, &message.payload)?),
     };
-    check_input(nats, taker, partition, before.as_ref()).await?;
-    let checkpoint = Checkpoint {
-        epoch: before.as_ref().map_or(0, |before| before.epoch) + 1,
-        owner: taker.me,
-        batch,
-        input_identity: taker.input_identity,
-        position: before.as_ref().map_or_else(Position::default, |before| before.position),
-        control_sequence: before.as_ref().map_or(0, |before| before.control_sequence),
-        totals: before.as_ref().map_or_else(Totals::default, |before| before.totals),
-    };
+    let checkpoint = rewritten(taker, before, batch);
     let last = found.map_or(0, |message| message.sequence);
     let fence = write(nats, partition, &checkpoint, last).await?;
     let mut state = PartitionState::new(partition);
@@ -118,6 +109,7 @@ pub async fn take(
         })?;
         state.incidents.put(incident);
     }
+    check_input(nats, taker, partition, &checkpoint).await?;
     Ok(Owned {
         state,
         epoch: checkpoint.epoch,
@@ -125,6 +117,21 @@ pub async fn take(
         control_sequence: checkpoint.control_sequence,
         stored: checkpoint.position,
     })
+}
+
+/// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is
+/// written only where there was none, so that a changed stream shows at every attempt.
+fn rewritten(taker: Taker, before: Option<Checkpoint>, batch: [u8; 16]) -> Checkpoint {
+    let before = before.unwrap_or_else(|| Checkpoint {
+        epoch: 0,
+        owner: taker.me,
+        batch,
+        input_identity: taker.input_identity,
+        position: Position::default(),
+        control_sequence: 0,
+        totals: Totals::default(),
+    });
+    Checkpoint { epoch: before.epoch + 1, owner: taker.me, batch, ..before }
 }
 
 fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Error> {
@@ -135,18 +142,19 @@ fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Erro
     })
 }
 
+/// Only under the fence: from there on nobody purges beyond this position.
 async fn check_input(
     nats: &Nats,
     taker: Taker,
     partition: Partition,
-    before: Option<&Checkpoint>,
+    checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let skip = |reason: String| Error::WouldSkip { partition: partition.0, reason };
-    let (first, last) = nats.bounds(subject::ALERTS_STREAM).await?;
-    let position = before.map_or(0, |before| before.position.sequence);
-    if before.is_some_and(|before| before.input_identity != taker.input_identity) {
+    if checkpoint.input_identity != taker.input_identity {
         return Err(skip(format!("stream {} is not the one it was", subject::ALERTS_STREAM)));
     }
+    let (first, last) = nats.bounds(subject::ALERTS_STREAM).await?;
+    let position = checkpoint.position.sequence;
     if position > last {
         return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }
