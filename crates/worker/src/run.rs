@@ -169,17 +169,18 @@ impl Worker {
                 Some(_) | None => std::future::pending().await,
             }
         };
+        // The rare first and the endless last: input may always be there.
         Ok(tokio::select! {
             biased;
             () = shutdown.soft.cancelled() => Woken::Stop,
+            _ = purge.tick() => Woken::Purge,
+            _ = tick.tick() => Woken::Tick,
+            () = self.members.changed() => Woken::Members,
             changed = self.follower.next() => {
                 let (sequence, snapshot) = changed?;
                 Woken::Control(sequence, snapshot)
             }
-            _ = tick.tick() => Woken::Tick,
             message = input => Woken::Input(message),
-            () = self.members.changed() => Woken::Members,
-            _ = purge.tick() => Woken::Purge,
         })
     }
 
