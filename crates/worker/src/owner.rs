@@ -219,13 +219,16 @@ impl<B: Broker> Owner<B> {
         let Ok(found) = self.broker.read_all(stream, subject::CHECKPOINTS_ALL, start).await else {
             return;
         };
-        let places =
-            found.iter().map(|m| Checkpoint::decode(&m.payload).map(|c| c.position.sequence));
-        let Ok(places) = places.collect::<Result<Vec<_>, _>>() else {
+        // While they are read, one may be replaced and come twice: the later one counts.
+        let place = |found: &Message| {
+            let checkpoint = Checkpoint::decode(&found.payload).ok()?;
+            Some((found.subject.clone(), checkpoint.position.sequence))
+        };
+        let Some(places) = found.iter().map(place).collect::<Option<BTreeMap<_, _>>>() else {
             return;
         };
         let all = usize::try_from(self.streams.partitions.count()).unwrap_or(usize::MAX);
-        if let Some(slowest) = places.iter().min().filter(|_| places.len() == all)
+        if let Some(slowest) = places.values().min().filter(|_| places.len() == all)
             && *slowest > 0
             && let Err(error) = self.broker.purge_before(subject::ALERTS_STREAM, slowest + 1).await
         {
