@@ -15,6 +15,8 @@ mod catalog;
 mod commit;
 pub mod fold;
 mod membership;
+#[cfg(test)]
+mod model;
 mod owner;
 mod run;
 mod takeover;

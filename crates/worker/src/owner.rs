@@ -38,6 +38,8 @@ pub struct Owner<B> {
     pub streams: Streams,
     /// How filters are evaluated.
     pub evaluate: Evaluate,
+    /// How much one commit holds, checkpoints included.
+    pub room: Room,
     /// Makes the ids of commits.
     pub fresh_id: FreshId,
     /// The services.
@@ -65,6 +67,7 @@ impl<B: Broker> Owner<B> {
             me,
             streams,
             evaluate,
+            room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES },
             fresh_id,
             catalog,
             owned: BTreeMap::new(),
@@ -146,10 +149,15 @@ impl<B: Broker> Owner<B> {
     }
 
     fn fold_message(&mut self, changes: &mut Changes) -> bool {
-        let Some(input) = self.waiting.front() else {
+        let (room, Some(input)) = (self.room_beside_checkpoints(), self.waiting.front()) else {
             return false;
         };
-        let folding = folding(&self.catalog, self.streams, self.evaluate, self.owned.len());
+        let folding = Folding {
+            index: &self.catalog.index,
+            partitions: self.streams.partitions,
+            evaluate: self.evaluate,
+            room,
+        };
         self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
     }
 
@@ -157,12 +165,22 @@ impl<B: Broker> Owner<B> {
         if !self.sweep || self.catalog.sequence < self.used() {
             return true;
         }
+        let folding = Folding {
+            index: &self.catalog.index,
+            partitions: self.streams.partitions,
+            evaluate: self.evaluate,
+            room: self.room_beside_checkpoints(),
+        };
         let sequence = self.catalog.sequence;
-        let folding = folding(&self.catalog, self.streams, self.evaluate, self.owned.len());
         let mut all = self.owned.values_mut();
         let swept = all.all(|owned| folding.deletions(&mut owned.state, sequence, changes));
         self.sweep = !swept;
         swept
+    }
+
+    /// Each partition in a commit takes one message of it.
+    fn room_beside_checkpoints(&self) -> Room {
+        Room { messages: self.room.messages.saturating_sub(self.owned.len()), ..self.room }
     }
 
     /// Stores the places of partitions that only passed over messages, so that purging goes on.
@@ -234,20 +252,5 @@ impl<B: Broker> Owner<B> {
         {
             tracing::warn!(%error, "alerts that are done are not removed yet");
         }
-    }
-}
-
-/// A batch has at most 1,000 messages, of which each partition in it takes one.
-fn folding(
-    catalog: &Catalog,
-    streams: Streams,
-    evaluate: Evaluate,
-    partitions: usize,
-) -> Folding<'_> {
-    Folding {
-        index: &catalog.index,
-        partitions: streams.partitions,
-        evaluate,
-        room: Room { messages: MAX_MESSAGES - partitions, bytes: MAX_COMMIT_BYTES },
     }
 }
