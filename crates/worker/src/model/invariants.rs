@@ -16,14 +16,14 @@ use super::world::{PARTITIONS, World};
 use crate::fold::PartitionState;
 
 /// Every event that was ever stored, in order.
-pub fn events(state: &State) -> Vec<IncidentEvent> {
+fn events(state: &State) -> Vec<IncidentEvent> {
     let events =
         state.log.iter().filter(|(_, subject, _)| subject.starts_with("gander.incidents."));
     events.map(|(_, _, payload)| serde_json::from_slice(payload).unwrap()).collect()
 }
 
 /// Every checkpoint of a partition that was ever stored, in order.
-pub fn checkpoints(state: &State, partition: Partition) -> Vec<Checkpoint> {
+fn checkpoints(state: &State, partition: Partition) -> Vec<Checkpoint> {
     let subject = wire::subject::checkpoint(partition);
     let all = state.log.iter().filter(|(_, known, _)| *known == subject);
     all.map(|(_, _, payload)| Checkpoint::decode(payload).unwrap()).collect()
@@ -39,14 +39,14 @@ fn incident(event: &IncidentEvent) -> &Incident {
 
 /// Each incident is created once, then repeated, then perhaps resolved, and nothing after that;
 /// its count goes on without a gap; no event comes twice.
-pub fn invariant_events_are_a_legal_history(state: &State) {
+fn invariant_events_are_a_legal_history(events: &[IncidentEvent]) {
     let mut ids = BTreeSet::new();
     let mut histories: BTreeMap<String, (u64, bool)> = BTreeMap::new();
-    for event in events(state) {
+    for event in events {
         assert!(ids.insert(event.id.clone()), "event {} is stored twice", event.id);
-        let incident = incident(&event);
+        let incident = incident(event);
         let known = histories.get(&incident.id).copied();
-        let after = match (kind(&event), known) {
+        let after = match (kind(event), known) {
             ("created", None) => (1, true),
             ("repeated", Some((occurrences, true))) => (occurrences + event.alert_count, true),
             ("resolved", Some((occurrences, true))) => (occurrences, false),
@@ -59,15 +59,15 @@ pub fn invariant_events_are_a_legal_history(state: &State) {
 }
 
 /// At no moment have two incidents of one service and mapped value been open.
-pub fn invariant_one_open_incident_per_value(state: &State) {
+fn invariant_one_open_incident_per_value(events: &[IncidentEvent]) {
     let mut open: BTreeMap<(String, String), String> = BTreeMap::new();
-    for event in events(state) {
-        let incident = incident(&event);
+    for event in events {
+        let incident = incident(event);
         if incident.mapped_value.is_empty() {
             continue;
         }
         let episode = (incident.service.clone(), incident.mapped_value.clone());
-        match kind(&event) {
+        match kind(event) {
             "created" => {
                 let other = open.insert(episode, incident.id.clone());
                 assert_eq!(other, None, "{} is opened beside another", incident.id);
@@ -79,10 +79,10 @@ pub fn invariant_one_open_incident_per_value(state: &State) {
 }
 
 /// The stored state of an incident is the one that its last event tells.
-pub fn invariant_states_follow_events(state: &State) {
+fn invariant_states_follow_events(events: &[IncidentEvent], state: &State) {
     let mut told = BTreeMap::new();
-    for event in events(state) {
-        let incident = incident(&event);
+    for event in events {
+        let incident = incident(event);
         told.insert(incident.id.clone(), (incident.occurrences, incident.status()));
     }
     let states = state.incidents.messages.values();
@@ -95,7 +95,7 @@ pub fn invariant_states_follow_events(state: &State) {
 
 /// Every service in scope of an alert has one verdict, and every alert is counted once by each
 /// partition in whose scope it is.
-pub fn invariant_totals_balance_with_the_input(state: &State, reached: &PartitionState) {
+fn invariant_totals_balance_with_the_input(state: &State, reached: &PartitionState) {
     assert!(reached.totals.invariant_verdicts_balance(), "{:?}", reached.totals);
     let batches = state.input.iter().filter_map(|(_, payload)| decode_batch(payload).ok());
     let records = batches.flat_map(|batch| batch.records);
@@ -119,7 +119,7 @@ pub fn invariant_what_is_parked_is_kept(state: &State, reached: &PartitionState)
 }
 
 /// Positions only grow, and epochs with them.
-pub fn invariant_positions_only_grow(state: &State) {
+fn invariant_positions_only_grow(state: &State) {
     let place = |c: &Checkpoint| (c.position.sequence, c.position.records, c.position.service);
     for partition in (0..PARTITIONS).map(Partition) {
         for pair in checkpoints(state, partition).windows(2) {
@@ -131,7 +131,7 @@ pub fn invariant_positions_only_grow(state: &State) {
 }
 
 /// Nobody is told twice what became of a record in a partition.
-pub fn invariant_outcomes_are_told_once(state: &State) {
+fn invariant_outcomes_are_told_once(state: &State) {
     let mut told: BTreeMap<_, PartitionSet> = BTreeMap::new();
     for outcome in state.sent.iter().flat_map(|sent| decode_outcomes(sent).unwrap()) {
         let before = told.entry(*outcome.id.as_bytes()).or_default();
@@ -141,7 +141,7 @@ pub fn invariant_outcomes_are_told_once(state: &State) {
 }
 
 /// The state reached is what the rules make of the input, commit by commit.
-pub fn invariant_reached_state_is_that_of_the_rules(
+fn invariant_reached_state_is_that_of_the_rules(
     state: &State,
     world: &World,
     reached: &PartitionState,
@@ -151,25 +151,28 @@ pub fn invariant_reached_state_is_that_of_the_rules(
     assert_eq!(reached, &expected);
 }
 
-/// All that holds at any moment.
-pub fn check(state: &State) {
-    invariant_events_are_a_legal_history(state);
-    invariant_one_open_incident_per_value(state);
-    invariant_states_follow_events(state);
+/// All that holds at any moment. Gives the events.
+fn check(state: &State) -> Vec<IncidentEvent> {
+    let events = events(state);
+    invariant_events_are_a_legal_history(&events);
+    invariant_one_open_incident_per_value(&events);
+    invariant_states_follow_events(&events, state);
     invariant_positions_only_grow(state);
     invariant_outcomes_are_told_once(state);
+    events
 }
 
-/// All that holds when everything is done.
+/// All that holds when everything is done. Gives the events.
 pub fn check_done<'a>(
     state: &State,
     world: &World,
     reached: impl Iterator<Item = &'a PartitionState>,
-) {
-    check(state);
+) -> Vec<IncidentEvent> {
+    let events = check(state);
     for reached in reached {
         invariant_totals_balance_with_the_input(state, reached);
         invariant_what_is_parked_is_kept(state, reached);
         invariant_reached_state_is_that_of_the_rules(state, world, reached);
     }
+    events
 }

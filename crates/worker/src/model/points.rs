@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use wire::proto::gander::events::v1::IncidentEvent;
+
 use super::broker::{Fault, Model};
-use super::invariants::{check_done, events};
+use super::invariants::check_done;
 use super::schedule::in_model_time;
 use super::worker::{Order, Worker};
 use super::world::{PARTITIONS, Recipe, Say, World};
@@ -28,10 +30,10 @@ async fn work(model: &Model, world: &World, steps: u64) -> bool {
     tokio::time::timeout(QUIET, worker.finish(world)).await.is_ok()
 }
 
-fn invariant_every_service_has_one_incident(model: &Model) {
-    let mut created: BTreeMap<String, u32> = BTreeMap::new();
-    for event in events(&model.state()).into_iter().filter(|e| e.r#type.contains("created")) {
-        *created.entry(event.incident.unwrap().service).or_default() += 1;
+fn invariant_every_service_has_one_incident(events: &[IncidentEvent]) {
+    let mut created: BTreeMap<&str, u32> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.r#type.contains("created")) {
+        *created.entry(&event.incident.as_ref().unwrap().service).or_default() += 1;
     }
     assert_eq!(created.len(), usize::from(SERVICES));
     assert!(created.values().all(|n| *n == 1));
@@ -39,8 +41,8 @@ fn invariant_every_service_has_one_incident(model: &Model) {
 
 /// The first worker dies after so many steps and meets this fault; the second one finishes. Gives
 /// whether the first one was done.
-fn die_after(steps: u64, fault: Fault) -> bool {
-    let (model, mut world) = (Model::new(3), World::wide(SERVICES));
+fn die_after(world: &World, steps: u64, fault: Fault) -> bool {
+    let (model, mut world) = (Model::new(3), world.clone());
     input(&mut world, &model);
     // The first writes are the take-overs.
     let faults = [Fault::None; PARTITIONS as usize].into_iter().chain([fault, Fault::None, fault]);
@@ -55,22 +57,24 @@ fn die_after(steps: u64, fault: Fault) -> bool {
         (done, last)
     });
     let reached = last.owner.owned.values().map(|owned| &owned.state);
-    check_done(&model.state(), &world, reached);
-    invariant_every_service_has_one_incident(&model);
+    let events = check_done(&model.state(), &world, reached);
+    invariant_every_service_has_one_incident(&events);
     done
 }
 
 #[test]
 fn a_worker_killed_at_any_point_of_a_long_alert_leaves_one_incident_in_each_service() {
-    let points = (TAKING..).take_while(|steps| !die_after(*steps, Fault::None)).count();
+    let world = World::wide(SERVICES);
+    let points = (TAKING..).take_while(|steps| !die_after(&world, *steps, Fault::None)).count();
     assert!(points >= 8, "only {points} points: the alert was to span several commits");
 }
 
 #[test]
 fn a_long_alert_survives_commits_of_unknown_outcome_before_and_after_the_kill() {
+    let world = World::wide(SERVICES);
     for fault in [Fault::AckLost, Fault::Late, Fault::Lost] {
         for steps in [TAKING + 2, TAKING + 4, TAKING + 8] {
-            die_after(steps, fault);
+            die_after(&world, steps, fault);
         }
     }
 }

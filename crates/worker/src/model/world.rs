@@ -129,7 +129,8 @@ impl World {
             id[..2].copy_from_slice(&n.to_be_bytes());
             ServiceId::from_bytes(id)
         };
-        let wide = |n: u16| live(id(n + 0x1000), team(u8::try_from(n % 3).unwrap()), false);
+        let teams = [team(0), team(1), team(2)];
+        let wide = |n: u16| live(id(n + 0x1000), teams[usize::from(n % 3)], false);
         Self { control: (0..services).map(wide).collect(), ..Self::new() }
     }
 
@@ -260,7 +261,7 @@ fn live(id: ServiceId, team: TeamId, disabled: bool) -> Snapshot {
 }
 
 /// A mapped trigger; then an unmapped one whose filter resolves mapped values.
-pub fn filters() -> Arc<Filters> {
+fn filters() -> Arc<Filters> {
     let contains = |text| Condition::new(None, vec![Item::parse(text).unwrap()]).unwrap();
     let filter = |n, text, map_with: Option<&str>| Filter {
         id: FilterId::from_bytes([n; 16]),
