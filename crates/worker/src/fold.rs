@@ -410,3 +410,7 @@ fn weight(incident: &incident::Incident) -> usize {
     let opening = &incident.opening;
     opening.title.len() + opening.description.len() + 2 * opening.payload.len() + 512
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -18,4 +18,4 @@ mod random;
 mod schedule;
 mod taking;
 mod worker;
-mod world;
+pub mod world;

@@ -109,7 +109,7 @@ fn faults() -> impl Strategy<Value = Fault> {
 
 /// Any schedule, with or without changes of the configuration.
 pub fn schedules(changing: bool) -> impl Strategy<Value = Schedule> {
-    let pauses = prop_oneof![2 => Just(0), 6 => 1..40_u64, 1 => 100..400_u64];
+    let pauses = prop_oneof![4 => Just(0), 6 => 1..20_u64, 1 => 50..400_u64];
     (
         any::<u64>(),
         prop_oneof![7..14_usize, Just(1_000)],
