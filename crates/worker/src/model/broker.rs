@@ -16,6 +16,9 @@ use wire::{header, subject};
 
 use crate::broker::Broker;
 
+/// More calls than any schedule needs.
+const MOST_CALLS: u32 = 20_000;
+
 /// What goes wrong with a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -87,6 +90,7 @@ pub struct State {
     /// Batches under way.
     late: Vec<Vec<Message>>,
     ids: BTreeSet<String>,
+    calls: u32,
     random: u64,
 }
 
@@ -223,7 +227,12 @@ impl Connection {
 
     async fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> T {
         self.step().await;
-        let result = effect(&mut self.model.state());
+        let result = {
+            let mut state = self.model.state();
+            state.calls += 1;
+            assert!(state.calls < MOST_CALLS, "a worker does not come to an end");
+            effect(&mut state)
+        };
         self.step().await;
         result
     }
