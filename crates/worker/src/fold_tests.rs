@@ -137,6 +137,7 @@ fn a_full_commit_goes_on_after_the_last_service_done() {
         assert!(then.out.events.len() + then.out.dirty.len() <= 4);
         then = then.committed();
         commits += 1;
+        assert!(commits <= 6, "each commit goes on where the one before ended");
     }
     assert_eq!((then.state, commits), (expected, 6));
 }

@@ -159,7 +159,7 @@ impl Model {
 
     /// A connection that dies after so many steps: before a call, after its effect, and so on.
     pub fn connect(&self, steps: u64) -> Connection {
-        Connection { model: self.clone(), steps: Arc::new(AtomicU64::new(steps)) }
+        Connection { model: self.clone(), steps: Arc::new(AtomicU64::new(steps)), pace: 1 }
     }
 
     /// Appends a message to the input.
@@ -208,6 +208,8 @@ impl Model {
 /// The connection of a worker.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// How many times slower than others it is.
+    pub pace: u64,
     model: Model,
     steps: Arc<AtomicU64>,
 }
@@ -220,7 +222,7 @@ impl Connection {
         let wait = {
             let mut state = self.model.state();
             state.random = state.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state.random >> 33) % 8
+            (state.random >> 33) % 8 * self.pace
         };
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }

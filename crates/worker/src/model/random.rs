@@ -25,6 +25,8 @@ fn alone(run: &Run) -> (Vec<PartitionState>, Vec<IncidentEvent>) {
     }
     let mut worker = Worker::start(&model, &run.world, 1, u64::MAX, 1_000);
     in_model_time(worker.finish(&run.world)).expect("nothing was skipped");
+    let undisturbed = worker.owner.owned.values().all(|owned| owned.epoch == 1);
+    assert!(undisturbed, "a worker alone loses no fence");
     let reached: Vec<_> = worker.owner.owned.into_values().map(|owned| owned.state).collect();
     let events = check_done(&model.state(), &run.world, reached.iter());
     (reached, events)

@@ -43,9 +43,10 @@ fn an_owner_that_commits_and_purges_meanwhile_neither_fails_nor_fools_a_take_ove
         in_model_time(async {
             let (model, world, mut owner) = worked(seed).await;
             let mut taker = start(&model, &world, 2);
+            taker.owner.broker.pace = 20;
             let taking = async { taker.owner.take(Partition(0)).await };
             let purging = async {
-                tokio::time::sleep(Duration::from_millis(seed % 16)).await;
+                tokio::time::sleep(Duration::from_millis(seed * 5)).await;
                 owner.obey(Order::Read(1)).await.expect("nothing was skipped");
                 owner.obey(Order::Purge).await.expect("nothing was skipped");
             };
