@@ -10,13 +10,14 @@ use std::time::Duration;
 use domain::id::InstanceId;
 use domain::incident::Incident;
 use runtime::nats::batch::Message;
-use runtime::nats::{Nats, publish};
+use runtime::nats::publish;
 use tokio_util::sync::CancellationToken;
 use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::stored::worker::{Checkpoint, encode_outcomes, encode_state};
 use wire::{header, subject};
 
+use crate::broker::Broker;
 use crate::fold::Changes;
 use crate::takeover::Owned;
 
@@ -42,9 +43,9 @@ pub enum Committed {
 
 /// Who commits.
 #[derive(Clone, Copy, Debug)]
-pub struct Committer<'a> {
-    /// The connection.
-    pub nats: &'a Nats,
+pub struct Committer<'a, B> {
+    /// Where it is stored.
+    pub broker: &'a B,
     /// The worker.
     pub me: InstanceId,
     /// The identity of the input stream.
@@ -53,7 +54,7 @@ pub struct Committer<'a> {
     pub control_sequence: u64,
 }
 
-impl Committer<'_> {
+impl<B: Broker> Committer<'_, B> {
     /// Stores the changes and the places of the touched partitions, all or none.
     pub async fn commit(
         &self,
@@ -131,7 +132,7 @@ impl Committer<'_> {
                 }
             }
             let id = format!("{hex}.{attempt}");
-            match self.nats.publish_batch(&id, messages, DEADLINE).await {
+            match self.broker.publish_batch(&id, messages, DEADLINE).await {
                 Ok(first) => return Some(first),
                 Err(publish::Error::Conflict(_)) => match self.found(first, batch).await {
                     Some(stored) => return stored,
@@ -148,7 +149,7 @@ impl Committer<'_> {
     /// `Some(None)` if another owner did, `None` if neither or if it cannot be read.
     async fn found(&self, partition: Partition, batch: [u8; 16]) -> Option<Option<u64>> {
         let subject = subject::checkpoint(partition);
-        let message = self.nats.last_of(subject::INCIDENTS_STREAM, &subject).await.ok()??;
+        let message = self.broker.last_of(subject::INCIDENTS_STREAM, &subject).await.ok()??;
         let checkpoint = Checkpoint::decode(&message.payload).ok()?;
         if checkpoint.batch == batch {
             return Some(Some(message.sequence));
@@ -160,7 +161,7 @@ impl Committer<'_> {
     pub async fn tell(&self, changes: &Changes) {
         for (instance, outcomes) in &changes.outcomes {
             for some in outcomes.chunks(OUTCOMES) {
-                self.nats.send(subject::outcomes(*instance), encode_outcomes(some)).await;
+                self.broker.send(subject::outcomes(*instance), encode_outcomes(some)).await;
             }
         }
     }

@@ -126,6 +126,12 @@ impl Folding<'_> {
         if input.sequence <= state.position.sequence {
             return true;
         }
+        if input.sequence > state.position.sequence + 1 {
+            // Messages in between were removed by hand: what was done of one of them must not
+            // be taken as done of this one.
+            let sequence = input.sequence - 1;
+            state.position = Position { sequence, ..Position::default() };
+        }
         match &input.batch {
             Ok(batch) => {
                 let done = usize::try_from(state.position.records).unwrap_or(usize::MAX);
@@ -208,6 +214,10 @@ impl Folding<'_> {
         let payload = Payload::new(&alert.payload);
         let seen = alert.to_domain();
         let partition = state.partition;
+        // What this commit has closed must be stored as closed before it may be forgotten.
+        if !out.touched.contains(&partition) {
+            state.incidents.forget_closed(alert.received_at);
+        }
         let ours = |team| self.partitions.of(team) == partition;
         for entry in self.index.visit(alert.reach, state.position.service, ours) {
             if !out.has_room(self.room) {
@@ -232,7 +242,6 @@ impl Folding<'_> {
             out.touched.insert(partition);
         }
         state.totals.alerts += 1;
-        state.incidents.forget_closed(alert.received_at);
         true
     }
 
@@ -323,7 +332,8 @@ fn park(state: &mut PartitionState, mut parked: Parked, out: &mut Changes) {
     if parked.content.is_some() {
         parked.record = Some(state.position.records);
     }
-    out.bytes += parked.raw.len();
+    let content = parked.content.as_ref().map_or(0, prost::Message::encoded_len);
+    out.bytes += parked.raw.len() + content + parked.reason.len();
     state.totals.parked += 1;
     out.touched.insert(state.partition);
     out.parked.push((state.partition, parked));
@@ -400,3 +410,7 @@ fn weight(incident: &incident::Incident) -> usize {
     let opening = &incident.opening;
     opening.title.len() + opening.description.len() + 2 * opening.payload.len() + 512
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -2,16 +2,22 @@
 //!
 //! - [`fold`]: pure; what a message does to a partition.
 //! - `catalog`: the services as the control stream has them.
+//! - `broker`: what taking and committing need of the broker, so that a model can stand in.
 //! - `takeover`, `commit`: how a partition is taken, and how a fold is stored, both fenced.
+//! - `owner`: the partitions owned: fold what has arrived, commit, tell, purge.
 //! - `membership`: who should own which partition. Liveness only.
 //! - `run`: the loop that drives them.
 //!
 //! Must not know HTTP, gRPC or tokens' secrets. Has no clock: time in rules is the alert's.
 
+mod broker;
 mod catalog;
 mod commit;
 pub mod fold;
 mod membership;
+#[cfg(test)]
+mod model;
+mod owner;
 mod run;
 mod takeover;
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use domain::id::InstanceId;
 use domain::incident::Totals;
 use runtime::nats::publish::{self, Expect};
-use runtime::nats::{self, Nats, Start};
+use runtime::nats::{self, Start};
 use wire::Partition;
 use wire::stored::worker::{Checkpoint, Position, decode_state};
 use wire::{header, stored, subject};
 
+use crate::broker::Broker;
 use crate::fold::PartitionState;
 
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -76,41 +77,32 @@ pub struct Taker {
     pub input_identity: i64,
 }
 
-/// Takes a partition: rewrites its checkpoint under the fence, which puts the old owner out, and
-/// loads its incidents. `batch` is a fresh id.
+/// Takes a partition: rewrites its checkpoint under the fence, which puts the old owner out, loads
+/// its incidents, and checks that the input goes on where they end. `batch` is a fresh id.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn take(
-    nats: &Nats,
+    broker: &impl Broker,
     taker: Taker,
     partition: Partition,
     batch: [u8; 16],
 ) -> Result<Owned, Error> {
     let subject = subject::checkpoint(partition);
-    let found = nats.last_of(subject::INCIDENTS_STREAM, &subject).await?;
+    let found = broker.last_of(subject::INCIDENTS_STREAM, &subject).await?;
     let before = match &found {
         None => None,
         Some(message) => Some(decode(partition, &message.payload)?),
     };
-    check_input(nats, taker, partition, before.as_ref()).await?;
-    let checkpoint = Checkpoint {
-        epoch: before.as_ref().map_or(0, |before| before.epoch) + 1,
-        owner: taker.me,
-        batch,
-        input_identity: taker.input_identity,
-        position: before.as_ref().map_or_else(Position::default, |before| before.position),
-        control_sequence: before.as_ref().map_or(0, |before| before.control_sequence),
-        totals: before.as_ref().map_or_else(Totals::default, |before| before.totals),
-    };
+    let checkpoint = rewritten(taker, before, batch);
     let last = found.map_or(0, |message| message.sequence);
-    let fence = write(nats, partition, &checkpoint, last).await?;
+    let fence = write(broker, partition, &checkpoint, last).await?;
     let mut state = PartitionState::new(partition);
     state.position = checkpoint.position;
     state.totals = checkpoint.totals;
     let states = subject::states_of(partition);
     let start = Start::LastOfEachSubject;
-    for message in nats.read_all(subject::INCIDENTS_STREAM, &states, start).await? {
+    for message in broker.read_all(subject::INCIDENTS_STREAM, &states, start).await? {
         let incident = decode_state(&message.payload).map_err(|source| Error::Stored {
             partition: partition.0,
             what: "the state of an incident",
@@ -118,6 +110,7 @@ pub async fn take(
         })?;
         state.incidents.put(incident);
     }
+    check_input(broker, taker, partition, &checkpoint).await?;
     Ok(Owned {
         state,
         epoch: checkpoint.epoch,
@@ -125,6 +118,21 @@ pub async fn take(
         control_sequence: checkpoint.control_sequence,
         stored: checkpoint.position,
     })
+}
+
+/// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is
+/// written only where there was none, so that a changed stream shows at every attempt.
+fn rewritten(taker: Taker, before: Option<Checkpoint>, batch: [u8; 16]) -> Checkpoint {
+    let before = before.unwrap_or_else(|| Checkpoint {
+        epoch: 0,
+        owner: taker.me,
+        batch,
+        input_identity: taker.input_identity,
+        position: Position::default(),
+        control_sequence: 0,
+        totals: Totals::default(),
+    });
+    Checkpoint { epoch: before.epoch + 1, owner: taker.me, batch, ..before }
 }
 
 fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Error> {
@@ -135,18 +143,19 @@ fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Erro
     })
 }
 
+/// Only under the fence: from there on nobody purges beyond this position.
 async fn check_input(
-    nats: &Nats,
+    broker: &impl Broker,
     taker: Taker,
     partition: Partition,
-    before: Option<&Checkpoint>,
+    checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let skip = |reason: String| Error::WouldSkip { partition: partition.0, reason };
-    let (first, last) = nats.bounds(subject::ALERTS_STREAM).await?;
-    let position = before.map_or(0, |before| before.position.sequence);
-    if before.is_some_and(|before| before.input_identity != taker.input_identity) {
+    if checkpoint.input_identity != taker.input_identity {
         return Err(skip(format!("stream {} is not the one it was", subject::ALERTS_STREAM)));
     }
+    let (first, last) = broker.bounds(subject::ALERTS_STREAM).await?;
+    let position = checkpoint.position.sequence;
     if position > last {
         return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }
@@ -157,7 +166,7 @@ async fn check_input(
 }
 
 async fn write(
-    nats: &Nats,
+    broker: &impl Broker,
     partition: Partition,
     checkpoint: &Checkpoint,
     last: u64,
@@ -166,12 +175,12 @@ async fn write(
     let headers = [(header::ROLLUP, "sub".to_owned())];
     let expect = Some(Expect::LastSubjectSequence(last));
     let written =
-        nats.publish(subject.clone(), &headers, checkpoint.encode(), expect, DEADLINE).await;
+        broker.publish(subject.clone(), &headers, checkpoint.encode(), expect, DEADLINE).await;
     match written {
         Ok(sequence) => Ok(sequence),
         Err(error @ (publish::Error::TimedOut | publish::Error::Conflict(_))) => {
             // It may have been stored all the same: it is mine if it says so.
-            match nats.last_of(subject::INCIDENTS_STREAM, &subject).await? {
+            match broker.last_of(subject::INCIDENTS_STREAM, &subject).await? {
                 Some(found) if decode(partition, &found.payload)?.batch == checkpoint.batch => {
                     Ok(found.sequence)
                 }

@@ -230,8 +230,9 @@ pub fn decode_outcomes(bytes: &Bytes) -> Result<Vec<Outcome>, Error> {
     batch.outcomes.into_iter().map(from).collect()
 }
 
-/// Parked content longer than this is cut.
-pub const MAX_PARKED_RAW: usize = 1024 * 1024;
+/// Parked bytes beyond this are cut: what holds them must fit into a message of any server, also
+/// of one with the usual limit of 1 MiB.
+pub const MAX_PARKED_RAW: usize = 512 * 1024;
 
 /// A record that could not be read or evaluated.
 #[derive(Clone, Debug)]

@@ -1,0 +1,205 @@
+//! What the fold makes of single messages: given a partition, when a message comes, then.
+
+use domain::id::ServiceId;
+use wire::stored::alert::decode_batch;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::model::world::{
+    Change, GATEWAY, Recipe, Say, World, evaluate, fragile, service, streams,
+};
+
+const DAY: i64 = 24 * 3_600;
+const WIDE: Room = Room { messages: 1_000, bytes: 1 << 20 };
+const DOWN: Say = Say::Mapped { trigger: Some(0), resolve: None };
+const UP: Say = Say::Mapped { trigger: None, resolve: Some(0) };
+
+/// An alert for everybody, so many seconds after the one before.
+fn everybody(say: Say, after: i64) -> Recipe {
+    Recipe::Alert { reach: 0, say, after }
+}
+
+/// The first partition, which has the services 0, 2 and 3, and a commit in the making.
+struct Given {
+    world: World,
+    catalog: Catalog,
+    state: PartitionState,
+    out: Changes,
+    room: Room,
+    next: u64,
+}
+
+fn given() -> Given {
+    let world = World::new();
+    let (catalog, state) = (world.catalog(), PartitionState::new(Partition(0)));
+    Given { world, catalog, state, out: Changes::default(), room: WIDE, next: 1 }
+}
+
+impl Given {
+    fn changed(mut self, change: Change) -> Self {
+        self.world.change(change);
+        self.catalog = self.world.catalog();
+        self
+    }
+
+    fn folding(&self) -> Folding<'_> {
+        let (index, partitions) = (&self.catalog.index, streams().partitions);
+        Folding { index, partitions, evaluate, room: self.room }
+    }
+
+    fn input(&mut self, recipes: &[Recipe]) -> Input {
+        let sequence = self.next;
+        self.next += 1;
+        Input { sequence, batch: Ok(decode_batch(&self.world.batch(recipes)).unwrap()) }
+    }
+
+    /// Folds the message; false if the commit is full before it is done.
+    fn fold(&mut self, input: &Input) -> bool {
+        let (mut state, mut out) = (self.state.clone(), std::mem::take(&mut self.out));
+        let done = self.folding().message(&mut state, input, &mut out);
+        (self.state, self.out) = (state, out);
+        done
+    }
+
+    fn when(mut self, recipes: &[Recipe]) -> Self {
+        let input = self.input(recipes);
+        assert!(self.fold(&input), "there is room");
+        self
+    }
+
+    fn committed(self) -> Self {
+        Self { out: Changes::default(), ..self }
+    }
+
+    fn swept(mut self) -> Self {
+        let (mut state, mut out) = (self.state.clone(), std::mem::take(&mut self.out));
+        assert!(self.folding().deletions(&mut state, 9, &mut out), "there is room");
+        (self.state, self.out) = (state, out);
+        self
+    }
+
+    fn events(&self) -> Vec<(Kind, ServiceId, u64)> {
+        let event = |e: &IncidentEvent| (e.kind, e.incident.opening.service, e.alert_count);
+        self.out.events.iter().map(event).collect()
+    }
+}
+
+#[test]
+fn an_alert_opens_an_incident_in_each_service_of_the_partition() {
+    let then = given().when(&[everybody(DOWN, 0)]);
+    let created = [0, 2, 3].map(|n| (Kind::Created, service(n), 1));
+    assert_eq!(then.events(), created);
+    assert_eq!((then.state.totals.alerts, then.state.totals.services), (1, 3));
+    assert!(then.state.totals.invariant_verdicts_balance());
+    assert_eq!(then.state.position, Position { sequence: 1, ..Position::default() });
+}
+
+#[test]
+fn repeats_in_one_commit_are_one_event_and_those_in_the_next_another() {
+    let one = Recipe::Alert { reach: 9, say: DOWN, after: 0 };
+    assert_eq!(given().when(&[one]).events(), [], "service 4 lives in the other partition");
+    let one = Recipe::Alert { reach: 10, say: DOWN, after: 0 };
+    let then = given().when(&[one, one]).when(&[one]);
+    assert_eq!(then.events(), [(Kind::Created, service(0), 1), (Kind::Repeated, service(0), 2)]);
+    let then = then.committed().when(&[one]);
+    assert_eq!(then.events(), [(Kind::Repeated, service(0), 1)]);
+    assert_eq!(then.out.events[0].incident.occurrences, 4);
+}
+
+#[test]
+fn a_resolved_episode_begins_again_with_another_incident() {
+    let one = |say| Recipe::Alert { reach: 10, say, after: 1 };
+    let then = given().when(&[one(DOWN), one(UP), one(DOWN), one(DOWN)]);
+    let kinds: Vec<_> = then.events().into_iter().map(|(kind, ..)| kind).collect();
+    assert_eq!(kinds, [Kind::Created, Kind::Resolved, Kind::Created, Kind::Repeated]);
+    assert_eq!(then.state.incidents.open_count(), 1);
+}
+
+#[test]
+fn a_message_that_is_done_is_dropped() {
+    let mut given = given();
+    let input = given.input(&[everybody(DOWN, 0)]);
+    assert!(given.fold(&input));
+    let before = given.state.clone();
+    let mut then = given.committed();
+    assert!(then.fold(&input));
+    assert_eq!((then.state, then.out.is_empty()), (before, true));
+}
+
+#[test]
+fn a_full_commit_goes_on_after_the_last_service_done() {
+    let recipes = [everybody(DOWN, 0), everybody(DOWN, 1)];
+    let expected = given().when(&recipes).state;
+    let mut then = Given { room: Room { messages: 4, ..WIDE }, ..given() };
+    let input = then.input(&recipes);
+    let mut commits = 1;
+    while !then.fold(&input) {
+        assert!(then.out.events.len() + then.out.dirty.len() <= 4);
+        then = then.committed();
+        commits += 1;
+        assert!(commits <= 6, "each commit goes on where the one before ended");
+    }
+    assert_eq!((then.state, commits), (expected, 6));
+}
+
+#[test]
+fn a_disabled_service_has_its_verdict_and_nothing_else() {
+    let then = given().changed(Change::Disable(2, true)).when(&[everybody(DOWN, 0)]);
+    assert_eq!(then.events().len(), 2);
+    assert_eq!((then.state.totals.disabled, then.state.totals.created), (1, 2));
+    assert!(then.state.totals.invariant_verdicts_balance());
+}
+
+#[test]
+fn the_incidents_of_services_that_are_gone_are_resolved_once() {
+    let given = given().when(&[everybody(DOWN, 0)]).committed();
+    let then = given.changed(Change::Delete(2)).swept();
+    assert_eq!(then.events(), [(Kind::Resolved, service(2), 0)]);
+    assert_eq!(then.committed().swept().events(), []);
+}
+
+#[test]
+fn what_a_commit_closes_is_stored_as_closed_before_it_is_forgotten() {
+    let given = given().when(&[everybody(DOWN, 0)]).committed().changed(Change::Delete(2));
+    let then = given.swept().when(&[everybody(UP, 2 * DAY)]);
+    let kept = |(_, id): &(Partition, IncidentId)| then.state.incidents.get(*id).is_some();
+    assert!(then.out.dirty.iter().all(kept), "the commit writes no state for one that is missing");
+    let open = then.state.incidents.open_count();
+    let then = then.committed().when(&[everybody(UP, 1)]);
+    assert_eq!(then.state.incidents.mapped(service(2), &mapped()), None, "it is forgotten later");
+    assert_eq!(then.state.incidents.open_count(), open);
+}
+
+fn mapped() -> domain::filter::MappedValue {
+    domain::filter::MappedValue::new("h0").unwrap()
+}
+
+#[test]
+fn parked_records_have_weight() {
+    let mut then = given();
+    then.state.partition = streams().partitions.of(crate::model::world::team(1));
+    then.room.bytes = 4_000;
+    let panics = [everybody(Say::Panic, 0); 40];
+    let input = then.input(&panics);
+    assert!(!then.fold(&input), "the commit is full");
+    assert!(then.out.parked.len() < 30);
+    assert!(then.out.parked.iter().all(|(_, parked)| parked.service == Some(fragile())));
+}
+
+#[test]
+fn what_was_done_of_a_message_that_is_gone_is_not_done_of_the_next() {
+    let mut then = given();
+    then.state.position = Position { sequence: 0, records: 1, ..Position::default() };
+    then.next = 2;
+    let then = then.when(&[everybody(DOWN, 0)]);
+    assert_eq!((then.events().len(), then.state.position.sequence), (3, 2));
+}
+
+#[test]
+fn who_waits_is_told_what_the_record_came_to_over_all_its_services() {
+    let then = given().when(&[everybody(DOWN, 0), everybody(DOWN, 0)]);
+    let told: Vec<_> = then.out.outcomes[&GATEWAY].iter().map(|told| told.flags).collect();
+    let created = Flags { created: true, ..Flags::default() };
+    let duplicate = Flags { trigger_duplicate: true, ..Flags::default() };
+    assert_eq!(told, [created, duplicate]);
+}

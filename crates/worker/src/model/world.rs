@@ -1,0 +1,290 @@
+//! A small world: 3 teams on 2 partitions, 5 services, 3 mapped values, 2 unmapped payloads.
+//!
+//! So small that duplicates, resolves, identical payloads and races are common. Must not know
+//! workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::aggregate::{Actor, Entry, Life, Stamp};
+use domain::directory::Snapshot;
+use domain::filter::{Condition, Filter, Filters, Item, Key, Match, Resolve, Trigger, Urgency};
+use domain::id::{AlertId, FilterId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::incident::incident_id;
+use domain::name::DisplayName;
+use domain::payload::Payload;
+use domain::reach::Reach;
+use domain::service::Service;
+use domain::time::Timestamp;
+use runtime::nats::streams::Streams;
+use wire::Partition;
+use wire::partition::Partitions;
+use wire::proto::gander::stored::v1::AlertRecord;
+use wire::stored::alert::{Alert, Content, Record, ResolveCommand, encode_batch, record_to};
+
+use crate::catalog::Catalog;
+
+/// How many partitions there are.
+pub const PARTITIONS: u32 = 2;
+/// The gateway that waits for outcomes.
+pub const GATEWAY: InstanceId = InstanceId::from_bytes([9; 16]);
+const SERVICES: u8 = 5;
+
+/// What the streams are like.
+pub fn streams() -> Streams {
+    let partitions = Partitions::new(PARTITIONS).unwrap();
+    Streams { partitions, alerts_identity: 7 }
+}
+
+/// The n-th of three teams: the first and the third live in partition 0, the second in 1.
+pub fn team(n: u8) -> TeamId {
+    let wanted = Partition(u32::from(n % 3 == 1));
+    let mut ids = (0..=255).map(|m| TeamId::from_bytes([m; 16]));
+    let fits = |id: &TeamId| streams().partitions.of(*id) == wanted;
+    ids.by_ref().filter(fits).nth(usize::from(n % 3)).unwrap()
+}
+
+/// The n-th of five services; the teams take turns.
+pub fn service(n: u8) -> ServiceId {
+    ServiceId::from_bytes([n % SERVICES + 1; 16])
+}
+
+/// The service whose evaluation panics at some payloads.
+pub fn fragile() -> ServiceId {
+    service(1)
+}
+
+/// What an alert says.
+#[derive(Clone, Copy, Debug)]
+pub enum Say {
+    /// Triggers one of three mapped values, resolves another, or both, or nothing.
+    Mapped { trigger: Option<u8>, resolve: Option<u8> },
+    /// One of two payloads without a mapped value.
+    Note(u8),
+    /// The evaluation panics in one service; a trigger in the others.
+    Panic,
+}
+
+impl Say {
+    /// The payload.
+    pub fn payload(self) -> Bytes {
+        let text = match self {
+            Self::Mapped { trigger, resolve } => {
+                let down =
+                    trigger.map_or(String::new(), |n| format!(r#""a":"down","host":"h{n}","#));
+                let up = resolve.map_or(String::new(), |n| format!(r#""b":"up","was":"h{n}","#));
+                format!(r#"{{{down}{up}"title":"t"}}"#)
+            }
+            Self::Note(n) => format!("note {n}"),
+            Self::Panic => r#"{"a":"down","host":"h0","c":"panic"}"#.to_owned(),
+        };
+        text.into()
+    }
+}
+
+/// What a record of the input is to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Recipe {
+    /// An alert of everyone, a team or a service, so many seconds after the one before.
+    Alert { reach: u8, say: Say, after: i64 },
+    /// A principal resolves what one of the last alerts may have opened in a service.
+    Resolve { back: usize, service: u8 },
+    /// A record that cannot be read, for one partition or all.
+    Broken { partition: Option<u32> },
+}
+
+/// What is changed about the services.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// A service is deleted.
+    Delete(u8),
+    /// A service is disabled, or enabled again.
+    Disable(u8, bool),
+    /// A team is deleted.
+    DeleteTeam(u8),
+}
+
+/// The services and the alerts so far.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The configuration, commit by commit.
+    pub control: Vec<Snapshot>,
+    now: i64,
+    ids: u64,
+    alerts: Vec<AlertId>,
+}
+
+impl World {
+    /// All services live.
+    pub fn new() -> Self {
+        let services = (0..SERVICES).map(|n| live(service(n), team(n), false)).collect();
+        Self { control: services, now: 1_700_000_000, ids: 0, alerts: Vec::new() }
+    }
+
+    /// So many services live, none of them fragile.
+    pub fn wide(services: u16) -> Self {
+        let id = |n: u16| {
+            let mut id = [0xaa; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            ServiceId::from_bytes(id)
+        };
+        let teams = [team(0), team(1), team(2)];
+        let wide = |n: u16| live(id(n + 0x1000), teams[usize::from(n % 3)], false);
+        Self { control: (0..services).map(wide).collect(), ..Self::new() }
+    }
+
+    /// The number of the last commit.
+    pub fn sequence(&self) -> u64 {
+        self.control.len() as u64
+    }
+
+    /// Commits a change, unless its service or team is gone.
+    pub fn change(&mut self, change: Change) {
+        let services = self.services(self.sequence());
+        let snapshot = match change {
+            Change::Delete(n) => Snapshot::Service(service(n), Entry::Deleted),
+            Change::Disable(n, disabled) if services.contains_key(&service(n)) => {
+                live(service(n), team(n % SERVICES), disabled)
+            }
+            Change::Disable(..) => return,
+            Change::DeleteTeam(n) => Snapshot::Team(team(n), Entry::Deleted),
+        };
+        self.control.push(snapshot);
+    }
+
+    /// The live services as of a commit, found without the worker's code.
+    pub fn services(&self, sequence: u64) -> BTreeMap<ServiceId, Service> {
+        let mut services = BTreeMap::new();
+        for snapshot in self.control.iter().take(usize::try_from(sequence).unwrap()) {
+            match snapshot {
+                Snapshot::Service(id, Entry::Live(service)) => {
+                    services.insert(*id, service.clone());
+                }
+                Snapshot::Service(id, Entry::Deleted | Entry::Absent) => {
+                    services.remove(id);
+                }
+                Snapshot::Team(gone, _) => services.retain(|_, service| service.team != *gone),
+                Snapshot::Token(..) | Snapshot::Principal(..) | Snapshot::Installation => {}
+            }
+        }
+        services
+    }
+
+    /// The catalog of a worker that has seen everything.
+    pub fn catalog(&self) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (n, snapshot) in (1..).zip(&self.control) {
+            catalog.apply(n, snapshot);
+        }
+        catalog
+    }
+
+    /// A message of the input, as a gateway that knows the last commit writes it.
+    pub fn batch(&mut self, recipes: &[Recipe]) -> Bytes {
+        let records = recipes.iter().map(|recipe| self.record(*recipe)).collect();
+        encode_batch(self.sequence(), GATEWAY, records)
+    }
+
+    fn record(&mut self, recipe: Recipe) -> AlertRecord {
+        let content = match recipe {
+            Recipe::Alert { reach, say, after } => {
+                self.now += after;
+                let reach = match reach {
+                    0..=2 => Reach::Global,
+                    3..=5 => Reach::Team(team(reach)),
+                    n => Reach::Service(team(n % SERVICES), service(n)),
+                };
+                Content::Alert(self.alert(reach, say))
+            }
+            Recipe::Resolve { back, service: n } => {
+                let known = self.alerts.len().saturating_sub(1 + back);
+                let alert = self.alerts.get(known).copied().unwrap_or(AlertId::from_bytes([0; 16]));
+                Content::Resolve(ResolveCommand {
+                    id: self.fresh_id(),
+                    principal: PrincipalId::from_bytes([8; 16]),
+                    team: team(n % SERVICES),
+                    service: service(n),
+                    incident: incident_id(alert, service(n)),
+                    received_at: self.received_at(),
+                })
+            }
+            Recipe::Broken { partition } => {
+                return AlertRecord { partition, outcome_wanted: true, kind: None };
+            }
+        };
+        let team = match &content {
+            Content::Alert(alert) => alert.reach.team(),
+            Content::Resolve(command) => Some(command.team),
+        };
+        let partition = team.map(|team| streams().partitions.of(team));
+        record_to(Record { partition, outcome_wanted: true, content })
+    }
+
+    fn alert(&mut self, reach: Reach, say: Say) -> Alert {
+        let id = self.fresh_id();
+        self.alerts.push(id);
+        Alert {
+            id,
+            token: TokenId::from_bytes([3; 16]),
+            reach,
+            received_at: self.received_at(),
+            from: None,
+            payload: say.payload(),
+        }
+    }
+
+    fn received_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.now * 1_000_000)
+    }
+
+    fn fresh_id(&mut self) -> AlertId {
+        self.ids += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&((self.now.unsigned_abs() * 1_000) << 16).to_be_bytes());
+        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        AlertId::from_bytes(id)
+    }
+}
+
+fn live(id: ServiceId, team: TeamId, disabled: bool) -> Snapshot {
+    let stamp = Stamp { sequence: 1, at: Timestamp::from_micros(0), actor: Actor::System };
+    let service = Service {
+        id,
+        team,
+        name: DisplayName::parse("a service").unwrap(),
+        disabled,
+        filters: filters(),
+        life: Life::begun(&stamp),
+    };
+    Snapshot::Service(service.id, Entry::Live(service))
+}
+
+/// A mapped trigger; then an unmapped one whose filter resolves mapped values.
+fn filters() -> Arc<Filters> {
+    let contains = |text| Condition::new(None, vec![Item::parse(text).unwrap()]).unwrap();
+    let filter = |n, text, map_with: Option<&str>| Filter {
+        id: FilterId::from_bytes([n; 16]),
+        name: DisplayName::parse("a filter").unwrap(),
+        trigger: Trigger::new(
+            Urgency::High,
+            vec![contains(text)],
+            None,
+            None,
+            map_with.map(|key| Key::parse(key).unwrap()),
+        )
+        .unwrap(),
+        resolve: None,
+    };
+    let resolve = Resolve { condition: contains("up"), mapped_with: Key::parse("was").unwrap() };
+    let unmapped = Filter { resolve: Some(resolve), ..filter(2, "note", None) };
+    Arc::new(Filters::new(vec![filter(1, "down", Some("host")), unmapped]).unwrap())
+}
+
+/// Evaluates as the worker does, but panics in one service at some payloads.
+pub fn evaluate(entry: &matcher::Entry, payload: &Payload<'_>, from: Option<&str>) -> Match {
+    if entry.service == fragile() && payload.text.contains("panic") {
+        std::panic::resume_unwind(Box::new("a defect"));
+    }
+    matcher::evaluate(entry, payload, from)
+}

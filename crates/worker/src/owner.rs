@@ -1,0 +1,256 @@
+//! What a worker does with the partitions that it owns: fold what has arrived, commit, tell.
+//!
+//! Must not know when to do it, nor who should own what: the loop says so.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use domain::directory::Snapshot;
+use domain::id::InstanceId;
+use runtime::nats::batch::MAX_MESSAGES;
+use runtime::nats::streams::Streams;
+use runtime::nats::{Message, Start};
+use tokio_util::sync::CancellationToken;
+use wire::stored::alert::decode_batch;
+use wire::stored::worker::Checkpoint;
+use wire::{Partition, subject};
+
+use crate::broker::Broker;
+use crate::catalog::Catalog;
+use crate::commit::{Committed, Committer};
+use crate::fold::{Changes, Evaluate, Folding, Input, Room};
+use crate::takeover::{self, Owned, Taker, take};
+
+/// The most messages read ahead of the fold.
+const READ_AHEAD: usize = 64;
+/// About the most bytes of a commit.
+const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Makes ids that nobody has made before.
+pub type FreshId = Box<dyn Fn() -> [u8; 16] + Send + Sync>;
+
+/// The partitions of a worker, and the input that waits for them.
+pub struct Owner<B> {
+    /// Where all of it is stored.
+    pub broker: B,
+    /// The worker.
+    pub me: InstanceId,
+    /// What the streams are like.
+    pub streams: Streams,
+    /// How filters are evaluated.
+    pub evaluate: Evaluate,
+    /// How much one commit holds, checkpoints included.
+    pub room: Room,
+    /// Makes the ids of commits.
+    pub fresh_id: FreshId,
+    /// The services.
+    pub catalog: Catalog,
+    /// The partitions that it owns, as far as it knows.
+    pub owned: BTreeMap<Partition, Owned>,
+    waiting: VecDeque<Input>,
+    /// Whether services may have gone whose incidents are still open.
+    sweep: bool,
+    last_input: u64,
+}
+
+impl<B: Broker> Owner<B> {
+    /// An owner of nothing yet.
+    pub fn new(
+        broker: B,
+        me: InstanceId,
+        streams: Streams,
+        evaluate: Evaluate,
+        fresh_id: FreshId,
+        catalog: Catalog,
+    ) -> Self {
+        Self {
+            broker,
+            me,
+            streams,
+            evaluate,
+            room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES },
+            fresh_id,
+            catalog,
+            owned: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            sweep: true,
+            last_input: 0,
+        }
+    }
+
+    /// Applies a change of the configuration.
+    pub fn apply(&mut self, sequence: u64, snapshot: &Snapshot) {
+        self.sweep |= self.catalog.apply(sequence, snapshot);
+    }
+
+    /// Takes a partition. Reading is to be started again after it.
+    pub async fn take(&mut self, partition: Partition) -> Result<(), takeover::Error> {
+        let taker = Taker { me: self.me, input_identity: self.streams.alerts_identity };
+        let owned = take(&self.broker, taker, partition, (self.fresh_id)()).await?;
+        tracing::info!(partition = partition.0, epoch = owned.epoch, "a partition is taken");
+        self.owned.insert(partition, owned);
+        Ok(())
+    }
+
+    /// Forgets the input that waits. Gives the sequence from which to read: where the slowest
+    /// partition is, since the others skip what they have done; none without partitions.
+    pub fn restart(&mut self) -> Option<u64> {
+        self.waiting.clear();
+        self.sweep = true;
+        let slowest = self.owned.values().map(|owned| owned.state.position.sequence).min();
+        slowest.map(|sequence| sequence + 1)
+    }
+
+    /// Whether more input can wait here.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < READ_AHEAD
+    }
+
+    /// Takes in the next message of the input.
+    pub fn push(&mut self, message: &Message) {
+        self.last_input = message.sequence + message.pending;
+        let batch = decode_batch(&message.payload)
+            .map_err(|error| (error.to_string(), message.payload.clone()));
+        self.waiting.push_back(Input { sequence: message.sequence, batch });
+    }
+
+    /// Folds what has arrived, as far as the configuration is known, and commits it. After a lost
+    /// fence, reading is to be started again.
+    pub async fn fold(&mut self, hard: &CancellationToken) -> Committed {
+        loop {
+            let mut changes = Changes::default();
+            let swept = self.fold_deletions(&mut changes);
+            while swept && let Some(input) = self.waiting.front() {
+                if !self.may_fold(input) || !self.fold_message(&mut changes) {
+                    break;
+                }
+                self.waiting.pop_front();
+            }
+            if changes.is_empty() {
+                return Committed::Stored;
+            }
+            let more = !swept || self.waiting.front().is_some_and(|input| self.may_fold(input));
+            let committed = self.commit(&changes, hard).await;
+            if committed != Committed::Stored || !more {
+                return committed;
+            }
+        }
+    }
+
+    /// The view must be at least that of the gateway that wrote the message, and of the last
+    /// commits.
+    fn may_fold(&self, input: &Input) -> bool {
+        let needed = input.batch.as_ref().map_or(0, |batch| batch.control_sequence);
+        self.catalog.sequence >= needed.max(self.used())
+    }
+
+    /// The newest control sequence that a commit of these partitions has used.
+    fn used(&self) -> u64 {
+        self.owned.values().map(|owned| owned.control_sequence).max().unwrap_or(0)
+    }
+
+    fn fold_message(&mut self, changes: &mut Changes) -> bool {
+        let (room, Some(input)) = (self.room_beside_checkpoints(), self.waiting.front()) else {
+            return false;
+        };
+        let folding = Folding {
+            index: &self.catalog.index,
+            partitions: self.streams.partitions,
+            evaluate: self.evaluate,
+            room,
+        };
+        self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
+    }
+
+    fn fold_deletions(&mut self, changes: &mut Changes) -> bool {
+        if !self.sweep || self.catalog.sequence < self.used() {
+            return true;
+        }
+        let folding = Folding {
+            index: &self.catalog.index,
+            partitions: self.streams.partitions,
+            evaluate: self.evaluate,
+            room: self.room_beside_checkpoints(),
+        };
+        let sequence = self.catalog.sequence;
+        let mut all = self.owned.values_mut();
+        let swept = all.all(|owned| folding.deletions(&mut owned.state, sequence, changes));
+        self.sweep = !swept;
+        swept
+    }
+
+    /// Each partition in a commit takes one message of it.
+    fn room_beside_checkpoints(&self) -> Room {
+        Room { messages: self.room.messages.saturating_sub(self.owned.len()), ..self.room }
+    }
+
+    /// Stores the places of partitions that only passed over messages, so that purging goes on.
+    pub async fn commit_idle(&mut self, hard: &CancellationToken) -> Committed {
+        let moved = self.owned.iter().filter(|(_, owned)| owned.stored != owned.state.position);
+        let changes = Changes::places_of(moved.map(|(id, _)| *id));
+        if changes.is_empty() { Committed::Stored } else { self.commit(&changes, hard).await }
+    }
+
+    async fn commit(&mut self, changes: &Changes, hard: &CancellationToken) -> Committed {
+        let batch = (self.fresh_id)();
+        let committer = Committer {
+            broker: &self.broker,
+            me: self.me,
+            input_identity: self.streams.alerts_identity,
+            control_sequence: self.catalog.sequence,
+        };
+        let committed = committer.commit(&mut self.owned, changes, batch, hard).await;
+        match committed {
+            Committed::Stored => {
+                committer.tell(changes).await;
+                self.measure(changes);
+            }
+            Committed::FenceLost => {
+                tracing::warn!("another worker has taken a partition; reading all of them again");
+                metrics::counter!("gander_worker_fences_lost_total").increment(1);
+                self.owned.retain(|partition, _| !changes.touched.contains(partition));
+            }
+            Committed::Stopping => {}
+        }
+        committed
+    }
+
+    fn measure(&self, changes: &Changes) {
+        metrics::counter!("gander_worker_events_total").increment(changes.events.len() as u64);
+        metrics::counter!("gander_worker_parked_total").increment(changes.parked.len() as u64);
+        let open: usize = self.owned.values().map(|o| o.state.incidents.open_count()).sum();
+        metrics::gauge!("gander_worker_open_incidents").set(open as f64);
+        metrics::gauge!("gander_worker_control_sequence").set(self.catalog.sequence as f64);
+        for (partition, owned) in &self.owned {
+            let lag = self.last_input.saturating_sub(owned.state.position.sequence);
+            metrics::gauge!("gander_worker_input_lag_messages", "partition" => partition.0.to_string())
+                .set(lag as f64);
+        }
+    }
+
+    /// The owner of the first partition removes what all partitions have done.
+    pub async fn purge(&self) {
+        if !self.owned.contains_key(&Partition(0)) {
+            return;
+        }
+        let stream = subject::INCIDENTS_STREAM;
+        let start = Start::LastOfEachSubject;
+        let Ok(found) = self.broker.read_all(stream, subject::CHECKPOINTS_ALL, start).await else {
+            return;
+        };
+        // While they are read, one may be replaced and come twice: the later one counts.
+        let place = |found: &Message| {
+            let checkpoint = Checkpoint::decode(&found.payload).ok()?;
+            Some((found.subject.clone(), checkpoint.position.sequence))
+        };
+        let Some(places) = found.iter().map(place).collect::<Option<BTreeMap<_, _>>>() else {
+            return;
+        };
+        let all = usize::try_from(self.streams.partitions.count()).unwrap_or(usize::MAX);
+        if let Some(slowest) = places.values().min().filter(|_| places.len() == all)
+            && *slowest > 0
+            && let Err(error) = self.broker.purge_before(subject::ALERTS_STREAM, slowest + 1).await
+        {
+            tracing::warn!(%error, "alerts that are done are not removed yet");
+        }
+    }
+}
