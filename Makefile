@@ -1,27 +1,29 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint proto fmt demo chaos clean
+.PHONY: help setup build demo test chaos lint proto fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-setup: ## Fetch the pinned nats-server into target/tools
+setup: ## Fetch what tests need into target/tools: nats-server, clients of others
 	@sh tools/setup.sh
 
-build: ## Build everything
-	cargo build --workspace --locked
+build: ## Build everything, tests included, with one set of features
+	cargo build --workspace --all-targets --locked
 
-demo: setup ## Set up, run the main job, show an incident made from a real payload
-	@cargo build --quiet --locked -p gander
-	@sh deploy/demo.sh
+demo: ## Set up, run the main job, show incidents made from a real payload
+	@sh tools/setup.sh demo
+	@echo "building (some minutes the first time)"
+	@cargo build --quiet --workspace --all-targets --locked
+	@sh deploy/demo/run.sh
 
-test: setup ## Unit, property and end-to-end tests against the real nats-server
+test: setup build ## Unit, property and end-to-end tests against the real nats-server
 	cargo test --workspace --locked
 
-chaos: setup ## Kill gateway, worker, admin and nats-server 20 times each under load
-	KILLS=20 cargo test --locked -p e2e --test it -- kills --nocapture
+chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
+	KILLS=20 cargo test --locked --workspace --test it -- kills::nothing --nocapture
 
-lint: ## Format, clippy, proto
+lint: ## Format, clippy, proto, licences and advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && npx --yes @bufbuild/buf@1.72.0 lint
@@ -32,5 +34,5 @@ proto: ## Write the generated code anew
 fmt: ## Format
 	cargo fmt --all
 
-clean: ## Remove what was built
+clean: ## Remove what was built and fetched
 	cargo clean

@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
@@ -26,7 +27,28 @@ pub fn program() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("no target folder")?.join("gander");
     anyhow::ensure!(program.is_file(), "{} is missing: run `make build`", program.display());
+    let built = program.metadata()?.modified()?;
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    anyhow::ensure!(
+        newest(&crates)? <= built,
+        "the program is older than its source: run `make build`"
+    );
     Ok(program)
+}
+
+/// When the last file below a folder was changed.
+fn newest(folder: &Path) -> anyhow::Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let changed = match entry.file_type()?.is_dir() {
+            true if entry.file_name() == "tests" => continue,
+            true => self::newest(&entry.path())?,
+            false => entry.metadata()?.modified()?,
+        };
+        newest = newest.max(changed);
+    }
+    Ok(newest)
 }
 
 impl Process {

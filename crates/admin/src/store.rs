@@ -255,6 +255,7 @@ impl Writer {
         for one in group.decided {
             let sequence = one.commit.sequence;
             relay(&self.nats, &one.commit, one.record, &one.snapshot, stop).await?;
+            tracing::debug!(commit = sequence, changes = ?one.commit.changes, "stored");
             tracing::info!(
                 commit = sequence,
                 actor = ?one.commit.actor,

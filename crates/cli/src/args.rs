@@ -139,6 +139,9 @@ pub struct UpArgs {
     /// The gateway.
     #[command(flatten)]
     pub gateway: gateway::Config,
+    /// The worker.
+    #[command(flatten)]
+    pub worker: worker::Config,
     /// Common settings.
     #[command(flatten)]
     pub common: Common,
@@ -197,6 +200,9 @@ pub struct WorkerArgs {
     /// NATS.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// The worker.
+    #[command(flatten)]
+    pub worker: worker::Config,
     /// Common settings.
     #[command(flatten)]
     pub common: Common,

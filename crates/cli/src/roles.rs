@@ -121,13 +121,15 @@ fn spawn_admin(
     process.lifecycle.spawn("admin", part);
 }
 
-fn spawn_worker(process: &Process, (nats, streams): (Nats, Streams)) {
-    let config = worker::Config {
+fn spawn_worker(process: &Process, config: worker::Config, (nats, streams): (Nats, Streams)) {
+    let deps = worker::Deps {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        nats,
+        streams,
         checks: process.checks.clone(),
     };
-    let part = worker::run(config, nats, streams, process.lifecycle.shutdown());
+    let part = worker::run(config, deps, process.lifecycle.shutdown());
     process.lifecycle.spawn("worker", part);
 }
 
@@ -208,7 +210,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker").await?;
-        spawn_worker(&process, broker);
+        spawn_worker(&process, args.worker.clone(), broker);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
         process.finish().await
     })
@@ -234,7 +236,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let url = server.url();
         let greeting = greeting(&data, (grpc.local_addr()?, http.local_addr()?, ops), &url, args);
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
-        spawn_worker(&process, connect(&url, "gander-worker", &args.streams).await?);
+        let broker = connect(&url, "gander-worker", &args.streams).await?;
+        spawn_worker(&process, args.worker.clone(), broker);
         spawn_gateway(&process, args, http, url)?;
         process.when_ready(move || {
             say(&greeting);

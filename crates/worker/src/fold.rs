@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use domain::filter::Match;
 use domain::id::{AlertId, IncidentId, InstanceId};
@@ -115,6 +116,8 @@ pub struct Folding<'a> {
     pub partitions: Partitions,
     /// How filters are evaluated.
     pub evaluate: Evaluate,
+    /// For how long identical payloads are one.
+    pub identical_window: Duration,
     /// How much one commit holds.
     pub room: Room,
 }
@@ -223,7 +226,12 @@ impl Folding<'_> {
             if !out.has_room(self.room) {
                 return false;
             }
-            let on = Deciding { alert: &seen, team: entry.team, service: entry.service };
+            let on = Deciding {
+                alert: &seen,
+                team: entry.team,
+                service: entry.service,
+                identical_window: self.identical_window,
+            };
             let from = alert.from.as_deref();
             let verdict = if entry.disabled {
                 Verdict::Disabled
@@ -398,10 +406,7 @@ fn emit(
                 out.repeats.insert(id, out.events.len());
                 out.events.push(written);
             }
-            (Kind::Created | Kind::Resolved, _) => {
-                out.repeats.remove(&id);
-                out.events.push(written);
-            }
+            (Kind::Created | Kind::Resolved, _) => out.events.push(written),
         }
     }
 }

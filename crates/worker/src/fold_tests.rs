@@ -44,7 +44,8 @@ impl Given {
 
     fn folding(&self) -> Folding<'_> {
         let (index, partitions) = (&self.catalog.index, streams().partitions);
-        Folding { index, partitions, evaluate, room: self.room }
+        let identical_window = incident::IDENTICAL_WINDOW;
+        Folding { index, partitions, evaluate, identical_window, room: self.room }
     }
 
     fn input(&mut self, recipes: &[Recipe]) -> Input {

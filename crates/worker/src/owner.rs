@@ -3,9 +3,11 @@
 //! Must not know when to do it, nor who should own what: the loop says so.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use domain::directory::Snapshot;
 use domain::id::InstanceId;
+use domain::incident::IDENTICAL_WINDOW;
 use runtime::nats::batch::MAX_MESSAGES;
 use runtime::nats::streams::Streams;
 use runtime::nats::{Message, Start};
@@ -38,6 +40,8 @@ pub struct Owner<B> {
     pub streams: Streams,
     /// How filters are evaluated.
     pub evaluate: Evaluate,
+    /// For how long identical payloads are one.
+    pub identical_window: Duration,
     /// How much one commit holds, checkpoints included.
     pub room: Room,
     /// Makes the ids of commits.
@@ -67,6 +71,7 @@ impl<B: Broker> Owner<B> {
             me,
             streams,
             evaluate,
+            identical_window: IDENTICAL_WINDOW,
             room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES },
             fresh_id,
             catalog,
@@ -86,7 +91,7 @@ impl<B: Broker> Owner<B> {
     pub async fn take(&mut self, partition: Partition) -> Result<(), takeover::Error> {
         let taker = Taker { me: self.me, input_identity: self.streams.alerts_identity };
         let owned = take(&self.broker, taker, partition, (self.fresh_id)()).await?;
-        tracing::info!(partition = partition.0, epoch = owned.epoch, "a partition is taken");
+        tracing::debug!(partition = partition.0, epoch = owned.epoch, "a partition is taken");
         self.owned.insert(partition, owned);
         Ok(())
     }
@@ -156,6 +161,7 @@ impl<B: Broker> Owner<B> {
             index: &self.catalog.index,
             partitions: self.streams.partitions,
             evaluate: self.evaluate,
+            identical_window: self.identical_window,
             room,
         };
         self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
@@ -169,6 +175,7 @@ impl<B: Broker> Owner<B> {
             index: &self.catalog.index,
             partitions: self.streams.partitions,
             evaluate: self.evaluate,
+            identical_window: self.identical_window,
             room: self.room_beside_checkpoints(),
         };
         let sequence = self.catalog.sequence;
@@ -202,7 +209,8 @@ impl<B: Broker> Owner<B> {
         match committed {
             Committed::Stored => {
                 committer.tell(changes).await;
-                self.measure(changes);
+                count(changes);
+                self.measure();
             }
             Committed::FenceLost => {
                 tracing::warn!("another worker has taken a partition; reading all of them again");
@@ -214,16 +222,28 @@ impl<B: Broker> Owner<B> {
         committed
     }
 
-    fn measure(&self, changes: &Changes) {
-        metrics::counter!("gander_worker_events_total").increment(changes.events.len() as u64);
-        metrics::counter!("gander_worker_parked_total").increment(changes.parked.len() as u64);
+    /// Tells how far the work is. The loop also asks for it when nothing is committed, so that a
+    /// standstill shows.
+    pub fn measure(&self) {
         let open: usize = self.owned.values().map(|o| o.state.incidents.open_count()).sum();
         metrics::gauge!("gander_worker_open_incidents").set(open as f64);
         metrics::gauge!("gander_worker_control_sequence").set(self.catalog.sequence as f64);
-        for (partition, owned) in &self.owned {
-            let lag = self.last_input.saturating_sub(owned.state.position.sequence);
-            metrics::gauge!("gander_worker_input_lag_messages", "partition" => partition.0.to_string())
+        metrics::gauge!("gander_worker_partitions").set(self.owned.len() as f64);
+        for partition in self.streams.partitions.all() {
+            let lag = self
+                .owned
+                .get(&partition)
+                .map_or(0, |owned| self.last_input.saturating_sub(owned.state.position.sequence));
+            let label = partition.0.to_string();
+            metrics::gauge!("gander_worker_input_lag_messages", "partition" => label)
                 .set(lag as f64);
+        }
+        if let Some(input) = self.waiting.front().filter(|input| !self.may_fold(input)) {
+            tracing::warn!(
+                sequence = input.sequence,
+                control_sequence = self.catalog.sequence,
+                "alerts wait for configuration that this worker has not seen"
+            );
         }
     }
 
@@ -253,4 +273,14 @@ impl<B: Broker> Owner<B> {
             tracing::warn!(%error, "alerts that are done are not removed yet");
         }
     }
+}
+
+fn count(changes: &Changes) {
+    metrics::counter!("gander_worker_events_total").increment(changes.events.len() as u64);
+    metrics::counter!("gander_worker_parked_total").increment(changes.parked.len() as u64);
+    tracing::debug!(
+        events = changes.events.len(),
+        partitions = changes.touched.len(),
+        "a commit is stored"
+    );
 }

@@ -28,13 +28,33 @@ const PURGE: Duration = Duration::from_secs(5);
 /// After a fence was lost, the other worker is given this long to show itself.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// Settings of a worker.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// For how many seconds after the first, identical payloads of an incident without a mapped
+    /// value are duplicates. The same for all workers.
+    #[arg(
+        long,
+        env = "GANDER_IDENTICAL_WINDOW",
+        value_name = "SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(0..=86_400)
+    )]
+    pub identical_window: u64,
+}
+
 /// What a worker needs from outside.
 #[derive(Clone)]
-pub struct Config {
+pub struct Deps {
     /// The clock; only for ids, never for rules.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids.
     pub random: Arc<dyn Random>,
+    /// The connection.
+    pub nats: Nats,
+    /// The streams.
+    pub streams: Streams,
     /// Where readiness is told.
     pub checks: Checks,
 }
@@ -57,26 +77,21 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(
-    config: Config,
-    nats: Nats,
-    streams: Streams,
-    shutdown: Shutdown,
-) -> Result<(), Error> {
-    let Config { clock, random, checks } = config;
+pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> Result<(), Error> {
+    let Deps { clock, random, nats, streams, checks } = deps;
     let fresh_id = Box::new(move || id_bytes(clock.now(), &*random));
     let me = InstanceId::from_bytes(fresh_id());
     let members = nats.members(Role::Worker).await?;
     let (follower, directory) = Follower::start(&nats).await?;
     let catalog = Catalog::of(&directory);
-    let mut worker = Worker {
-        owner: Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog),
-        checks,
-        members,
-        follower,
-        reader: None,
-        take_after: Instant::now(),
-    };
+    let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
+    owner.identical_window = Duration::from_secs(config.identical_window);
+    let connection = nats.clone();
+    checks.add("worker broker", move || {
+        if connection.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
+    });
+    let mut worker =
+        Worker { owner, checks, members, follower, reader: None, take_after: Instant::now() };
     let beat = tokio::spawn(beat(nats.clone(), me));
     let ended = worker.run(&shutdown).await;
     beat.abort();
@@ -128,6 +143,7 @@ impl Worker {
                     self.take_partitions().await?;
                     let committed = self.owner.commit_idle(&shutdown.hard).await;
                     self.after(committed);
+                    self.owner.measure();
                 }
                 Woken::Purge => self.owner.purge().await,
             }
@@ -172,22 +188,25 @@ impl Worker {
         if Instant::now() < self.take_after {
             return Ok(());
         }
-        let mut taken = false;
+        let mut taken = 0;
         for partition in wanted {
             if self.owner.owned.contains_key(&partition) {
                 continue;
             }
             match self.owner.take(partition).await {
-                Ok(()) => taken = true,
+                Ok(()) => taken += 1,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(partition = partition.0, %error, "a partition is not taken yet");
                     self.take_after = Instant::now() + GRACE;
-                    break;
+                    if !error.is_conflict() {
+                        break;
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        if taken {
+        if taken > 0 {
+            tracing::info!(taken, owned = self.owner.owned.len(), "partitions are taken");
             self.restart_reading();
         }
         Ok(())

@@ -68,6 +68,13 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether another worker wants the same partition.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Publish(publish::Error::Conflict(_)))
+    }
+}
+
 /// Who takes it, of which input.
 #[derive(Clone, Copy, Debug)]
 pub struct Taker {

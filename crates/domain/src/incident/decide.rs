@@ -4,12 +4,13 @@
 //! only what they found.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    Alert, CLOSED_MEMORY, Event, IDENTICAL_WINDOW, Incident, Incidents, MAX_SOURCE_PAYLOAD,
-    Opening, ResolveReason, ResolveVerdict, Status, TriggerVerdict, Verdict, incident_id,
+    Alert, CLOSED_MEMORY, Event, Incident, Incidents, MAX_SOURCE_PAYLOAD, Opening, ResolveReason,
+    ResolveVerdict, Status, TriggerVerdict, Verdict, incident_id,
 };
 use crate::filter::{Match, ResolveCandidate, Triggered};
 use crate::id::{IncidentId, PrincipalId, ServiceId, TeamId};
@@ -24,6 +25,8 @@ pub struct Deciding<'a> {
     pub team: TeamId,
     /// The service.
     pub service: ServiceId,
+    /// For how long after the first, identical payloads of an unmapped incident are one.
+    pub identical_window: Duration,
 }
 
 /// What an alert leads to in a service whose filters found this: first what it resolves, then
@@ -85,7 +88,7 @@ fn decide_trigger(
         Some(value) => state.mapped(on.service, value),
         None => state
             .identical(on.service, found.filter, &on.alert.payload_digest)
-            .filter(|first| at.since(first.opening.cause.received_at) <= IDENTICAL_WINDOW),
+            .filter(|first| at.since(first.opening.cause.received_at) <= on.identical_window),
     };
     let open = earlier.filter(|found| found.is_open() && closing != Some(found.opening.id));
     match open {

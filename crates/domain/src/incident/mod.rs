@@ -28,7 +28,8 @@ pub const MAX_SOURCE_PAYLOAD: usize = 32 * 1024;
 /// How long a closed incident is remembered, so that a late resolve counts as a duplicate.
 pub const CLOSED_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Within this span of the first, identical payloads of an unmapped incident are one.
+/// Within this span of the first, identical payloads of an unmapped incident are one, where
+/// nothing else is set.
 pub const IDENTICAL_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// An alert as the rules see it.

@@ -2,19 +2,24 @@
 //!
 //! Holds no rule: it applies events and answers questions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::sync::Arc;
 
-use super::{CLOSED_MEMORY, Event, Incident, Status};
+use super::{CLOSED_MEMORY, Event, Incident, Opening, Status};
 use crate::filter::MappedValue;
 use crate::id::{FilterId, IncidentId, ServiceId};
 use crate::time::Timestamp;
+
+/// What payloads of one unmapped incident have in common.
+type PayloadKey = (ServiceId, FilterId, [u8; 32]);
 
 /// The incidents of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incidents {
     by_id: BTreeMap<IncidentId, Incident>,
     by_value: BTreeMap<(ServiceId, MappedValue), IncidentId>,
-    by_payload: BTreeMap<(ServiceId, FilterId, [u8; 32]), IncidentId>,
+    /// The open unmapped ones, oldest first whatever the order in which they were taken in.
+    by_payload: BTreeMap<PayloadKey, BTreeSet<(Timestamp, IncidentId)>>,
     closed: BTreeSet<(Timestamp, IncidentId)>,
 }
 
@@ -31,7 +36,7 @@ impl Incidents {
         self.by_id.get(self.by_value.get(&(service, value.clone()))?)
     }
 
-    /// The last unmapped incident that this filter opened with that payload.
+    /// The last open unmapped incident that this filter opened with that payload.
     #[must_use]
     pub fn identical(
         &self,
@@ -39,7 +44,8 @@ impl Incidents {
         filter: FilterId,
         payload_digest: &[u8; 32],
     ) -> Option<&Incident> {
-        self.by_id.get(self.by_payload.get(&(service, filter, *payload_digest))?)
+        let (_, last) = self.by_payload.get(&(service, filter, *payload_digest))?.last()?;
+        self.by_id.get(last)
     }
 
     /// The open incidents, in the order of their ids.
@@ -67,6 +73,8 @@ impl Incidents {
                 if let Some(found) = self.by_id.get_mut(incident) {
                     found.status = Status::Resolved { at: *at, reason: *reason };
                     self.closed.insert((*at, *incident));
+                    let opening = Arc::clone(&found.opening);
+                    self.unlist(&opening);
                 }
             }
         }
@@ -83,12 +91,9 @@ impl Incidents {
             if let Some(older) = older.filter(|older| *older != id) {
                 self.drop_incident(older);
             }
-        } else {
-            let key = (opening.service, opening.filter, opening.payload_digest);
-            let known = self.by_payload.get(&key).and_then(|known| self.by_id.get(known));
-            if known.is_none_or(|known| age(known) <= age(&incident)) {
-                self.by_payload.insert(key, id);
-            }
+        } else if incident.is_open() {
+            let listed = self.by_payload.entry(payload_key(opening)).or_default();
+            listed.insert((opening.cause.received_at, id));
         }
         if let Status::Resolved { at, .. } = incident.status {
             self.closed.insert((at, id));
@@ -120,15 +125,22 @@ impl Incidents {
                 self.by_value.remove(&key);
             }
         } else {
-            let key = (opening.service, opening.filter, opening.payload_digest);
-            if self.by_payload.get(&key) == Some(&id) {
-                self.by_payload.remove(&key);
+            self.unlist(opening);
+        }
+    }
+
+    /// Takes an unmapped incident out of those that later payloads may repeat.
+    fn unlist(&mut self, opening: &Opening) {
+        if let btree_map::Entry::Occupied(mut listed) = self.by_payload.entry(payload_key(opening))
+        {
+            listed.get_mut().remove(&(opening.cause.received_at, opening.id));
+            if listed.get().is_empty() {
+                listed.remove();
             }
         }
     }
 }
 
-/// What orders incidents of one payload, whatever the order in which they are taken in.
-fn age(incident: &Incident) -> (Timestamp, IncidentId) {
-    (incident.opening.cause.received_at, incident.opening.id)
+const fn payload_key(opening: &Opening) -> PayloadKey {
+    (opening.service, opening.filter, opening.payload_digest)
 }

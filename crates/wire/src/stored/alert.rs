@@ -190,7 +190,7 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
             id: AlertId::from_bytes(fixed(&alert.id, "alert.id")?),
             token: TokenId::from_bytes(fixed(&alert.token, "alert.token")?),
             reach: reach_from(alert.reach)?,
-            received_at: Timestamp::from_micros(alert.received_at_micros),
+            received_at: received_at(alert.received_at_micros)?,
             from: (!alert.from.is_empty()).then_some(alert.from),
             payload: alert.payload,
         }),
@@ -200,7 +200,7 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
             team: TeamId::from_bytes(fixed(&command.team, "command.team")?),
             service: ServiceId::from_bytes(fixed(&command.service, "command.service")?),
             incident: IncidentId::from_bytes(fixed(&command.incident, "command.incident")?),
-            received_at: Timestamp::from_micros(command.received_at_micros),
+            received_at: received_at(command.received_at_micros)?,
         }),
     };
     Ok(Record {
@@ -208,4 +208,10 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
         outcome_wanted: record.outcome_wanted,
         content,
     })
+}
+
+/// A time that an event can carry: years 1 to 9999.
+fn received_at(micros: i64) -> Result<Timestamp, Error> {
+    let at = Timestamp::from_micros(micros);
+    crate::event::time_from(&crate::event::time(at)).ok_or(field("received_at"))
 }

@@ -119,7 +119,12 @@ impl Oracle<'_> {
                 Verdict::Failed
             } else {
                 let found = filter::evaluate(service.filters.as_slice(), &payload, None);
-                let on = Deciding { alert: &seen, team: service.team, service: service.id };
+                let on = Deciding {
+                    alert: &seen,
+                    team: service.team,
+                    service: service.id,
+                    identical_window: incident::IDENTICAL_WINDOW,
+                };
                 let (events, verdict) = incident::decide(&self.state.incidents, &on, &found);
                 events.iter().for_each(|event| self.state.incidents.evolve(event));
                 verdict
