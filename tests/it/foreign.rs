@@ -175,3 +175,13 @@ async fn a_python_subscriber_reads_cloudevents_by_a_durable_consumer() -> anyhow
     assert_eq!(second.len(), 1, "{second:?}");
     Ok(())
 }
+
+#[test]
+fn the_rust_program_of_the_page_is_the_one_that_the_demo_runs() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../docs/events.md"))?;
+    let program = std::fs::read_to_string(root.join("examples/subscriber.rs"))?;
+    let code = program.split("\n\n").skip(1).collect::<Vec<_>>().join("\n\n");
+    assert!(page.contains(&format!("```rust\n{code}```")), "docs/events.md differs");
+    Ok(())
+}

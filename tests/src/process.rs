@@ -5,7 +5,6 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::SystemTime;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
@@ -27,28 +26,15 @@ pub fn program() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("no target folder")?.join("gander");
     anyhow::ensure!(program.is_file(), "{} is missing: run `make build`", program.display());
+    // The build writes beside it which files it was made from.
+    let sources = std::fs::read_to_string(program.with_extension("d"))?;
     let built = program.metadata()?.modified()?;
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
-    anyhow::ensure!(
-        newest(&crates)? <= built,
-        "the program is older than its source: run `make build`"
-    );
-    Ok(program)
-}
-
-/// When the last file below a folder was changed.
-fn newest(folder: &Path) -> anyhow::Result<SystemTime> {
-    let mut newest = SystemTime::UNIX_EPOCH;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let changed = match entry.file_type()?.is_dir() {
-            true if entry.file_name() == "tests" => continue,
-            true => self::newest(&entry.path())?,
-            false => entry.metadata()?.modified()?,
-        };
-        newest = newest.max(changed);
+    for source in sources.split_whitespace().skip(1) {
+        let changed = std::fs::metadata(source).and_then(|source| source.modified());
+        let fresh = changed.map_or(true, |changed| changed <= built);
+        anyhow::ensure!(fresh, "the program is older than {source}: run `make build`");
     }
-    Ok(newest)
+    Ok(program)
 }
 
 impl Process {

@@ -7,7 +7,6 @@ use domain::id::AlertId;
 use domain::incident::Flags;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::json;
 
 /// The alert is stored and this is what became of it: 201 if any incident was created, else 200
 /// if any was resolved or the call was a duplicate, else 202.
@@ -19,18 +18,17 @@ pub fn outcome(id: AlertId, flags: Flags) -> Response<Full<Bytes>> {
     } else {
         StatusCode::ACCEPTED
     };
-    let body = json!({
-        "id": id.to_string(),
-        "triggered": {"created": flags.created, "duplicate": flags.trigger_duplicate},
-        "resolved": {"resolved": flags.resolved, "duplicate": flags.resolve_duplicate},
-    });
-    json_answer(status, body.to_string())
+    let Flags { created, trigger_duplicate, resolved, resolve_duplicate, .. } = flags;
+    // Written by hand to keep the order of the documentation; nothing in it needs escaping.
+    let body = format!(
+        r#"{{"id":"{id}","triggered":{{"created":{created},"duplicate":{trigger_duplicate}}},"resolved":{{"resolved":{resolved},"duplicate":{resolve_duplicate}}}}}"#
+    );
+    json_answer(status, body)
 }
 
 /// The alert is stored; what becomes of it is not known yet.
 pub fn accepted(id: AlertId) -> Response<Full<Bytes>> {
-    let body = json!({"id": id.to_string(), "status": "accepted"});
-    json_answer(StatusCode::ACCEPTED, body.to_string())
+    json_answer(StatusCode::ACCEPTED, format!(r#"{{"id":"{id}","status":"accepted"}}"#))
 }
 
 /// Plain text, for probes.
