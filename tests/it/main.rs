@@ -3,6 +3,7 @@
 mod arrows;
 mod foreign;
 mod http;
+mod journal;
 mod kills;
 mod roles;
 mod secrets;
