@@ -38,6 +38,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs everything on this machine: nats-server, admin, a gateway and a worker.
+    #[command(after_help = "Examples:
+  gander up
+  gander up --data /var/lib/gander --http-listen 127.0.0.1:9000 --log gateway=debug,info")]
     Up(Box<UpArgs>),
     /// Runs admin: gRPC, the only writer of configuration.
     Admin(Box<AdminArgs>),
@@ -46,6 +49,7 @@ pub enum Command {
     /// Runs a worker: turns alerts into incidents.
     Worker(Box<WorkerArgs>),
     /// Writes completions for a shell to standard output.
+    #[command(after_help = "Example:\n  gander completions bash > /etc/bash_completion.d/gander")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

@@ -48,6 +48,9 @@ pub enum ClientCommand {
         command: IncidentCommand,
     },
     /// Sends an alert, as a monitoring tool does.
+    #[command(after_help = "Examples:
+  gander send --token-file token --from Alertmanager alert.json
+  echo '{\"status\": \"firing\"}' | gander send --token-file token -")]
     Send(SendArgs),
 }
 
@@ -79,6 +82,7 @@ pub enum TeamCommand {
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand {
     /// Makes a service.
+    #[command(after_help = "Example:\n  gander service create Payments/Checkout")]
     Create {
         /// The team and the name of the service, as TEAM/NAME.
         service: String,
@@ -252,6 +256,11 @@ pub enum Rule {
 #[derive(Debug, Subcommand)]
 pub enum PrincipalCommand {
     /// Makes a principal and shows its credential, once.
+    #[command(after_help = "Examples:
+  gander principal create me --role global-admin \\
+    --bootstrap-file gander-data/bootstrap-credential
+  gander principal create kim --role team-manager:Payments --role observer:Search \\
+    --secret-file kim.credential")]
     Create {
         /// Its name.
         name: String,
@@ -313,6 +322,9 @@ pub enum IncidentCommand {
         team: Option<String>,
     },
     /// Shows incident events as they happen, until it is stopped.
+    #[command(after_help = "Examples:
+  gander incident tail --team Payments
+  gander incident tail --output json | jq .event.incident.title")]
     Tail {
         /// Only those of this team.
         #[arg(long)]
