@@ -14,4 +14,4 @@ mod run;
 mod start;
 mod store;
 
-pub use run::{Config, Deps, Error, run};
+pub use run::{Config, Error, run};

@@ -3,21 +3,19 @@
 //! Must not know single methods or commands.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::InstanceId;
-use runtime::clock::Clock;
 use runtime::ingest::{self, Ingest};
 use runtime::journal::{self, Journal, SledJournal};
 use runtime::lifecycle::Shutdown;
+use runtime::nats;
 use runtime::nats::members::Role;
-use runtime::nats::streams::Streams;
-use runtime::nats::{self, Nats};
-use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
-use runtime::random::{Random, id_bytes};
+use runtime::parts::Parts;
+use runtime::random::id_bytes;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -48,23 +46,6 @@ pub struct Config {
     pub listen: SocketAddr,
 }
 
-/// What admin needs from outside.
-#[derive(Clone)]
-pub struct Deps {
-    /// Where the journal and the bootstrap credential are.
-    pub data: PathBuf,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness, for ids and secrets.
-    pub random: Arc<dyn Random>,
-    /// The connection.
-    pub nats: Nats,
-    /// The streams.
-    pub streams: Streams,
-    /// Where readiness is told.
-    pub checks: Checks,
-}
-
 /// Why admin stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,45 +74,47 @@ const INGEST: ingest::Settings =
 const REQUEST_LIMIT: usize = 1024 * 1024;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Runs admin until it is asked to stop.
+/// Runs admin with its journal and bootstrap credential in the folder `data`, until it is asked to
+/// stop.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Result<(), Error> {
-    let gateways = deps.nats.members(Role::Gateway).await?;
-    let (store, writing) = match open(&deps, &shutdown).await {
+pub async fn run(
+    listener: TcpListener,
+    data: PathBuf,
+    parts: Parts,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    let gateways = parts.nats.members(Role::Gateway).await?;
+    let (store, writing) = match open(&parts, &data, &shutdown).await {
         Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
             return Ok(());
         }
         opened => opened?,
     };
-    let me = InstanceId::from_bytes(id_bytes(deps.clock.now(), &*deps.random));
-    let outcomes = Outcomes::listen(&deps.nats, me).await?;
+    let me = InstanceId::from_bytes(id_bytes(parts.clock.now(), &*parts.random));
+    let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let shown = store.clone();
-    let (ingest, commits) = Ingest::start(deps.nats.clone(), me, INGEST, move || {
+    let (ingest, commits) = Ingest::start(parts.nats.clone(), me, INGEST, move || {
         shown.read(domain::directory::Directory::sequence)
     });
-    let nats = deps.nats.clone();
-    let connected = move || {
-        if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
-    };
-    deps.checks.add("admin broker", connected);
+    parts.check_broker("admin broker");
     let calls = Calls {
         store,
         gateways,
-        clock: deps.clock,
-        random: deps.random,
-        bootstrap: bootstrap::credential_path(&deps.data).into(),
+        clock: parts.clock,
+        random: parts.random,
+        bootstrap: bootstrap::credential_path(&data).into(),
     };
     let incidents = Incidents {
         calls: calls.clone(),
-        nats: deps.nats.clone(),
+        nats: parts.nats.clone(),
         ingest,
         outcomes,
-        partitions: deps.streams.partitions,
+        partitions: parts.streams.partitions,
         stopping: shutdown.soft.clone(),
     };
-    deps.checks.started("admin");
+    parts.checks.started("admin");
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
@@ -150,27 +133,28 @@ pub async fn run(listener: TcpListener, deps: Deps, shutdown: Shutdown) -> Resul
 /// Opens the journal, makes it and the stream the same, and on the very first start, or where it
 /// was asked for, writes a bootstrap credential.
 async fn open(
-    deps: &Deps,
+    parts: &Parts,
+    data: &Path,
     shutdown: &Shutdown,
 ) -> Result<(crate::store::Store, impl Future<Output = Result<(), Fatal>> + Send + use<>), Error> {
-    let path = bootstrap::journal_path(&deps.data);
+    let path = bootstrap::journal_path(data);
     let journal = tokio::task::spawn_blocking(move || SledJournal::open(&path)).await;
     let mut journal = journal.map_err(|panic| Error::Serve(panic.to_string()))??;
     let stop = &shutdown.soft;
-    let (mut directory, requests) = start::reconcile(&mut journal, &deps.nats, stop).await?;
-    if journal.head().sequence == 0 || bootstrap::recovery_wanted(&deps.data) {
-        let issued = bootstrap::issue(&mut journal, &deps.data, &*deps.clock, &*deps.random);
+    let (mut directory, requests) = start::reconcile(&mut journal, &parts.nats, stop).await?;
+    if journal.head().sequence == 0 || bootstrap::recovery_wanted(data) {
+        let issued = bootstrap::issue(&mut journal, data, &*parts.clock, &*parts.random);
         let (path, commit) = issued?;
         directory.apply(&commit);
         let snapshot = directory.snapshot(commit.changes[0].subject());
-        bootstrap::recovery_done(&deps.data)?;
-        relay(&deps.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
+        bootstrap::recovery_done(data)?;
+        relay(&parts.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
         tracing::info!(path = %path.display(), "a bootstrap credential is written: it makes the first principal");
     }
     let writer = Writer {
         journal: Box::new(journal),
-        nats: deps.nats.clone(),
-        clock: Arc::clone(&deps.clock),
+        nats: parts.nats.clone(),
+        clock: Arc::clone(&parts.clock),
         directory,
         requests,
     };

@@ -14,6 +14,7 @@ use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
 use runtime::nats_server::{self, NatsServer};
 use runtime::ops::{self, Checks};
+use runtime::parts::Parts;
 use runtime::random::SystemRandom;
 use runtime::{durability, environment, listen, telemetry};
 use tokio::net::TcpListener;
@@ -103,44 +104,26 @@ async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Stream
     Ok(connected)
 }
 
-fn spawn_admin(
-    process: &Process,
-    data: &Path,
-    listener: TcpListener,
-    (nats, streams): (Nats, Streams),
-) {
-    let deps = admin::Deps {
-        data: data.to_owned(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-        nats,
-        streams,
-        checks: process.checks.clone(),
-    };
-    let part = admin::run(listener, deps, process.lifecycle.shutdown());
-    process.lifecycle.spawn("admin", part);
-}
-
-fn spawn_worker(process: &Process, config: worker::Config, (nats, streams): (Nats, Streams)) {
-    let deps = worker::Deps {
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-        nats,
-        streams,
-        checks: process.checks.clone(),
-    };
-    let part = worker::run(config, deps, process.lifecycle.shutdown());
-    process.lifecycle.spawn("worker", part);
-}
-
-fn gateway_deps(checks: &Checks, (nats, streams): (Nats, Streams)) -> gateway::Deps {
-    gateway::Deps {
+/// What a role is given; its clock and randomness for ids, never for rules of a worker.
+fn parts(checks: &Checks, (nats, streams): (Nats, Streams)) -> Parts {
+    Parts {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         nats,
         streams,
         checks: checks.clone(),
     }
+}
+
+fn spawn_admin(process: &Process, data: &Path, listener: TcpListener, broker: (Nats, Streams)) {
+    let parts = parts(&process.checks, broker);
+    let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
+    process.lifecycle.spawn("admin", part);
+}
+
+fn spawn_worker(process: &Process, config: worker::Config, broker: (Nats, Streams)) {
+    let part = worker::run(config, parts(&process.checks, broker), process.lifecycle.shutdown());
+    process.lifecycle.spawn("worker", part);
 }
 
 /// Runs the gateway beside other roles as it runs alone: on a thread and a connection of its own.
@@ -158,7 +141,7 @@ fn spawn_gateway(
         let _ = ended.send(one_thread(async {
             let listener = TcpListener::from_std(listener)?;
             let broker = connect(&url, "gander-gateway", &streams).await?;
-            Ok(gateway::run(config, listener, gateway_deps(&checks, broker), shutdown).await?)
+            Ok(gateway::run(config, listener, parts(&checks, broker), shutdown).await?)
         }));
     })?;
     let part = async { end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) };
@@ -196,8 +179,8 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         let http = listener.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
         let broker = connect_to(&args.nats, "gander-gateway").await?;
-        let deps = gateway_deps(&process.checks, broker);
-        let part = gateway::run(config, listener, deps, process.lifecycle.shutdown());
+        let parts = parts(&process.checks, broker);
+        let part = gateway::run(config, listener, parts, process.lifecycle.shutdown());
         process.lifecycle.spawn("gateway", part);
         process.when_ready(move || tracing::info!(%http, %ops, "gateway is ready"));
         process.finish().await

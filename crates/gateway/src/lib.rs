@@ -13,4 +13,4 @@ mod run;
 mod tokens;
 
 pub use config::Config;
-pub use run::{Deps, Error, run};
+pub use run::{Error, run};

@@ -5,14 +5,12 @@
 use std::sync::Arc;
 
 use domain::id::InstanceId;
-use runtime::clock::Clock;
 use runtime::ingest::{self, Ingest};
 use runtime::lifecycle::Shutdown;
-use runtime::nats::streams::Streams;
-use runtime::nats::{self, Nats};
-use runtime::ops::Checks;
+use runtime::nats;
 use runtime::outcomes::Outcomes;
-use runtime::random::{Random, id_bytes};
+use runtime::parts::Parts;
+use runtime::random::id_bytes;
 use runtime::view;
 use tokio::net::TcpListener;
 
@@ -25,21 +23,6 @@ use crate::tokens::Tokens;
 const BATCH_OVERHEAD: u64 = 64 * 1024;
 /// About the most bytes of bodies in a message before the last one.
 const BATCH_BYTES: u64 = 2 * 1024 * 1024;
-
-/// What a gateway needs from outside.
-#[derive(Clone)]
-pub struct Deps {
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness, for ids.
-    pub random: Arc<dyn Random>,
-    /// The connection.
-    pub nats: Nats,
-    /// The streams.
-    pub streams: Streams,
-    /// Where readiness is told.
-    pub checks: Checks,
-}
 
 /// Why a gateway stops.
 #[derive(Debug, thiserror::Error)]
@@ -70,17 +53,17 @@ pub enum Error {
 pub async fn run(
     config: Config,
     listener: TcpListener,
-    deps: Deps,
+    parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let needed = config.body_limit + BATCH_OVERHEAD;
-    let found = u64::try_from(deps.nats.max_payload()).unwrap_or(u64::MAX);
+    let found = u64::try_from(parts.nats.max_payload()).unwrap_or(u64::MAX);
     if found < needed {
         return Err(Error::MaxPayload { found, needed });
     }
-    let me = InstanceId::from_bytes(id_bytes(deps.clock.now(), &*deps.random));
-    let (tokens, follow) = Tokens::start(deps.nats.clone(), me, Arc::clone(&deps.clock)).await?;
-    let outcomes = Outcomes::listen(&deps.nats, me).await?;
+    let me = InstanceId::from_bytes(id_bytes(parts.clock.now(), &*parts.random));
+    let (tokens, follow) = Tokens::start(parts.nats.clone(), me, Arc::clone(&parts.clock)).await?;
+    let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let applied = tokens.clone();
     let settings = ingest::Settings {
         queue: config.ingest_queue,
@@ -88,20 +71,20 @@ pub async fn run(
         message_bytes: usize::try_from(BATCH_BYTES.min(found - needed)).unwrap_or(usize::MAX),
     };
     let (ingest, commits) =
-        Ingest::start(deps.nats.clone(), me, settings, move || applied.applied());
-    add_checks(&deps, &tokens, &shutdown);
+        Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
+    add_checks(&parts, &tokens, &shutdown);
     let handler = Handler {
         config: config.clone(),
         tokens,
         outcomes,
         ingest,
-        partitions: deps.streams.partitions,
-        clock: deps.clock,
-        random: deps.random,
-        checks: deps.checks.clone(),
+        partitions: parts.streams.partitions,
+        clock: parts.clock,
+        random: parts.random,
+        checks: parts.checks.clone(),
         draining: shutdown.soft.clone(),
     };
-    deps.checks.started("gateway");
+    parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
     tokio::select! {
@@ -110,24 +93,20 @@ pub async fn run(
     }
     let _ = commits.await;
     follow.abort();
-    deps.nats.leave(nats::members::Role::Gateway, me).await;
+    parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
 }
 
-fn add_checks(deps: &Deps, tokens: &Tokens, shutdown: &Shutdown) {
-    let nats = deps.nats.clone();
-    let check = move || {
-        if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
-    };
-    deps.checks.add("broker", check);
+fn add_checks(parts: &Parts, tokens: &Tokens, shutdown: &Shutdown) {
+    parts.check_broker("broker");
     let tokens = tokens.clone();
     let check = move || {
         if tokens.is_current() { Ok(()) } else { Err("out of date".to_owned()) }
     };
-    deps.checks.add("tokens", check);
+    parts.checks.add("tokens", check);
     let draining = shutdown.soft.clone();
     let check = move || {
         if draining.is_cancelled() { Err("draining".to_owned()) } else { Ok(()) }
     };
-    deps.checks.add("serving", check);
+    parts.checks.add("serving", check);
 }

@@ -7,7 +7,7 @@
 //!   acknowledgements survive.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
-//! - [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`listen`]: how a process runs.
+//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`listen`]: how a process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
@@ -22,6 +22,7 @@ pub mod nats;
 pub mod nats_server;
 pub mod ops;
 pub mod outcomes;
+pub mod parts;
 pub mod random;
 pub mod secret_file;
 pub mod telemetry;

@@ -21,4 +21,4 @@ mod owner;
 mod run;
 mod takeover;
 
-pub use run::{Config, Deps, Error, run};
+pub use run::{Config, Error, run};

@@ -2,17 +2,15 @@
 //!
 //! One task owns everything, so that nothing is shared. Must not know how any of it is done.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::InstanceId;
-use runtime::clock::Clock;
 use runtime::lifecycle::Shutdown;
 use runtime::nats::members::{BEAT, Members, Role};
-use runtime::nats::streams::Streams;
 use runtime::nats::{self, Message, Nats, Reader, Start};
 use runtime::ops::Checks;
-use runtime::random::{Random, id_bytes};
+use runtime::parts::Parts;
+use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use wire::subject;
@@ -44,21 +42,6 @@ pub struct Config {
     pub identical_window: u64,
 }
 
-/// What a worker needs from outside.
-#[derive(Clone)]
-pub struct Deps {
-    /// The clock; only for ids, never for rules.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness, for ids.
-    pub random: Arc<dyn Random>,
-    /// The connection.
-    pub nats: Nats,
-    /// The streams.
-    pub streams: Streams,
-    /// Where readiness is told.
-    pub checks: Checks,
-}
-
 /// Why a worker stops: a person must look at it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -77,8 +60,9 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> Result<(), Error> {
-    let Deps { clock, random, nats, streams, checks } = deps;
+pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(), Error> {
+    parts.check_broker("worker broker");
+    let Parts { clock, random, nats, streams, checks } = parts;
     let fresh_id = Box::new(move || id_bytes(clock.now(), &*random));
     let me = InstanceId::from_bytes(fresh_id());
     let members = nats.members(Role::Worker).await?;
@@ -86,10 +70,6 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> Result<(), E
     let catalog = Catalog::of(&directory);
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
     owner.identical_window = Duration::from_secs(config.identical_window);
-    let connection = nats.clone();
-    checks.add("worker broker", move || {
-        if connection.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
-    });
     let mut worker =
         Worker { owner, checks, members, follower, reader: None, take_after: Instant::now() };
     let beat = tokio::spawn(beat(nats.clone(), me));

@@ -1,0 +1,36 @@
+//! What every role is given from outside.
+//!
+//! Must not know what a role does with it.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::nats::Nats;
+use crate::nats::streams::Streams;
+use crate::ops::Checks;
+use crate::random::Random;
+
+/// What every role is given from outside. Cheap to clone.
+#[derive(Clone)]
+pub struct Parts {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids and secrets.
+    pub random: Arc<dyn Random>,
+    /// The connection, the role's own.
+    pub nats: Nats,
+    /// The streams.
+    pub streams: Streams,
+    /// Where readiness is told.
+    pub checks: Checks,
+}
+
+impl Parts {
+    /// Adds the check that the broker is connected, under this name.
+    pub fn check_broker(&self, name: &'static str) {
+        let nats = self.nats.clone();
+        self.checks.add(name, move || {
+            if nats.is_connected() { Ok(()) } else { Err("not connected".to_owned()) }
+        });
+    }
+}
