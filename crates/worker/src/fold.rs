@@ -13,7 +13,7 @@ use domain::id::{AlertId, IncidentId, InstanceId};
 use domain::incident::{
     self, Deciding, Event, Flags, Incidents, Kind, ResolveVerdict, Totals, Trace, Verdict,
 };
-use domain::payload::Payload;
+use domain::payload::{self, Payload};
 use matcher::Index;
 use wire::Partition;
 use wire::event::IncidentEvent;
@@ -214,7 +214,8 @@ impl Folding<'_> {
         stored: &AlertRecord,
         out: &mut Changes,
     ) -> bool {
-        let payload = Payload::new(&alert.payload);
+        let text = payload::text(&alert.payload);
+        let payload = Payload::new(&text);
         let seen = alert.to_domain();
         let partition = state.partition;
         // What this commit has closed must be stored as closed before it may be forgotten.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Condition, Filter, Key, Trigger, Urgency, contains_all};
+use super::{Condition, Filter, Key, Trigger, Urgency, contains_all, lower};
 use crate::id::FilterId;
 use crate::json::Json;
 use crate::name::is_unprintable;
@@ -98,8 +98,7 @@ pub struct Match {
 /// What these filters, in their order, find in the payload that came from that source.
 #[must_use]
 pub fn evaluate(filters: &[Filter], payload: &Payload<'_>, from: Option<&str>) -> Match {
-    let json = payload.json();
-    let seen = Seen { payload, json: json.as_ref() };
+    let seen = Seen { payload, json: payload.json() };
     let mut found = Match::default();
     for filter in filters {
         let resolve = filter.resolve.as_ref().filter(|resolve| seen.holds(&resolve.condition));
@@ -115,18 +114,19 @@ pub fn evaluate(filters: &[Filter], payload: &Payload<'_>, from: Option<&str>) -
     found
 }
 
-struct Seen<'p> {
-    payload: &'p Payload<'p>,
-    json: Option<&'p Json<'p>>,
+struct Seen<'p, 'a> {
+    payload: &'p Payload<'a>,
+    json: Option<&'p Json<'a>>,
 }
 
-impl Seen<'_> {
+impl Seen<'_, '_> {
     fn holds(&self, condition: &Condition) -> bool {
         match &condition.key {
-            None => contains_all(&self.payload.text, &condition.contains),
+            None => contains_all(self.payload.lower(), &condition.contains),
             Some(key) => {
                 let values = self.json.map(|json| key.find(json)).unwrap_or_default();
-                values.iter().any(|value| contains_all(&value.text(), &condition.contains))
+                let holds = |text: &str| contains_all(&lower(text), &condition.contains);
+                values.iter().any(|value| holds(&value.text()))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Seen<'_> {
         };
         let printable = title.chars().filter(|character| !is_unprintable(*character));
         let description = trigger.description_from.as_ref().and_then(|key| self.first(key));
-        let description = description.unwrap_or(Cow::Borrowed(&self.payload.text));
+        let description = description.unwrap_or(Cow::Borrowed(self.payload.text));
         Triggered {
             filter,
             urgency: trigger.urgency,

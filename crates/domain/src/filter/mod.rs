@@ -17,7 +17,7 @@ pub use evaluate::{
     evaluate, source_name,
 };
 pub use key::Key;
-pub use text::contains_all;
+pub use text::{contains_all, lower};
 
 /// The most filters of a service.
 pub const MAX_FILTERS: usize = 10;
@@ -41,6 +41,9 @@ pub enum Error {
     /// Two filters with one id.
     #[error("each filter has an id of its own")]
     SameId,
+    /// Two filters with one name.
+    #[error("each filter has a name of its own")]
+    SameName,
     /// No condition, or too many.
     #[error("a trigger has 1 to {MAX_CONDITIONS} conditions")]
     Conditions,
@@ -71,7 +74,10 @@ pub enum Urgency {
 
 /// A text that a value must contain: 1 to 50 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item(String);
+pub struct Item {
+    text: String,
+    lower: String,
+}
 
 impl Item {
     /// Reads an item.
@@ -80,7 +86,7 @@ impl Item {
     /// It is empty or too long.
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text.chars().count() {
-            1..=MAX_ITEM_CHARACTERS => Ok(Self(text.to_owned())),
+            1..=MAX_ITEM_CHARACTERS => Ok(Self { text: text.to_owned(), lower: lower(text) }),
             _ => Err(Error::Item),
         }
     }
@@ -88,13 +94,19 @@ impl Item {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The text as it is searched for: each character in its lower case.
+    #[must_use]
+    pub fn lower(&self) -> &str {
+        &self.lower
     }
 }
 
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -179,7 +191,7 @@ pub struct Filter {
 }
 
 /// The filters of a service, in the order in which they are tried: at most 10, each with an id
-/// of its own.
+/// and a name of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters(Vec<Filter>);
 
@@ -187,13 +199,20 @@ impl Filters {
     /// Filters in order.
     ///
     /// # Errors
-    /// There are too many, or two have one id.
+    /// There are too many, or two have one id or one name.
     pub fn new(filters: Vec<Filter>) -> Result<Self, Error> {
         if filters.len() > MAX_FILTERS {
             return Err(Error::Filters);
         }
-        let twice = |(n, filter): (usize, &Filter)| filters[..n].iter().any(|f| f.id == filter.id);
-        if filters.iter().enumerate().any(twice) { Err(Error::SameId) } else { Ok(Self(filters)) }
+        for (n, filter) in filters.iter().enumerate() {
+            if filters[..n].iter().any(|before| before.id == filter.id) {
+                return Err(Error::SameId);
+            }
+            if filters[..n].iter().any(|before| before.name == filter.name) {
+                return Err(Error::SameName);
+            }
+        }
+        Ok(Self(filters))
     }
 
     /// The filters in order.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::filter;
 use domain::id::ServiceId;
 use domain::incident::{self, Deciding, Verdict};
-use domain::payload::Payload;
+use domain::payload::{self, Payload};
 use domain::reach::Reach;
 use domain::service::Service;
 use wire::Partition;
@@ -111,7 +111,8 @@ impl Oracle<'_> {
                 }
         };
         for service in services.values().filter(in_scope) {
-            let payload = Payload::new(&alert.payload);
+            let text = payload::text(&alert.payload);
+            let payload = Payload::new(&text);
             let verdict = if service.disabled {
                 Verdict::Disabled
             } else if service.id == fragile() && payload.text.contains("panic") {
