@@ -23,7 +23,7 @@ test: setup build ## Unit, property and end-to-end tests against the real nats-s
 chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
 	KILLS=20 cargo test --locked --workspace --test it -- kills::nothing --nocapture
 
-lint: ## Format, clippy, proto, licences and advisories
+lint: ## Format, clippy, proto
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && npx --yes @bufbuild/buf@1.72.0 lint

@@ -28,6 +28,19 @@ run() {
     show "$@"
     "$@"
 }
+# Sends a payload; the answer must be this one.
+send() { # STATUS FILE
+    set -- "$1" gander send --token-file "$home/token" --from Alertmanager "$2"
+    wanted=$1
+    shift
+    show "$@"
+    "$@" >"$home/answer"
+    cat "$home/answer"
+    grep -q "^$wanted" "$home/answer" || {
+        echo "the demo stops: $wanted was expected" >&2
+        exit 1
+    }
+}
 # Waits at most 30 s until a file has so many lines that fit.
 await() { # FILE PATTERN LINES
     tries=0
@@ -69,12 +82,12 @@ step "5. Who may send: a token for this service"
 run gander token create alertmanager --service Payments/Checkout --secret-file "$home/token"
 
 step "6. Prometheus Alertmanager fires: 201, an incident is created"
-run gander send --token-file "$home/token" --from Alertmanager deploy/demo/alertmanager-firing.json
+send 201 deploy/demo/alertmanager-firing.json
 run gander incident list
 echo "It fires again: 200, a duplicate; no second incident"
-run gander send --token-file "$home/token" --from Alertmanager deploy/demo/alertmanager-firing.json
+send 200 deploy/demo/alertmanager-firing.json
 echo "The trouble is over: 200, the incident is resolved"
-run gander send --token-file "$home/token" --from Alertmanager deploy/demo/alertmanager-resolved.json
+send 200 deploy/demo/alertmanager-resolved.json
 
 step "7. What the subscriber has read from NATS: three events of one incident"
 await "$home/events" "gander.incident" 3

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, send};
-use e2e::rig::{Rig, Role};
+use e2e::rig::{Plan, Rig, Role};
 use http::StatusCode;
+use nix::sys::signal::Signal;
 use wire::proto::gander::admin::v1 as api;
 
 /// How many incidents are open in each service, by name.
@@ -77,6 +79,47 @@ async fn a_token_that_was_deleted_or_replaced_is_dead_when_the_call_returns() ->
         dead.extend([token.secret, fresh.secret]);
     }
     all_dead(&mut rig, &dead).await
+}
+
+/// A gateway that stands still is waited for, and goes on without letting the dead token in.
+#[tokio::test]
+async fn a_gateway_that_stands_still_lets_no_dead_token_in() -> anyhow::Result<()> {
+    let mut rig = Rig::planned(Plan { gateways: 2, ..Plan::default() }).await?;
+    let admin = rig.first_admin().await?;
+    let sender = Sender::default();
+    let addresses = [rig.gateway()?, rig.running(Role::Gateway(1))?.address];
+    for stands_still in [Duration::from_millis(1_000), Duration::from_millis(3_000)] {
+        let token = admin.token(&format!("{stands_still:?}"), "").await?;
+        for gateway in addresses {
+            assert_eq!(
+                sender.send(gateway, &token.secret, "{}").await?.status,
+                StatusCode::ACCEPTED
+            );
+        }
+        let still = &rig.running(Role::Gateway(1))?.process;
+        still.signal(Signal::SIGSTOP)?;
+        let mut deleting = Box::pin(admin.delete_token(&token));
+        let first = tokio::time::timeout(stands_still, &mut deleting).await;
+        still.signal(Signal::SIGCONT)?;
+        if let Ok(deleted) = first {
+            deleted?;
+        } else {
+            deleting.await?;
+        }
+        // What was asked before the end is told by the end: never that it is let in.
+        for _ in 0..50 {
+            for gateway in addresses {
+                let answer = sender.send(gateway, &token.secret, "{}").await?;
+                let refused = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
+                assert!(
+                    refused.contains(&answer.status),
+                    "{} after {stands_still:?}",
+                    answer.status
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn all_dead(rig: &mut Rig, dead: &[String]) -> anyhow::Result<()> {

@@ -118,62 +118,125 @@ async fn when_nats_server_dies_everything_stops_as_a_failure() -> anyhow::Result
     Ok(())
 }
 
+/// Runs client commands against a running Gander.
+struct Client<'a> {
+    folder: &'a Path,
+    server: String,
+}
+
+impl Client<'_> {
+    async fn told(&self, line: &str) -> anyhow::Result<(i32, String)> {
+        let mut args = vec!["--server", &self.server];
+        args.extend(line.split_whitespace());
+        run(self.folder, None, &args).await
+    }
+
+    async fn done(&self, line: &str) -> anyhow::Result<String> {
+        let (code, text) = self.told(line).await?;
+        anyhow::ensure!(code == 0, "{line}: {text}");
+        Ok(text)
+    }
+}
+
+impl Up {
+    fn client(&self) -> Client<'_> {
+        Client { folder: self.folder.path(), server: format!("http://{}", self.grpc) }
+    }
+}
+
+const BOOTSTRAP: &str = "--role global-admin --bootstrap-file data/bootstrap-credential";
+
 #[tokio::test]
 async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> {
     let up = up().await?;
-    let folder = up.folder.path();
-    let grpc = format!("http://{}", up.grpc);
+    let (folder, client) = (up.folder.path(), up.client());
     let says = up.process.log();
     let gateway = says.split_whitespace().find(|word| word.ends_with("/v1/process"));
     let gateway = gateway.unwrap_or_default().trim_end_matches("/v1/process").to_owned();
-    let told = async |line: &str| {
-        let mut args = vec!["--server", &grpc];
-        args.extend(line.split_whitespace());
-        run(folder, None, &args).await
-    };
-    let done = async |line: &str| {
-        let (code, text) = told(line).await?;
-        anyhow::ensure!(code == 0, "{line}: {text}");
-        anyhow::Ok(text)
-    };
-    let (code, text) = told("team list").await?;
-    assert!(code == 1 && text.contains("--bootstrap-file"), "{text}");
-    let bootstrap = "--bootstrap-file data/bootstrap-credential";
-    done(&format!("principal create me --role global-admin {bootstrap}")).await?;
+    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
     assert!(!folder.join("data/bootstrap-credential").exists());
-    done("team create Payments").await?;
-    done("service create Payments/Checkout").await?;
+    client.done("team create Payments").await?;
+    client.done("service create Payments/Checkout").await?;
     let filter = "filter add Payments/Checkout am --when status=firing --map-with key";
-    done(&format!("{filter} --resolve-when status=resolved --resolve-with key")).await?;
-    done("token create t --service Payments/Checkout --secret-file token --expires 30d").await?;
-    let payload = e2e::admin::payload("firing", "a");
-    std::fs::write(folder.join("alert.json"), payload)?;
-    let sent = done(&format!("send --url {gateway} --token-file token alert.json")).await?;
+    client.done(&format!("{filter} --resolve-when status=resolved --resolve-with key")).await?;
+    let token = "token create t --service Payments/Checkout --secret-file token --expires 30d";
+    client.done(token).await?;
+    std::fs::write(folder.join("alert.json"), e2e::admin::payload("firing", "a"))?;
+    let send = format!("send --url {gateway} --token-file token alert.json");
+    let sent = client.done(&send).await?;
     assert!(sent.starts_with("201 Created"), "{sent}");
-    let listed = done("incident list --team Payments --output json").await?;
+    let listed = client.done("incident list --team Payments --output json").await?;
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     let id = listed[0]["id"].as_str().unwrap_or_default().to_owned();
-    assert!(done(&format!("incident resolve {id}")).await?.contains("resolved"));
-    done("token update t --name renamed --url-parameter forbid --expires never").await?;
-    done("token replace-secret renamed --secret-file token").await?;
-    done("token delete renamed").await?;
-    for (line, expected) in [
-        ("team delete Nobody", 3),
-        ("team create Payments", 5),
-        ("token create", 2),
-        ("token create t", 2),
-        ("token update t", 2),
-        ("token update t --name x", 3),
-        ("filter add Payments/Checkout x --when nothing", 2),
-        ("service create Checkout", 2),
-        ("principal create x --role king", 2),
-        ("token create t --global --expires yesterday", 2),
+    assert!(client.done(&format!("incident resolve {id}")).await?.contains("resolved"));
+    client.done("token update t --name renamed --url-parameter forbid --expires never").await?;
+    client.done("token replace-secret renamed --secret-file token").await?;
+    client.done("principal create kim --role observer:Payments --secret-file kim").await?;
+    assert!(client.done("--credential-file kim service list").await?.contains("Payments/Checkout"));
+    client.done("principal update kim --role stakeholder --expires 1h").await?;
+    client.done("token delete renamed").await?;
+    client.done("filter remove Payments/Checkout am").await?;
+    client.done("service disable Payments/Checkout").await?;
+    client.done("team rename Payments Billing").await?;
+    client.done("service delete Billing/Checkout").await?;
+    client.done("team delete Billing").await?;
+    assert!(client.done("completions bash").await?.contains("gander"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> {
+    let up = up().await?;
+    let client = up.client();
+    let (code, text) = client.told("team list").await?;
+    assert!(code == 1 && text.contains("--bootstrap-file"), "{text}");
+    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
+    client.done("team create Payments").await?;
+    client.done("service create Payments/Checkout").await?;
+    client.done("filter add Payments/Checkout am --when status=firing").await?;
+    std::fs::write(up.folder.path().join("file"), "")?;
+    for (line, code, says) in [
+        ("team list --credential-file nowhere", 1, "nowhere"),
+        ("team delete Nobody", 3, "there is no team"),
+        ("team create Payments", 5, "the name is taken"),
+        ("filter add Payments/Checkout am --when status=firing", 1, "a name of its own"),
+        ("filter remove Payments/Checkout nobody", 3, "there is no filter"),
+        ("filter add Payments/Checkout x --when nothing", 2, "KEY=TEXT"),
+        ("filter add Payments/Checkout x --when a[=b", 1, "breaks off at character"),
+        ("service create Checkout", 2, "TEAM/NAME"),
+        ("principal create x --role king", 2, "a role is"),
+        ("token create", 2, "required"),
+        ("token create t", 2, "--global"),
+        ("token create t --global --expires yesterday", 2, "30d"),
+        ("token create x --global --secret-file file/x", 1, "cannot use file/x"),
+        ("token update t", 2, "say what is to change"),
+        ("token update t --name x", 3, "there is no token"),
     ] {
-        let (code, text) = told(line).await?;
-        assert_eq!(code, expected, "{line}: {text}");
+        let (found, text) = client.told(line).await?;
+        assert!(found == code && text.contains(says), "{line}: {found} {text}");
     }
-    let (code, _) = run(folder, None, &["--server", "http://127.0.0.1:1", "team", "list"]).await?;
-    assert_eq!(code, 6, "a server that is not there is unavailable");
+    assert!(!client.done("token list").await?.contains(" x "), "no secret that cannot be kept");
+    let nowhere = Client { server: "http://127.0.0.1:1".to_owned(), ..client };
+    let (code, text) = nowhere.told("team list").await?;
+    assert!(code == 6 && text.contains("is it running"), "{code} {text}");
+    let client = up.client();
+    let (code, text) = client.told(&format!("principal create again {BOOTSTRAP}")).await?;
+    assert!(code == 1 && text.contains("holds a credential already"), "{text}");
+    Ok(())
+}
+
+/// Its ports are its own: nothing else may use them meanwhile.
+#[tokio::test]
+async fn the_demo_shows_what_it_says() -> anyhow::Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/demo/run.sh");
+    let output = tokio::process::Command::new("sh").arg(script).output().await?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    // `make demo` prints two lines before.
+    assert!(shown.lines().count() <= 58, "{shown}");
+    for text in ["201 Created", "created.v1", "repeated.v1", "resolved.v1", "Done."] {
+        assert!(shown.contains(text), "{text} is missing in {shown}");
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
@@ -27,7 +28,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Calls, Incidents};
+use crate::grpc::{Calls, Incidents, WATCHES};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
 
@@ -112,6 +113,7 @@ pub async fn run(
         ingest,
         outcomes,
         partitions: parts.streams.partitions,
+        watches: Arc::new(Semaphore::new(WATCHES)),
         stopping: shutdown.soft.clone(),
     };
     parts.checks.started("admin");

@@ -30,7 +30,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] Fatal),
     /// A commit cannot be read.
-    #[error("commit {sequence} cannot be read")]
+    #[error(
+        "commit {sequence} in GANDER_CONTROL cannot be read: if the journal is whole, stop every process, delete the stream GANDER_CONTROL and start admin, which writes it anew"
+    )]
     Stored {
         /// Its number.
         sequence: u64,
@@ -75,15 +77,21 @@ async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Resul
         commits = messages.len(),
         "the journal is behind: importing from GANDER_CONTROL"
     );
-    for message in messages {
-        let sequence = message.sequence;
-        let (record, _) = control::decode_message(&message.payload)
-            .map_err(|source| Error::Stored { sequence, source })?;
-        let follows = control::previous_hash(&record) == Some(head.hash);
-        if !follows || sequence != head.sequence + 1 {
-            return Err(Fatal::Diverged(sequence).into());
+    for page in messages.chunks(PAGE) {
+        let mut records = Vec::with_capacity(page.len());
+        let mut follows = head;
+        for message in page {
+            let sequence = message.sequence;
+            let (record, _) = control::decode_message(&message.payload)
+                .map_err(|source| Error::Stored { sequence, source })?;
+            let expected = control::previous_hash(&record) == Some(follows.hash);
+            if !expected || sequence != follows.sequence + 1 {
+                return Err(Fatal::Diverged(sequence).into());
+            }
+            follows = follows.after(&record);
+            records.push(record);
         }
-        head = journal.append(head.sequence, &[record])?;
+        head = journal.append(head.sequence, &records)?;
     }
     Ok(())
 }

@@ -274,6 +274,10 @@ impl Writer {
     fn decide(&mut self, commands: Vec<Job>, mut head: Head) -> Group {
         let mut group = Group::default();
         for (command, done) in commands {
+            // Who gave up was told that nothing is known: then nothing need happen.
+            if done.is_closed() {
+                continue;
+            }
             let at = self.clock.now();
             if let Some(known) = self.requests.repeat(&command, at) {
                 group.settled.push((done, known));
@@ -326,7 +330,8 @@ pub async fn relay(
         match sent.await {
             Ok(sequence) if sequence == commit.sequence => return Ok(()),
             Ok(_) => return Err(Fatal::Diverged(commit.sequence)),
-            Err(publish::Error::Conflict(_)) => {
+            Err(error @ publish::Error::Conflict(_)) => {
+                tracing::warn!(%error, commit = commit.sequence, "a commit is not relayed yet");
                 if let Ok(stored) = crate::start::stored_record(nats, commit.sequence).await {
                     return if stored == record {
                         Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use runtime::clock::SystemClock;
+use runtime::clock::{Monotone, SystemClock};
 use runtime::lifecycle::Lifecycle;
 use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
@@ -107,7 +107,7 @@ async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Stream
 /// What a role is given; its clock and randomness for ids, never for rules of a worker.
 fn parts(checks: &Checks, (nats, streams): (Nats, Streams)) -> Parts {
     Parts {
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(Monotone::<SystemClock>::default()),
         random: Arc::new(SystemRandom),
         nats,
         streams,

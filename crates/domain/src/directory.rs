@@ -4,7 +4,7 @@
 //! and its team live. Must not know where the changes come from: a journal's commits or a
 //! stream's snapshots give the same directory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::aggregate::{Actor, Entry, Stamp};
 use crate::commit::{Change, Commit, Subject};
@@ -38,7 +38,6 @@ pub struct Directory {
     services: BTreeMap<ServiceId, Entry<Service>>,
     tokens: BTreeMap<TokenId, Entry<Token>>,
     principals: BTreeMap<PrincipalId, Entry<Principal>>,
-    services_of: BTreeMap<TeamId, BTreeSet<ServiceId>>,
     token_of: HashMap<Digest, TokenId>,
     /// What tokens reached that were seen to die.
     dead_tokens: BTreeMap<TokenId, Reach>,
@@ -145,12 +144,6 @@ impl Directory {
         let Some(team) = entry.live().or(old.live()).map(|service| service.team) else {
             return;
         };
-        let siblings = self.services_of.entry(team).or_default();
-        if entry.live().is_some() {
-            siblings.insert(id);
-        } else {
-            siblings.remove(&id);
-        }
         let name = |entry: &Entry<Service>| entry.live().map(|service| service.name.to_string());
         self.swap_name(Subject::Service(id), Siblings::Services(team), name(&old), name(&entry));
     }
@@ -313,12 +306,6 @@ impl Directory {
     /// The live services of live teams, in the order of their ids.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.keys().filter_map(|id| self.service(*id))
-    }
-
-    /// The live services of a team, in the order of their ids; none if the team is gone.
-    pub fn services_of(&self, team: TeamId) -> impl Iterator<Item = &Service> {
-        let ids = self.services_of.get(&team).into_iter().flatten();
-        ids.filter_map(|id| self.service(*id))
     }
 
     /// The live tokens whose targets live, in the order of their ids.

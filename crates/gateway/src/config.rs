@@ -40,6 +40,11 @@ pub struct Config {
     )]
     pub max_connections_per_ip: usize,
 
+    /// The most bytes of bodies that are received or wait to be stored; more are answered 503. A
+    /// body of unknown or encoded length counts as the limit of a body.
+    #[arg(long, env = "GANDER_BODY_MEMORY", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
+    pub body_memory: u64,
+
     /// The most alerts that wait to be stored; more are answered 503.
     #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
     pub ingest_queue: usize,
@@ -57,6 +62,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 /// How much of it is read.
 pub const DISCARD_BYTES: u64 = 256 * 1024;
+/// Memory for bodies is counted in pieces of this many bytes.
+pub const MEMORY_PIECE: u64 = 1_024;
 /// The most headers of a request.
 pub const MAX_HEADERS: usize = 64;
 /// The most bytes of a request line with its headers.

@@ -13,9 +13,10 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::accept::serve;
-use crate::config::{COMMIT_DEADLINE, Config};
+use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
 use crate::http::Handler;
 use crate::tokens::Tokens;
 
@@ -78,6 +79,7 @@ pub async fn run(
         tokens,
         outcomes,
         ingest,
+        memory: Arc::new(Semaphore::new(memory_pieces(&config))),
         partitions: parts.streams.partitions,
         clock: parts.clock,
         random: parts.random,
@@ -95,6 +97,11 @@ pub async fn run(
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
+}
+
+fn memory_pieces(config: &Config) -> usize {
+    let pieces = config.body_memory.max(config.body_limit) / MEMORY_PIECE;
+    usize::try_from(pieces).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 fn add_checks(parts: &Parts, tokens: &Tokens, shutdown: &Shutdown) {

@@ -48,7 +48,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Reads the tokens as they are now; [`Follow::run`] keeps them current. Nobody is let in
-    /// before admin has heard of this gateway.
+    /// before this gateway has said that it lives.
     ///
     /// # Errors
     /// The broker cannot be reached, or a message cannot be read.
@@ -155,7 +155,11 @@ impl Follow {
         self.nats.beat(Role::Gateway, self.me, self.tokens.applied()).await;
         self.tokens.measure_age(begun);
         let asked = self.nats.bounds(subject::CONTROL_STREAM);
-        let Ok(Ok((_, last))) = tokio::time::timeout(CURRENT_FOR, asked).await else {
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(CURRENT_FOR, asked) => answer,
+            () = self.nats.reconnected() => return,
+        };
+        let Ok(Ok((_, last))) = answer else {
             return;
         };
         let applied = self.tokens.applied();

@@ -33,30 +33,49 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
-#[derive(Debug)]
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    /// A clock that stands at this time.
-    #[must_use]
-    pub const fn at(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_micros()))
-    }
-
-    /// Moves it forward.
-    pub fn advance(&self, span: Duration) {
-        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::SeqCst);
-    }
+/// A clock whose time of day never goes back, so that what has expired stays so when the machine's
+/// clock is set back.
+#[derive(Debug, Default)]
+pub struct Monotone<C> {
+    clock: C,
+    latest: AtomicI64,
 }
 
-impl Clock for ManualClock {
+impl<C: Clock> Clock for Monotone<C> {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        let now = self.clock.now().as_micros();
+        Timestamp::from_micros(self.latest.fetch_max(now, Ordering::SeqCst).max(now))
     }
 
     fn boot(&self) -> Duration {
-        Duration::from_micros(u64::try_from(self.0.load(Ordering::SeqCst)).unwrap_or(0))
+        self.clock.boot()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Set(AtomicI64);
+
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        }
+
+        fn boot(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn time_stands_still_while_the_machine_is_behind() {
+        let clock = Monotone::<Set>::default();
+        let told = [5, 9, 3, 8, 10].map(|micros| {
+            clock.clock.0.store(micros, Ordering::SeqCst);
+            clock.now().as_micros()
+        });
+        assert_eq!(told, [5, 9, 9, 9, 10]);
     }
 }

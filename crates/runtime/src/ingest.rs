@@ -83,6 +83,8 @@ impl Ingest {
         };
         let (done, stored) = oneshot::channel();
         let queued = Queued { record: record_to(record), partitions, bytes, done };
+        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        metrics::gauge!("gander_ingest_queue_depth").set(waiting as f64);
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::nats;
+
 /// The place where `make setup` puts it, from the project's folder.
 pub const TOOLS_PATH: &str = "target/tools/nats-server";
 const START_DEADLINE: Duration = Duration::from_secs(10);
@@ -25,6 +27,9 @@ pub enum Error {
         "nats-server 2.15 or newer is not found: say --nats-server PATH or run `make setup`; looked at {0}"
     )]
     NotFound(String),
+    /// The one given is too old.
+    #[error("{0} is nats-server {1}: 2.15 or newer is required")]
+    TooOld(PathBuf, String),
     /// It does not start.
     #[error("nats-server does not start: {0}")]
     Start(String),
@@ -33,24 +38,32 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
-/// Finds the program: the path given, else the project's tools folder, else the folders of
-/// `search_path`.
+/// Finds the program: the path given, else the first recent one in the project's tools folder and
+/// the folders of `search_path`.
 ///
 /// # Errors
-/// It is nowhere.
+/// It is nowhere, or the one given is too old.
 pub fn find(given: Option<&Path>, search_path: Option<&str>) -> Result<PathBuf, Error> {
     if let Some(path) = given {
-        return if path.is_file() {
-            Ok(path.to_owned())
-        } else {
-            Err(Error::NotFound(path.display().to_string()))
+        return match version(path) {
+            None => Err(Error::NotFound(path.display().to_string())),
+            Some(found) if nats::is_recent(&found) => Ok(path.to_owned()),
+            Some(found) => Err(Error::TooOld(path.to_owned(), found)),
         };
     }
     let folders = search_path.unwrap_or_default().split(':').filter(|folder| !folder.is_empty());
     let mut places = vec![PathBuf::from(TOOLS_PATH)];
     places.extend(folders.map(|folder| Path::new(folder).join("nats-server")));
-    let found = places.iter().find(|place| place.is_file());
+    let recent = |place: &&PathBuf| version(place).is_some_and(|found| nats::is_recent(&found));
+    let found = places.iter().find(recent);
     found.cloned().ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} and PATH")))
+}
+
+/// What the program says of itself; none if it is no nats-server.
+fn version(program: &Path) -> Option<String> {
+    let output = std::process::Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.trim().strip_prefix("nats-server: v").map(str::to_owned)
 }
 
 /// A running nats-server. Dropped, it is killed.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read or written.
-    #[error("secret file {path}")]
+    #[error("cannot use {path} for a secret")]
     Io {
         /// The file.
         path: PathBuf,
@@ -46,6 +46,18 @@ pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
         File::open(folder)?.sync_all()
     };
     write().map_err(fail)
+}
+
+/// Makes sure that a secret can be written to this file, before there is one to be lost.
+///
+/// # Errors
+/// It cannot be written.
+pub fn prepare(path: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(fail)?;
+    let draft = path.with_extension("new");
+    File::create(&draft).and_then(|_| fs::remove_file(&draft)).map_err(fail)
 }
 
 /// Reads a secret, white space at the ends removed.

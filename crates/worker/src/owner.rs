@@ -54,6 +54,8 @@ pub struct Owner<B> {
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
     last_input: u64,
+    /// The sequence that the next message must have, once one was read.
+    next_input: Option<u64>,
 }
 
 impl<B: Broker> Owner<B> {
@@ -79,6 +81,7 @@ impl<B: Broker> Owner<B> {
             waiting: VecDeque::new(),
             sweep: true,
             last_input: 0,
+            next_input: None,
         }
     }
 
@@ -100,6 +103,7 @@ impl<B: Broker> Owner<B> {
     /// partition is, since the others skip what they have done; none without partitions.
     pub fn restart(&mut self) -> Option<u64> {
         self.waiting.clear();
+        self.next_input = None;
         self.sweep = true;
         let slowest = self.owned.values().map(|owned| owned.state.position.sequence).min();
         slowest.map(|sequence| sequence + 1)
@@ -113,6 +117,11 @@ impl<B: Broker> Owner<B> {
     /// Takes in the next message of the input.
     pub fn push(&mut self, message: &Message) {
         self.last_input = message.sequence + message.pending;
+        if self.next_input.is_some_and(|next| message.sequence != next) {
+            tracing::error!(sequence = message.sequence, "alerts before this one are gone");
+            metrics::counter!("gander_worker_input_gaps_total").increment(1);
+        }
+        self.next_input = Some(message.sequence + 1);
         let batch = decode_batch(&message.payload)
             .map_err(|error| (error.to_string(), message.payload.clone()));
         self.waiting.push_back(Input { sequence: message.sequence, batch });
@@ -265,6 +274,13 @@ impl<B: Broker> Owner<B> {
         let Some(places) = found.iter().map(place).collect::<Option<BTreeMap<_, _>>>() else {
             return;
         };
+        let Ok((_, last)) = self.broker.bounds(subject::ALERTS_STREAM).await else {
+            return;
+        };
+        if places.values().any(|place| *place > last) {
+            tracing::error!("stream {} is not the one it was: restart", subject::ALERTS_STREAM);
+            return;
+        }
         let all = usize::try_from(self.streams.partitions.count()).unwrap_or(usize::MAX);
         if let Some(slowest) = places.values().min().filter(|_| places.len() == all)
             && *slowest > 0

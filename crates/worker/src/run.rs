@@ -111,6 +111,8 @@ impl Worker {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut purge = interval(PURGE);
         purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Who lives has said so by then: a newcomer takes its share, not everything.
+        tokio::time::sleep(2 * BEAT).await;
         self.take_partitions().await?;
         self.checks.started("worker");
         loop {

@@ -185,7 +185,9 @@ async fn write(
         broker.publish(subject.clone(), &headers, checkpoint.encode(), expect, DEADLINE).await;
     match written {
         Ok(sequence) => Ok(sequence),
-        Err(error @ (publish::Error::TimedOut | publish::Error::Conflict(_))) => {
+        Err(
+            error @ (publish::Error::TimedOut | publish::Error::Lost | publish::Error::Conflict(_)),
+        ) => {
             // It may have been stored all the same: it is mine if it says so.
             match broker.last_of(subject::INCIDENTS_STREAM, &subject).await? {
                 Some(found) if decode(partition, &found.payload)?.batch == checkpoint.batch => {

@@ -51,6 +51,12 @@ pub fn unavailable(message: &str) -> Status {
     status(Code::Unavailable, "BROKER_UNAVAILABLE", message)
 }
 
+/// As many watches as there may be are open.
+pub fn too_many_watches() -> Status {
+    let message = "too many watches are open: close some, or read the events from NATS";
+    status(Code::ResourceExhausted, "TOO_MANY_WATCHES", message)
+}
+
 /// Something that was stored cannot be read.
 pub fn internal(message: &str) -> Status {
     status(Code::Internal, "UNREADABLE", message)

@@ -3,6 +3,7 @@
 //! Must not know partitions' owners: an outcome comes back as it does to a gateway.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::access::Action;
@@ -12,7 +13,7 @@ use futures::Stream;
 use runtime::ingest::Ingest;
 use runtime::nats::{Message, Nats, Reader, Start};
 use runtime::outcomes::Outcomes;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -34,7 +35,9 @@ use crate::access::{About, Caller, Presented, authorize, presented};
 const OUTCOME_DEADLINE: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events that a slow caller has not taken yet.
-const WATCH_BUFFER: usize = 64;
+const WATCH_BUFFER: usize = 16;
+/// The most watches at a time.
+pub const WATCHES: usize = 256;
 
 /// Serves incidents. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub struct Incidents {
     pub outcomes: Outcomes,
     /// How many partitions there are.
     pub partitions: Partitions,
+    /// A place for each watch.
+    pub watches: Arc<Semaphore>,
     /// Cancelled once the process stops.
     pub stopping: CancellationToken,
 }
@@ -123,6 +128,8 @@ impl IncidentService for Incidents {
         let credential = presented(request.metadata())?;
         let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let (team, service) = self.scope(&caller, &message.parent)?;
+        let place = Arc::clone(&self.watches).try_acquire_owned();
+        let place = place.map_err(|_| error::too_many_watches())?;
         let bounds = self.nats.bounds(subject::INCIDENTS_STREAM).await;
         let (_, last) = bounds.map_err(|_| error::unavailable("the broker does not answer"))?;
         let cursor = match message.cursor.as_str() {
@@ -140,7 +147,10 @@ impl IncidentService for Incidents {
         let (sender, receiver) = mpsc::channel(WATCH_BUFFER);
         let watch =
             Watch { incidents: self.clone(), credential, reader, sender, last: cursor.sequence };
-        tokio::spawn(watch.run());
+        tokio::spawn(async move {
+            watch.run().await;
+            drop(place);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 

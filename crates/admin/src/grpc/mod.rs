@@ -15,4 +15,4 @@ mod principal;
 mod token;
 
 pub use call::Calls;
-pub use incident::Incidents;
+pub use incident::{Incidents, WATCHES};

@@ -2,7 +2,7 @@
 //!
 //! Must not know how they are carried out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
@@ -241,6 +241,18 @@ pub enum TokenCommand {
         /// Its name or id.
         token: String,
     },
+}
+
+impl TokenCommand {
+    /// Where the secret that it makes is to be written.
+    pub fn secret_file(&self) -> Option<&Path> {
+        match self {
+            Self::Create { secret_file, .. } | Self::ReplaceSecret { secret_file, .. } => {
+                secret_file.as_deref()
+            }
+            Self::List | Self::Update { .. } | Self::Delete { .. } => None,
+        }
+    }
 }
 
 /// Whether something may be done.

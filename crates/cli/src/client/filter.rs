@@ -23,11 +23,11 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
         }
         FilterCommand::Remove { service, filter } => {
             let mut service = names::service(&channel, service).await?;
-            let before = service.filters.len();
-            service.filters.retain(|found| found.id != *filter && found.display_name != *filter);
-            if service.filters.len() == before {
+            let fits = |found: &api::Filter| found.id == *filter || found.display_name == *filter;
+            let Some(found) = service.filters.iter().position(fits) else {
                 return Err(NotFound(format!("filter {filter:?}")).into());
-            }
+            };
+            service.filters.remove(found);
             update(&mut client, service, "filters").await?
         }
     };

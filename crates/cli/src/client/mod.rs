@@ -216,6 +216,11 @@ pub fn mask(fields: &[(&str, bool)]) -> anyhow::Result<Option<pbjson_types::Fiel
     Ok(Some(pbjson_types::FieldMask { paths }))
 }
 
+/// Makes sure that a secret can be kept where it is to be, before it is made.
+pub fn prepare(file: Option<&Path>) -> anyhow::Result<()> {
+    Ok(file.map_or(Ok(()), secret_file::prepare)?)
+}
+
 /// Shows a secret once: in its file, or on standard output.
 pub fn show_secret(secret: &str, file: Option<&Path>) -> anyhow::Result<()> {
     match file {

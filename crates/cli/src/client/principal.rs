@@ -2,7 +2,7 @@
 //!
 //! Must not know what roles permit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use runtime::clock::SystemClock;
 use wire::proto::gander::admin::v1 as api;
@@ -10,7 +10,7 @@ use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceCl
 
 use super::commands::PrincipalCommand;
 use super::{
-    Authorized, Connect, Output, Usage, default_credential_file, mask, names, read_secret,
+    Authorized, Connect, Output, Usage, default_credential_file, mask, names, prepare, read_secret,
     request_id, show_secret, shown_time,
 };
 
@@ -18,6 +18,8 @@ use super::{
 pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result<()> {
     if let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
     {
+        let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
+        prepare(kept.as_deref())?;
         let channel = match bootstrap_file {
             Some(file) => connect.open_with(&read_secret(file)?).await?,
             None => connect.open().await?,
@@ -31,7 +33,6 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
         let (principal, request_id) = (Some(principal), request_id());
         let request = api::CreatePrincipalRequest { principal, request_id };
         let made = PrincipalServiceClient::new(channel).create_principal(request).await?;
-        let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
         return show_made(connect, made.into_inner(), kept.as_deref());
     }
     let channel = connect.open().await?;
@@ -57,6 +58,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             show(connect, &[client.update_principal(request).await?.into_inner()])
         }
         PrincipalCommand::ReplaceCredential { principal, secret_file } => {
+            prepare(secret_file.as_deref())?;
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceCredentialRequest { name, etag, request_id: request_id() };
@@ -80,12 +82,19 @@ fn kept_in(
     secret_file: Option<&PathBuf>,
     first: bool,
 ) -> anyhow::Result<Option<PathBuf>> {
-    match (secret_file, &connect.credential_file) {
-        (Some(file), _) => Ok(Some(file.clone())),
-        (None, Some(file)) if first => Ok(Some(file.clone())),
-        (None, None) if first => default_credential_file().map(Some),
-        (None, _) => Ok(None),
+    if !first || secret_file.is_some() {
+        return Ok(secret_file.cloned());
     }
+    let file = connect.credential_file.clone().map_or_else(default_credential_file, Ok)?;
+    if file == Path::new("-") {
+        return Err(Usage("--credential-file - cannot keep the new credential").into());
+    }
+    anyhow::ensure!(
+        !file.exists(),
+        "{} holds a credential already: move it away, or say --credential-file or --secret-file",
+        file.display()
+    );
+    Ok(Some(file))
 }
 
 async fn grants(channel: &Authorized, roles: &[String]) -> anyhow::Result<Vec<api::RoleGrant>> {

@@ -7,10 +7,13 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
 use super::commands::{Rule, TokenCommand};
-use super::{Authorized, Connect, Output, mask, names, request_id, show_secret, shown_time};
+use super::{
+    Authorized, Connect, Output, mask, names, prepare, request_id, show_secret, shown_time,
+};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()> {
+    prepare(command.secret_file())?;
     let channel = connect.open().await?;
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
@@ -55,8 +58,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }
         TokenCommand::ReplaceSecret { token, secret_file } => {
-            let old = names::token(&channel, token).await?;
-            let (name, etag) = (old.name, old.etag);
+            let api::Token { name, etag, .. } = names::token(&channel, token).await?;
             let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
             let made = client.replace_secret(request).await?.into_inner();
             show_made(connect, &channel, made, secret_file.as_deref()).await

@@ -24,10 +24,11 @@ use runtime::ingest::Ingest;
 use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
 use runtime::random::Random;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wire::partition::Partitions;
 
-use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI};
+use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
 use crate::tokens::Tokens;
 use problem::Problem;
 
@@ -42,6 +43,8 @@ pub struct Handler {
     pub outcomes: Outcomes,
     /// Where alerts are stored.
     pub ingest: Ingest,
+    /// Memory for bodies, in pieces of [`MEMORY_PIECE`].
+    pub memory: Arc<Semaphore>,
     /// How many partitions there are.
     pub partitions: Partitions,
     /// The clock.
@@ -85,6 +88,14 @@ impl Handler {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
+    }
+
+    /// Memory for a body of this length; of the limit where it is not known.
+    fn memory_for(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
+        let limit = self.config.body_limit;
+        let pieces = length.map_or(limit, |length| length.min(limit)).div_ceil(MEMORY_PIECE).max(1);
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| Problem::Overloaded)
     }
 
     /// Takes the body where it is wanted.

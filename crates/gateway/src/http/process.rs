@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::id::AlertId;
 use http::{HeaderMap, HeaderValue, Response, header, request};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use runtime::ingest;
 use runtime::nats::publish;
 use runtime::random::id_bytes;
@@ -38,6 +38,9 @@ pub async fn process(
         return Err(Problem::Draining);
     }
     let limit = handler.config.body_limit;
+    let plain = encoding == body::Encoding::Identity;
+    let length = body.as_ref().and_then(|body| body.size_hint().exact()).filter(|_| plain);
+    let _memory = handler.memory_for(length)?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
     let payload = content::payload(&head.headers, body::decode(body, encoding, limit)?).await;
@@ -109,6 +112,7 @@ fn problem(error: ingest::Error) -> Problem {
         ingest::Error::Broker(
             publish::Error::Conflict(_)
             | publish::Error::TimedOut
+            | publish::Error::Lost
             | publish::Error::Unreachable
             | publish::Error::Refused { .. },
         ) => Problem::BrokerUnavailable,

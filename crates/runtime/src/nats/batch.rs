@@ -28,7 +28,7 @@ pub struct Message {
 impl Nats {
     /// Stores the messages in their order, all or none; gives the sequence of the first.
     ///
-    /// The id must be new for each attempt, at most 64 characters. After `TimedOut` the same
+    /// The id must be new for each attempt, at most 64 characters. After `TimedOut` and `Lost` the same
     /// messages may be sent again under another id if a fence is among them: at most one attempt
     /// is stored.
     ///

@@ -1,15 +1,16 @@
 //! Who is alive: each gateway and worker says so a few times a second, with a number.
 //!
-//! For liveness only: safety never rests on it. Nothing is stored. Must not know what the number
-//! means; for gateways it is the control sequence applied.
+//! Nothing is stored. For workers it is liveness only. That a change has reached every gateway rests
+//! on it: a gateway says that it lives before it lets anybody in, and lets nobody in once it cannot
+//! be heard. Must not know what the number means; for gateways it is the control sequence applied.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::InstanceId;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Error, Nats};
 
@@ -17,6 +18,8 @@ use super::{Error, Nats};
 pub const BEAT: Duration = Duration::from_millis(250);
 /// A member that was not heard for this long counts as dead.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+
+const BARRIERS: usize = 64;
 
 /// What a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,10 +65,14 @@ impl Nats {
         reconnects.mark_unchanged();
         let (listening, since) = watch::channel(Instant::now());
         let (sender, receiver) = watch::channel(BTreeMap::new());
+        let (barrier, mut barriers) = mpsc::channel::<oneshot::Sender<()>>(BARRIERS);
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(BEAT);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticked = Instant::now();
             while !sender.is_closed() {
                 tokio::select! {
+                    biased;
                     // Nobody was heard while there was no connection.
                     Ok(()) = reconnects.changed() => {
                         listening.send_replace(Instant::now());
@@ -74,11 +81,23 @@ impl Nats {
                         Some((subject, payload)) => note(&sender, &subject, &payload),
                         None => return,
                     },
-                    _ = tick.tick() => forget(&sender),
+                    // Every beat that has arrived is noted.
+                    Some(done) = barriers.recv() => {
+                        let _ = done.send(());
+                    }
+                    _ = tick.tick() => {
+                        // A process that stood still has not listened.
+                        if ticked.elapsed() > PATIENCE / 2 {
+                            listening.send_replace(Instant::now());
+                        } else {
+                            forget(&sender);
+                        }
+                        ticked = Instant::now();
+                    }
                 }
             }
         });
-        Ok(Members { heard: receiver, since })
+        Ok(Members { heard: receiver, since, barrier })
     }
 }
 
@@ -113,6 +132,8 @@ pub struct Members {
     heard: watch::Receiver<Heard>,
     /// Since when they have been listened to without a break.
     since: watch::Receiver<Instant>,
+    /// Answered once every beat that has arrived is noted.
+    barrier: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Members {
@@ -137,6 +158,10 @@ impl Members {
             let mut since = *self.since.borrow();
             loop {
                 tokio::time::sleep_until(since + PATIENCE).await;
+                let (done, noted) = oneshot::channel();
+                if self.barrier.send(done).await.is_err() || noted.await.is_err() {
+                    return false;
+                }
                 let mut heard = self.heard.clone();
                 let all = |heard: &Heard| heard.values().all(|(said, _)| *said >= number);
                 if heard.wait_for(all).await.is_err() {

@@ -100,7 +100,10 @@ impl Nats {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        check_version(&client.server_info().version)?;
+        let found = client.server_info().version;
+        if !is_recent(&found) {
+            return Err(Error::TooOld { found });
+        }
         let jetstream = jetstream::new(client.clone());
         Ok(Self { client, jetstream, reconnects })
     }
@@ -121,6 +124,15 @@ impl Nats {
     /// arrives late.
     pub async fn reconnect(&self) {
         let _ = self.client.force_reconnect().await;
+    }
+
+    /// Waits until the connection was lost and made again: what was asked before gets no answer.
+    pub async fn reconnected(&self) {
+        let mut reconnects = self.reconnects.clone();
+        reconnects.mark_unchanged();
+        if reconnects.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Sends a message that nobody need receive.
@@ -150,10 +162,11 @@ impl Subscription {
     }
 }
 
-fn check_version(version: &str) -> Result<(), Error> {
+/// Whether a server of this version does one fsync for a whole atomic batch.
+#[must_use]
+pub fn is_recent(version: &str) -> bool {
     let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u64>().ok());
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found < OLDEST_SERVER { Err(Error::TooOld { found: version.to_owned() }) } else { Ok(()) }
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST_SERVER
 }
 
 fn without_password(url: &str) -> String {
@@ -182,11 +195,8 @@ mod tests {
 
     #[test]
     fn old_servers_are_refused() {
-        assert!(check_version("2.15.0").is_ok());
-        assert!(check_version("2.16.1-beta").is_ok());
-        assert!(check_version("3.0.0").is_ok());
-        assert!(check_version("2.14.6").is_err());
-        assert!(check_version("unknown").is_err());
+        assert!(["2.15.0", "2.16.1-beta", "3.0.0"].into_iter().all(is_recent));
+        assert!(!["2.14.6", "unknown", ""].into_iter().any(is_recent));
     }
 
     #[test]

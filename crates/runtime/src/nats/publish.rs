@@ -22,6 +22,9 @@ pub enum Error {
     /// No answer in time: it may be stored now or later.
     #[error("no answer in time: it is not known whether it is stored")]
     TimedOut,
+    /// The connection was lost, and with it the answer: it may be stored.
+    #[error("the connection was lost before the answer: it is not known whether it is stored")]
+    Lost,
     /// The server is not there or has no such stream; nothing is known to be stored.
     #[error("the broker cannot be reached")]
     Unreachable,
@@ -93,8 +96,8 @@ impl Nats {
     /// Publishes a message; gives its sequence once it is stored.
     ///
     /// # Errors
-    /// See [`Error`]. After `TimedOut` it may still be stored later, unless the connection is
-    /// dropped.
+    /// See [`Error`]. After `TimedOut` and `Lost` it may still be stored later, after `TimedOut`
+    /// unless the connection is dropped.
     pub async fn publish(
         &self,
         subject: String,
@@ -127,8 +130,7 @@ impl Nats {
         lost.mark_unchanged();
         let reply = tokio::select! {
             reply = tokio::time::timeout(deadline, sent) => reply.map_err(|_| Error::TimedOut)?,
-            // The connection was lost meanwhile, and with it the answer.
-            Ok(()) = lost.changed() => return Err(Error::TimedOut),
+            Ok(()) = lost.changed() => return Err(Error::Lost),
         };
         let reply = reply.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => Error::TimedOut,

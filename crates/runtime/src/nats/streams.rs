@@ -72,6 +72,11 @@ impl Nats {
             && (found.allow_atomic_publish || !wanted.allow_atomic_publish)
             && (found.allow_message_ttl || !wanted.allow_message_ttl)
             && (found.allow_rollup || !wanted.allow_rollup)
+            && (found.deny_delete || !wanted.deny_delete)
+            && (found.deny_purge || !wanted.deny_purge)
+            && found.max_age.is_zero()
+            && found.max_messages <= 0
+            && (found.max_bytes <= 0 || wanted.max_bytes > 0)
             && found.discard == wanted.discard
             && found.retention == wanted.retention;
         if !fit {
