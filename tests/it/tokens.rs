@@ -96,18 +96,25 @@ async fn a_gateway_that_stands_still_lets_no_dead_token_in() -> anyhow::Result<(
                 StatusCode::ACCEPTED
             );
         }
-        let still = &rig.running(Role::Gateway(1))?.process;
-        still.signal(Signal::SIGSTOP)?;
+        rig.running(Role::Gateway(1))?.process.signal(Signal::SIGSTOP)?;
         let mut deleting = Box::pin(admin.delete_token(&token));
         let first = tokio::time::timeout(stands_still, &mut deleting).await;
-        still.signal(Signal::SIGCONT)?;
-        if let Ok(deleted) = first {
-            deleted?;
-        } else {
-            deleting.await?;
+        let returned = first.is_ok();
+        // Where the call has returned, these begin after it, and wait where nobody answers yet.
+        let sends = (0..50).map(async |_| sender.send(addresses[1], &token.secret, "{}").await);
+        let mut waiting = Box::pin(futures::future::join_all(sends));
+        if returned {
+            let _ = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
         }
-        // What was asked before the end is told by the end: never that it is let in.
-        for _ in 0..50 {
+        rig.running(Role::Gateway(1))?.process.signal(Signal::SIGCONT)?;
+        match first {
+            Ok(deleted) => deleted?,
+            Err(_) => deleting.await?,
+        }
+        for answer in waiting.await {
+            assert_ne!(answer?.status, StatusCode::ACCEPTED, "after {stands_still:?}");
+        }
+        for _ in 0..10 {
             for gateway in addresses {
                 let answer = sender.send(gateway, &token.secret, "{}").await?;
                 let refused = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
