@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use runtime::clock::{Monotone, SystemClock};
-use runtime::lifecycle::Lifecycle;
+use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
 use runtime::nats_server::{self, NatsServer};
@@ -121,17 +121,24 @@ fn spawn_admin(process: &Process, data: &Path, listener: TcpListener, broker: (N
     process.lifecycle.spawn("admin", part);
 }
 
-fn spawn_worker(process: &Process, config: worker::Config, broker: (Nats, Streams)) {
-    let part = worker::run(config, parts(&process.checks, broker), process.lifecycle.shutdown());
+fn spawn_worker(
+    process: &Process,
+    config: worker::Config,
+    broker: (Nats, Streams),
+    shutdown: Shutdown,
+) {
+    let part = worker::run(config, parts(&process.checks, broker), shutdown);
     process.lifecycle.spawn("worker", part);
 }
 
 /// Runs the gateway beside other roles as it runs alone: on a thread and a connection of its own.
+/// Says through the soft stop of `drained` that it has answered everything.
 fn spawn_gateway(
     process: &Process,
     args: &UpArgs,
     listener: TcpListener,
     url: String,
+    drained: Shutdown,
 ) -> anyhow::Result<()> {
     let listener = listener.into_std()?;
     let (config, streams) = (args.gateway.clone(), args.streams.clone());
@@ -143,6 +150,7 @@ fn spawn_gateway(
             let broker = connect(&url, "gander-gateway", &streams).await?;
             Ok(gateway::run(config, listener, parts(&checks, broker), shutdown).await?)
         }));
+        drained.soft.cancel();
     })?;
     let part = async { end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) };
     process.lifecycle.spawn("gateway", part);
@@ -193,7 +201,8 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker").await?;
-        spawn_worker(&process, args.worker.clone(), broker);
+        let shutdown = process.lifecycle.shutdown();
+        spawn_worker(&process, args.worker.clone(), broker, shutdown);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
         process.finish().await
     })
@@ -220,8 +229,10 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let greeting = greeting(&data, (grpc.local_addr()?, http.local_addr()?, ops), &url, args);
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
         let broker = connect(&url, "gander-worker", &args.streams).await?;
-        spawn_worker(&process, args.worker.clone(), broker);
-        spawn_gateway(&process, args, http, url)?;
+        // Requests that are begun still get their outcome: the worker stops after the gateway.
+        let drained = Shutdown { soft: Shutdown::default().soft, ..process.lifecycle.shutdown() };
+        spawn_worker(&process, args.worker.clone(), broker, drained.clone());
+        spawn_gateway(&process, args, http, url, drained)?;
         process.when_ready(move || {
             say(&greeting);
             say_first_steps(&data);
