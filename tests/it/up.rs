@@ -101,6 +101,21 @@ async fn a_second_ctrl_c_stops_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_second_one_on_the_same_data_is_refused_before_it_touches_anything() -> anyhow::Result<()>
+{
+    let up = up().await?;
+    let free = ["--nats-port", "0", "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"];
+    let tools = tools();
+    let args = [&["up", "--data", "data", "--nats-server", &tools], &free[..]].concat();
+    let before = std::fs::read(up.folder.path().join("data/nats/nats.conf"))?;
+    let (code, text) = run(up.folder.path(), None, &args).await?;
+    assert!(code == 1 && text.contains("another process uses"), "{text}");
+    assert_eq!(std::fs::read(up.folder.path().join("data/nats/nats.conf"))?, before);
+    assert_eq!(children(up.process.pid()?).len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn killed_it_leaves_no_child_behind() -> anyhow::Result<()> {
     let mut up = up().await?;
     let server = children(up.process.pid()?);
@@ -209,6 +224,9 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
         ("token create t", 2, "--global"),
         ("token create t --global --expires yesterday", 2, "30d"),
         ("token create x --global --secret-file file/x", 1, "cannot use file/x"),
+        ("token create x --global --secret-file file", 1, "is there already"),
+        ("principal create x --role observer", 2, "of which team"),
+        ("principal create x --role global-admin:Payments", 2, "no team"),
         ("token update t", 2, "say what is to change"),
         ("token update t --name x", 3, "there is no token"),
     ] {
@@ -221,7 +239,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
     assert!(code == 6 && text.contains("is it running"), "{code} {text}");
     let client = up.client();
     let (code, text) = client.told(&format!("principal create again {BOOTSTRAP}")).await?;
-    assert!(code == 1 && text.contains("holds a credential already"), "{text}");
+    assert!(code == 1 && text.contains("is there already"), "{text}");
     Ok(())
 }
 

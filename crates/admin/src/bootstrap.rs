@@ -8,7 +8,8 @@ use domain::aggregate::Actor;
 use domain::commit::{Change, Commit};
 use domain::secret::{Kind, RANDOM_BYTES, Secret};
 use runtime::clock::Clock;
-use runtime::journal::{self, Journal, SledJournal};
+use runtime::data_folder::{self, DataFolder};
+use runtime::journal::{self, Journal};
 use runtime::random::Random;
 use runtime::secret_file;
 use wire::stored::control::encode_commit;
@@ -22,6 +23,9 @@ pub enum Error {
     /// There is no journal in this data folder.
     #[error("{0} has no journal: say --data with the folder of admin")]
     NoJournal(PathBuf),
+    /// Another process works in the data folder.
+    #[error(transparent)]
+    Folder(#[from] data_folder::Error),
     /// The file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
@@ -86,7 +90,7 @@ pub fn recover(data: &Path) -> Result<PathBuf, Error> {
     if !path.is_dir() {
         return Err(Error::NoJournal(data.to_owned()));
     }
-    drop(SledJournal::open(&path)?);
+    let _taken = DataFolder::take(data)?;
     secret_file::write(&recovery_path(data), "a new bootstrap credential at the next start")?;
     Ok(credential_path(data))
 }

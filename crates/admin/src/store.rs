@@ -29,7 +29,7 @@ const GROUP: usize = 128;
 /// How long a repeated request is known.
 const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 const RELAY_DEADLINE: Duration = Duration::from_secs(2);
-const BACK_OFF: Duration = Duration::from_millis(200);
+const BACK_OFF: Duration = Duration::from_millis(500);
 
 type Decide = Box<dyn FnOnce(&Directory) -> Result<Vec<Change>, Rejection> + Send>;
 

@@ -13,6 +13,7 @@ use crate::client::commands::ClientCommand;
 
 const EXAMPLES: &str = "Examples:
   gander up                                       everything on this machine
+  gander principal create me --role global-admin --bootstrap-file FILE
   gander team create Payments                     a team
   gander service create Payments/Checkout         a service of it
   gander token create prometheus --global --secret-file token
@@ -61,7 +62,9 @@ pub enum Command {
 
 /// Writes the completions of a shell.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
-    clap_complete::generate(shell, &mut Cli::command(), "gander", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gander", &mut script);
+    crate::out::say(String::from_utf8(script)?.trim_end());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use runtime::clock::{Monotone, SystemClock};
+use runtime::data_folder::DataFolder;
 use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
@@ -161,20 +162,28 @@ fn spawn_gateway(
 pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
     if let Some(AdminAct::Recover { data }) = &args.act {
         let file = admin::bootstrap::recover(data)?;
-        say("Start admin: it writes a new bootstrap credential. Then make a Global Admin:");
-        let file = file.display();
-        say(&format!("  gander principal create me --role global-admin --bootstrap-file {file}"));
+        say(
+            "Start admin: it writes a new bootstrap credential. Then make a Global Admin by a new name:",
+        );
+        let (file, role) = (file.display(), "--role global-admin");
+        say(&format!(
+            "  gander principal create NAME {role} --secret-file FILE --bootstrap-file {file}"
+        ));
+        say("Old credentials stay good: delete the principals that should not have them any more.");
         return Ok(());
     }
     let process = start(&args.common)?;
     many_threads(async {
+        let taken = DataFolder::take(&args.data)?;
         let listener = listen::open(args.admin.listen, args.common.insecure_listen).await?;
         let grpc = listener.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
         let broker = connect_to(&args.nats, "gander-admin").await?;
-        spawn_admin(&process, &args.data, listener, broker);
+        spawn_admin(&process, &taken.path, listener, broker);
         process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
-        process.finish().await
+        let ended = process.finish().await;
+        drop(taken);
+        ended
     })
 }
 
@@ -213,12 +222,13 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     many_threads(async {
         let insecure = args.common.insecure_listen;
+        // First of all: two nats-servers on one store would ruin it.
+        let taken = DataFolder::take(&args.data)?;
+        let data = taken.path.clone();
         let grpc = listen::open(args.admin.listen, insecure).await?;
         let http = listen::open(args.gateway.listen, insecure).await?;
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
-        std::fs::create_dir_all(&args.data).context("the data folder cannot be made")?;
-        let data = args.data.canonicalize().context("the data folder cannot be read")?;
         let search = environment::variable("PATH");
         let program = nats_server::find(args.nats_server.as_deref(), search.as_deref())?;
         let folder = data.join("nats");
@@ -247,6 +257,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
             }
         };
         server.stop().await?;
+        drop(taken);
         ended
     })
 }

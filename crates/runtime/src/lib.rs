@@ -7,11 +7,12 @@
 //!   acknowledgements survive.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
-//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`listen`]: how a process runs.
+//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`data_folder`], [`listen`]: how a process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
 pub mod clock;
+pub mod data_folder;
 pub mod durability;
 pub mod environment;
 pub mod ingest;

@@ -15,7 +15,7 @@ pub enum Error {
     )]
     Exposed(SocketAddr),
     /// The address cannot be bound.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}; is another gander running? Say another address")]
     Bind {
         /// The address.
         address: SocketAddr,

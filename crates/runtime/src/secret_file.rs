@@ -19,6 +19,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// It is there already.
+    #[error("{path} is there already: move it away, or name another file")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Others can read it.
     #[error("others can read {path}: run `chmod 600 {path}`")]
     Readable {
@@ -48,11 +54,15 @@ pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
     write().map_err(fail)
 }
 
-/// Makes sure that a secret can be written to this file, before there is one to be lost.
+/// Makes sure that a secret can be written to this file, before there is one to be lost; a file
+/// that is there already may be replaced only if that is said.
 ///
 /// # Errors
-/// It cannot be written.
-pub fn prepare(path: &Path) -> Result<(), Error> {
+/// It cannot be written, or is there already.
+pub fn prepare(path: &Path, replace: bool) -> Result<(), Error> {
+    if !replace && path.exists() {
+        return Err(Error::Exists { path: path.to_owned() });
+    }
     let fail = |source| Error::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(fail)?;

@@ -17,7 +17,7 @@ fn status(code: Code, reason: &str, message: &str) -> Status {
 
 /// No credential, or one that opens nothing.
 pub fn unauthenticated() -> Status {
-    let message = "send a valid credential as metadata `authorization: Bearer gdp_…`";
+    let message = "the credential is missing, unknown, replaced or expired: send a valid one as metadata `authorization: Bearer gdp_…`";
     status(Code::Unauthenticated, "INVALID_CREDENTIAL", message)
 }
 

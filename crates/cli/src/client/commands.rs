@@ -71,7 +71,7 @@ pub enum TeamCommand {
         /// The new name.
         name: String,
     },
-    /// Deletes a team with its services and tokens.
+    /// Deletes a team with its services and tokens, for good; its open incidents are resolved.
     Delete {
         /// Its name or id.
         team: String,
@@ -276,7 +276,8 @@ pub enum PrincipalCommand {
     Create {
         /// Its name.
         name: String,
-        /// Its role; team roles with the team, as team-manager:TEAM. May be repeated.
+        /// Its role: global-admin, stakeholder, team-manager:TEAM, responder:TEAM or
+        /// observer:TEAM. May be repeated.
         #[arg(long = "role", value_name = "ROLE[:TEAM]", required = true)]
         roles: Vec<String>,
         /// When its credential stops working for good: never, a span such as 30d, or an RFC 3339

@@ -2,6 +2,9 @@
 //!
 //! Must not know how incidents come about.
 
+use std::time::Duration;
+
+use tonic::{Code, Status, Streaming};
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::events::v1 as events;
@@ -9,7 +12,10 @@ use wire::proto::gander::events::v1 as events;
 use super::commands::IncidentCommand;
 use super::names::Labels;
 use super::{Authorized, Connect, NotFound, Output, names, request_id, shown_time};
-use crate::out::say;
+use crate::out::{complain, say};
+
+/// Between two attempts to resume.
+const PAUSE: Duration = Duration::from_secs(1);
 
 type Client = IncidentServiceClient<Authorized>;
 
@@ -58,21 +64,51 @@ async fn list(client: &mut Client, parent: &str) -> anyhow::Result<Vec<events::I
     }
 }
 
+/// Follows events until it is stopped; where the server goes away, it resumes by cursor.
 async fn tail(
     connect: &Connect,
     labels: &Labels,
     client: &mut Client,
-    request: api::WatchIncidentsRequest,
+    mut request: api::WatchIncidentsRequest,
 ) -> anyhow::Result<()> {
-    let mut events = client.watch_incidents(request).await?.into_inner();
-    while let Some(response) = events.message().await? {
-        match (connect.output, &response.event) {
-            (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
-            (Output::Table, Some(event)) => say(&line(labels, event)),
-            (_, None) => {}
+    let mut events = client.watch_incidents(request.clone()).await?.into_inner();
+    loop {
+        match events.message().await {
+            Ok(Some(response)) => {
+                request.cursor.clone_from(&response.cursor);
+                match (connect.output, &response.event) {
+                    (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
+                    (Output::Table, Some(event)) => say(&line(labels, event)),
+                    (_, None) => {}
+                }
+            }
+            Ok(None) => events = resume(client, &request).await?,
+            Err(status) if status.code() == Code::Unavailable || status.code() == Code::Unknown => {
+                events = resume(client, &request).await?;
+            }
+            Err(status) => return Err(status.into()),
         }
     }
-    Ok(())
+}
+
+async fn resume(
+    client: &mut Client,
+    request: &api::WatchIncidentsRequest,
+) -> anyhow::Result<Streaming<api::WatchIncidentsResponse>> {
+    if request.cursor.is_empty() {
+        let gone = "the server ended the stream before there was an event: start again";
+        return Err(Status::unavailable(gone).into());
+    }
+    complain("the server ended the stream; waiting to resume without a gap");
+    loop {
+        match client.watch_incidents(request.clone()).await {
+            Ok(resumed) => return Ok(resumed.into_inner()),
+            Err(status) if status.code() == Code::Unavailable || status.code() == Code::Unknown => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(status) => return Err(status.into()),
+        }
+    }
 }
 
 fn line(labels: &Labels, event: &events::IncidentEvent) -> String {

@@ -131,6 +131,9 @@ impl Connect {
 
     /// Connects with this credential.
     pub async fn open_with(&self, credential: &str) -> anyhow::Result<Authorized> {
+        if !self.server.starts_with("http://") {
+            return Err(Usage("--server begins with http://; there is no TLS yet").into());
+        }
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
         let channel = endpoint.connect().await.with_context(|| {
@@ -217,8 +220,8 @@ pub fn mask(fields: &[(&str, bool)]) -> anyhow::Result<Option<pbjson_types::Fiel
 }
 
 /// Makes sure that a secret can be kept where it is to be, before it is made.
-pub fn prepare(file: Option<&Path>) -> anyhow::Result<()> {
-    Ok(file.map_or(Ok(()), secret_file::prepare)?)
+pub fn prepare(file: Option<&Path>, replace: bool) -> anyhow::Result<()> {
+    Ok(file.map_or(Ok(()), |file| secret_file::prepare(file, replace))?)
 }
 
 /// Shows a secret once: in its file, or on standard output.

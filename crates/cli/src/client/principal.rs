@@ -19,7 +19,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
     if let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
     {
         let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
-        prepare(kept.as_deref())?;
+        prepare(kept.as_deref(), false)?;
         let channel = match bootstrap_file {
             Some(file) => connect.open_with(&read_secret(file)?).await?,
             None => connect.open().await?,
@@ -58,7 +58,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             show(connect, &[client.update_principal(request).await?.into_inner()])
         }
         PrincipalCommand::ReplaceCredential { principal, secret_file } => {
-            prepare(secret_file.as_deref())?;
+            prepare(secret_file.as_deref(), true)?;
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceCredentialRequest { name, etag, request_id: request_id() };
@@ -89,11 +89,6 @@ fn kept_in(
     if file == Path::new("-") {
         return Err(Usage("--credential-file - cannot keep the new credential").into());
     }
-    anyhow::ensure!(
-        !file.exists(),
-        "{} holds a credential already: move it away, or say --credential-file or --secret-file",
-        file.display()
-    );
     Ok(Some(file))
 }
 
@@ -112,8 +107,11 @@ async fn grants(channel: &Authorized, roles: &[String]) -> anyhow::Result<Vec<ap
                 return Err(Usage(rule).into());
             }
         };
+        let global = matches!(role, api::Role::GlobalAdmin | api::Role::Stakeholder);
         let team = match team {
+            "" if !global => return Err(Usage("say of which team: such as observer:TEAM").into()),
             "" => String::new(),
+            _ if global => return Err(Usage("global-admin and stakeholder take no team").into()),
             team => names::team(channel, team).await?.name,
         };
         grants.push(api::RoleGrant { role: role.into(), team });

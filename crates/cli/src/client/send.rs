@@ -11,6 +11,7 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use tonic::Status;
 
 use super::commands::SendArgs;
 use super::read_secret;
@@ -37,10 +38,19 @@ pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
         .body(Full::new(Bytes::from(payload)))
         .context("--url is no URL")?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.request(request).await.with_context(|| format!("no gateway at {url}"))?;
+    let answer = client.request(request).await;
+    let answer = answer.map_err(|error| {
+        Status::unavailable(format!("no gateway at {url}: is it running? {error}"))
+    })?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
     say(&format!("{status}\n{}", String::from_utf8_lossy(&body)));
-    anyhow::ensure!(status.is_success(), "the alert was not accepted");
-    Ok(())
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        401 => Err(Status::unauthenticated("the token is not good: see the answer above").into()),
+        503 => {
+            Err(Status::unavailable("the alert is not known to be stored: send it again").into())
+        }
+        _ => anyhow::bail!("the alert was not accepted"),
+    }
 }

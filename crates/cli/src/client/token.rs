@@ -13,7 +13,7 @@ use super::{
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()> {
-    prepare(command.secret_file())?;
+    prepare(command.secret_file(), matches!(command, TokenCommand::ReplaceSecret { .. }))?;
     let channel = connect.open().await?;
     let mut client = TokenServiceClient::new(channel.clone());
     match command {

@@ -84,16 +84,25 @@ impl Nats {
                 } else if matches!(event, Event::SlowConsumer(_)) {
                     metrics::counter!("gander_nats_slow_consumer_total").increment(1);
                 }
-                tracing::info!(event = %event, "nats connection");
+                if matches!(event, Event::Disconnected) {
+                    tracing::warn!("the connection to nats-server is lost");
+                } else {
+                    tracing::debug!(event = %event, "nats connection");
+                }
                 async {}
             });
         let mut last = "no answer".to_owned();
+        let mut told = false;
         let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
         let client = loop {
             match tokio::time::timeout_at(deadline, options.clone().connect(url)).await {
                 Ok(Ok(client)) => break client,
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => return Err(fail(last)),
+            }
+            if !told {
+                tracing::warn!(url = %without_password(url), reason = last, "waiting for nats-server");
+                told = true;
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(fail(last));

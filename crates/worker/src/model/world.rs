@@ -265,7 +265,7 @@ fn filters() -> Arc<Filters> {
     let contains = |text| Condition::new(None, vec![Item::parse(text).unwrap()]).unwrap();
     let filter = |n, text, map_with: Option<&str>| Filter {
         id: FilterId::from_bytes([n; 16]),
-        name: DisplayName::parse("a filter").unwrap(),
+        name: DisplayName::parse(&format!("filter {n}")).unwrap(),
         trigger: Trigger::new(
             Urgency::High,
             vec![contains(text)],
