@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::alert::decode_batch;
-use wire::stored::control::{decode_commit, encode_commit};
+use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
 use wire::stored::worker::{Checkpoint, decode_state, encode_state};
 use wire::stored::{Error, VERSION};
 
@@ -54,5 +54,16 @@ proptest! {
         let bytes = encode_state(&incident);
         let set = |form: &mut stored::IncidentState, version| form.version = version;
         check(&bytes, set, decode_state)?;
+    }
+
+    #[test]
+    fn what_a_commit_of_another_version_left_is_refused((commit, snapshot) in control::messages()) {
+        let bytes = encode_message(encode_commit(&commit), &snapshot);
+        let set = |form: &mut stored::ControlMessage, version| {
+            let mut commit = stored::Commit::decode(form.commit.clone()).unwrap();
+            commit.version = version;
+            form.commit = commit.encode_to_vec().into();
+        };
+        check(&bytes, set, decode_message)?;
     }
 }
