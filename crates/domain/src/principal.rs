@@ -291,3 +291,7 @@ pub fn evolve(
 fn touched(principal: Principal, stamp: &Stamp) -> Principal {
     Principal { life: principal.life.touched(stamp), ..principal }
 }
+
+#[cfg(test)]
+#[path = "principal_tests.rs"]
+mod tests;

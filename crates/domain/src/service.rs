@@ -176,3 +176,7 @@ pub fn evolve(
 fn touched(service: Service, stamp: &Stamp) -> Service {
     Service { life: service.life.touched(stamp), ..service }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -265,3 +265,7 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
 fn touched(token: Token, stamp: &Stamp) -> Token {
     Token { life: token.life.touched(stamp), ..token }
 }
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

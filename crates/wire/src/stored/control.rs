@@ -94,6 +94,8 @@ pub fn encode_message(record: Bytes, snapshot: &Snapshot) -> Bytes {
 /// The bytes are no such message that this build can read.
 pub fn decode_message(message: &Bytes) -> Result<(Bytes, Snapshot), Error> {
     let message = stored::ControlMessage::decode(message.clone())?;
+    // A snapshot has no version of its own: it is of the version of the commit that left it.
+    check_version(stored::Commit::decode(message.commit.clone())?.version)?;
     let snapshot = message.snapshot.ok_or(field("snapshot"))?;
     let snapshot = match snapshot.kind {
         Some(stored::snapshot::Kind::Deleted(_)) => deleted_from(&message.commit)?,

@@ -1,0 +1,248 @@
+//! What may happen to a token, as given, when, then. Must not know what keeps tokens.
+
+use super::*;
+use crate::aggregate::Actor;
+use crate::id::TeamId;
+
+const REACH: Reach = Reach::Team(TeamId::from_bytes([2; 16]));
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn name(text: &str) -> DisplayName {
+    DisplayName::parse(text).unwrap()
+}
+
+fn secret(n: u8) -> (Digest, LastFour) {
+    (Digest::from_bytes([n; 32]), LastFour::parse(&format!("{n:04}")).unwrap())
+}
+
+/// Made with secret 1.
+fn created(expires_at: Option<i64>) -> Event {
+    let (digest, last_four) = secret(1);
+    let (name, reach, expires_at) = (name("Grafana"), REACH, expires_at.map(at));
+    Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed: true }
+}
+
+fn renamed(to: &str) -> Event {
+    Event::Renamed { name: name(to) }
+}
+
+fn expiry(expires_at: Option<i64>) -> Event {
+    Event::ExpirySet { expires_at: expires_at.map(at) }
+}
+
+fn url(allowed: bool) -> Event {
+    Event::UrlParameterSet { allowed }
+}
+
+fn replaced(n: u8) -> Event {
+    let (digest, last_four) = secret(n);
+    Event::SecretReplaced { digest, last_four }
+}
+
+/// At time 100.
+fn create(target_lives: bool, name_taken: bool, expires_at: Option<i64>) -> Command {
+    let (digest, last_four) = secret(1);
+    Command::Create {
+        name: name("Grafana"),
+        name_taken,
+        reach: REACH,
+        target_lives,
+        digest,
+        last_four,
+        expires_at: expires_at.map(at),
+        url_parameter_allowed: true,
+        now: at(100),
+    }
+}
+
+/// What an update asks to change, at time 100.
+#[derive(Clone, Copy, Default)]
+struct Wish {
+    expected: Option<u64>,
+    name: Option<&'static str>,
+    name_taken: bool,
+    expires_at: Option<Option<i64>>,
+    url: Option<bool>,
+}
+
+fn update(wish: Wish) -> Command {
+    Command::Update {
+        expected: wish.expected,
+        name: wish.name.map(name),
+        name_taken: wish.name_taken,
+        expires_at: wish.expires_at.map(|expires_at| expires_at.map(at)),
+        url_parameter_allowed: wish.url,
+        now: at(100),
+    }
+}
+
+/// At time 100.
+fn replace(n: u8, expected: Option<u64>) -> Command {
+    let (digest, last_four) = secret(n);
+    Command::ReplaceSecret { expected, digest, last_four, now: at(100) }
+}
+
+fn delete(expected: Option<u64>) -> Command {
+    Command::Delete { expected }
+}
+
+fn stamp(sequence: u64) -> Stamp {
+    Stamp { sequence, at: at(i64::try_from(sequence).unwrap()), actor: Actor::System }
+}
+
+/// The state after these events, of the commits 1, 2, …
+fn given(events: &[Event]) -> Entry<Token> {
+    (1..).map(stamp).zip(events).fold(Entry::Absent, |state, (stamp, event)| {
+        evolve(state, TokenId::from_bytes([1; 16]), event, &stamp)
+    })
+}
+
+fn check(events: &[Event], when: Command, then: Result<&[Event], Rejection>) {
+    let decided = decide(&given(events), when.clone());
+    assert_eq!(decided, then.map(<[Event]>::to_vec), "{events:?} {when:?}");
+}
+
+/// What follows if the caller knows the version.
+fn then(fits: bool, events: &[Event]) -> Result<&[Event], Rejection> {
+    if fits { Ok(events) } else { Err(Rejection::Changed) }
+}
+
+#[test]
+fn a_token_is_made_changed_and_deleted() {
+    for expires_at in [None, Some(101)] {
+        check(&[], create(true, false, expires_at), Ok(&[created(expires_at)]));
+    }
+    for (wish, event) in [
+        (Wish { name: Some("Zabbix"), ..Wish::default() }, renamed("Zabbix")),
+        (Wish { expires_at: Some(Some(101)), ..Wish::default() }, expiry(Some(101))),
+        (Wish { url: Some(false), ..Wish::default() }, url(false)),
+    ] {
+        check(&[created(None)], update(wish), Ok(&[event]));
+    }
+    let name = Some("Zabbix");
+    let all = Wish { name, expires_at: Some(None), url: Some(false), ..Wish::default() };
+    let events = [renamed("Zabbix"), expiry(None), url(false)];
+    check(&[created(Some(101))], update(all), Ok(&events));
+    check(&[created(None)], replace(2, None), Ok(&[replaced(2)]));
+    check(&[created(None)], delete(None), Ok(&[Event::Deleted]));
+}
+
+#[test]
+fn what_a_token_would_reach_must_live() {
+    for (name_taken, expires_at) in [(false, None), (true, None), (false, Some(100))] {
+        check(&[], create(false, name_taken, expires_at), Err(Rejection::ParentNotFound));
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_with_all_else_that_was_asked() {
+    check(&[], create(true, true, None), Err(Rejection::NameTaken));
+    let name = Some("Zabbix");
+    let wish = Wish { name, name_taken: true, url: Some(false), ..Wish::default() };
+    check(&[created(None)], update(wish), Err(Rejection::NameTaken));
+}
+
+#[test]
+fn an_expiry_lies_ahead() {
+    for past in [i64::MIN, 0, 99, 100] {
+        check(&[], create(true, false, Some(past)), Err(Rejection::ExpiryInThePast));
+        let wish = Wish { expires_at: Some(Some(past)), ..Wish::default() };
+        check(&[created(Some(200))], update(wish), Err(Rejection::ExpiryInThePast));
+    }
+}
+
+#[test]
+fn an_expired_token_stays_dead() {
+    for over in [50, 100] {
+        let state = [created(None), expiry(Some(over))];
+        for expires_at in [None, Some(100), Some(101), Some(over - 1), Some(i64::MAX)] {
+            let wish = Wish { expires_at: Some(expires_at), ..Wish::default() };
+            if expires_at != Some(over) {
+                check(&state, update(wish), Err(Rejection::Expired));
+            }
+        }
+        check(&state, replace(2, None), Err(Rejection::Expired));
+        assert!(given(&state).live().is_some_and(|token| token.expired(at(100))));
+    }
+    let state = [created(Some(101))];
+    check(&state, replace(2, None), Ok(&[replaced(2)]));
+    assert!(given(&state).live().is_some_and(|token| !token.expired(at(100))));
+}
+
+#[test]
+fn an_expired_token_can_be_renamed_and_deleted() {
+    let state = [created(Some(50))];
+    let same_expiry = Some(Some(50));
+    let wish = Wish { name: Some("Old"), expires_at: same_expiry, ..Wish::default() };
+    check(&state, update(wish), Ok(&[renamed("Old")]));
+    check(&state, delete(None), Ok(&[Event::Deleted]));
+}
+
+#[test]
+fn what_is_as_asked_already_succeeds_without_events() {
+    for (lives, taken, expires_at) in [(true, true, None), (false, false, Some(50))] {
+        check(&[created(None)], create(lives, taken, expires_at), Ok(&[]));
+    }
+    check(&[created(None)], update(Wish::default()), Ok(&[]));
+    let same = Wish {
+        expected: Some(1),
+        name: Some("Grafana"),
+        name_taken: true,
+        expires_at: Some(Some(50)),
+        url: Some(true),
+    };
+    check(&[created(Some(50))], update(same), Ok(&[]));
+    for expected in [None, Some(1)] {
+        check(&[created(None), Event::Deleted], delete(expected), Ok(&[]));
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_found_and_a_deleted_token_never_comes_back() {
+    for state in [&[][..], &[created(None), Event::Deleted]] {
+        let wish = Wish { expires_at: Some(None), ..Wish::default() };
+        check(state, update(wish), Err(Rejection::NotFound));
+        check(state, replace(2, None), Err(Rejection::NotFound));
+    }
+    check(&[], delete(None), Err(Rejection::NotFound));
+    for (lives, taken) in [(true, false), (true, true), (false, false)] {
+        let state = [created(None), Event::Deleted];
+        check(&state, create(lives, taken, None), Err(Rejection::NotFound));
+    }
+    for late in [renamed("Zabbix"), expiry(None), url(false), replaced(2)] {
+        assert_eq!(given(&[created(None), Event::Deleted, late]), Entry::Deleted);
+    }
+}
+
+#[test]
+fn a_caller_who_knows_another_version_is_refused() {
+    let state = [created(None), url(false)];
+    for (expected, fits) in [(None, true), (Some(2), true), (Some(1), false), (Some(3), false)] {
+        let wish = Wish { expected, name: Some("Zabbix"), ..Wish::default() };
+        check(&state, update(wish), then(fits, &[renamed("Zabbix")]));
+        check(&state, update(Wish { expected, ..Wish::default() }), then(fits, &[]));
+        check(&state, replace(2, expected), then(fits, &[replaced(2)]));
+        check(&state, delete(expected), then(fits, &[Event::Deleted]));
+    }
+}
+
+#[test]
+fn events_make_the_token_and_date_it() {
+    let state =
+        given(&[created(None), renamed("Zabbix"), expiry(Some(9)), url(false), replaced(2)]);
+    let (digest, last_four) = secret(2);
+    let expected = Token {
+        id: TokenId::from_bytes([1; 16]),
+        name: name("Zabbix"),
+        reach: REACH,
+        digest,
+        last_four,
+        expires_at: Some(at(9)),
+        url_parameter_allowed: false,
+        life: Life::begun(&stamp(1)).touched(&stamp(5)),
+    };
+    assert_eq!(state, Entry::Live(expected));
+}

@@ -1,0 +1,452 @@
+//! One example of each stored form, with every field set and every value its own.
+//!
+//! Must not change: the golden files have their bytes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::access::Role;
+use domain::aggregate::{Actor, Entry, Life};
+use domain::commit::{Change, Commit, Request};
+use domain::directory::Snapshot;
+use domain::filter::{
+    Condition, Filter, Filters, Item, Key, MappedValue, Resolve, Trigger, Urgency,
+};
+use domain::id::{
+    AlertId, EventId, FilterId, IncidentId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId,
+};
+use domain::incident::{Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals};
+use domain::name::DisplayName;
+use domain::principal::{self, Principal};
+use domain::reach::Reach;
+use domain::secret::{Digest, LastFour};
+use domain::service::{self, Service};
+use domain::team::{self, Team};
+use domain::time::Timestamp;
+use domain::token::{self, Token};
+use prost::Message;
+use wire::Partition;
+use wire::event::IncidentEvent;
+use wire::partition::PartitionSet;
+use wire::proto::gander::stored::v1 as stored;
+use wire::stored::Error;
+use wire::stored::alert::{
+    Alert, Content, Record, ResolveCommand, decode_batch, encode_batch, record_from, record_to,
+};
+use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
+use wire::stored::worker::{
+    Checkpoint, Outcome, Parked, Position, decode_outcomes, decode_state, encode_outcomes,
+    encode_state,
+};
+
+pub const TEAM: TeamId = TeamId::from_bytes([0x11; 16]);
+pub const SERVICE: ServiceId = ServiceId::from_bytes([0x12; 16]);
+pub const ALERT: AlertId = AlertId::from_bytes([0x13; 16]);
+pub const INCIDENT: IncidentId = IncidentId::from_bytes([0x14; 16]);
+const FILTER: FilterId = FilterId::from_bytes([0x15; 16]);
+const TOKEN: TokenId = TokenId::from_bytes([0x16; 16]);
+const PRINCIPAL: PrincipalId = PrincipalId::from_bytes([0x17; 16]);
+const INSTANCE: InstanceId = InstanceId::from_bytes([0x18; 16]);
+const EVENT: EventId = EventId::from_bytes([0x19; 16]);
+
+/// A form's bytes as this build writes them, and whether bytes are read as the same value.
+pub struct Example {
+    /// The name of its golden file.
+    pub name: &'static str,
+    /// What this build writes.
+    pub bytes: Bytes,
+    /// Whether bytes are read as the value.
+    pub is_read: Box<dyn Fn(&Bytes) -> bool>,
+}
+
+fn example<T: PartialEq + 'static>(
+    name: &'static str,
+    value: T,
+    write: impl Fn(&T) -> Bytes,
+    read: impl Fn(&Bytes) -> Result<T, Error> + 'static,
+) -> Example {
+    let bytes = write(&value);
+    Example { name, bytes, is_read: Box::new(move |bytes| read(bytes).is_ok_and(|v| v == value)) }
+}
+
+/// All of them.
+pub fn examples() -> Vec<Example> {
+    let mut all = Vec::new();
+    for (name, commit) in commits() {
+        all.push(example(name, commit, encode_commit, decode_commit));
+    }
+    for (name, change, snapshot) in snapshots() {
+        let record = encode_commit(&commit(Actor::System, vec![change]));
+        let write = |(record, left): &(Bytes, Snapshot)| encode_message(record.clone(), left);
+        all.push(example(name, (record, snapshot), write, decode_message));
+    }
+    let write = |records: &Vec<Record>| {
+        encode_batch(300, INSTANCE, records.iter().cloned().map(record_to).collect())
+    };
+    let read = |bytes: &Bytes| {
+        let batch = decode_batch(bytes)?;
+        assert_eq!((batch.control_sequence, batch.instance), (300, INSTANCE));
+        batch.records.into_iter().map(record_from).collect()
+    };
+    all.push(example("batch", records(), write, read));
+    all.push(example("checkpoint", checkpoint(), Checkpoint::encode, Checkpoint::decode));
+    for (name, incident) in incidents() {
+        all.push(example(name, incident, encode_state, decode_state));
+    }
+    all.push(example("outcomes", outcomes(), |all| encode_outcomes(all), decode_outcomes));
+    let read = |bytes: &Bytes| Ok(stored::Parked::decode(bytes.clone())?);
+    let write = |form: &stored::Parked| form.encode_to_vec().into();
+    all.push(example("parked", stored::Parked::decode(parked().encode()).unwrap(), write, read));
+    all
+}
+
+fn at(n: i64) -> Timestamp {
+    Timestamp::from_micros(1_795_800_411_239_680 + n)
+}
+
+fn name(text: &str) -> DisplayName {
+    DisplayName::parse(text).unwrap()
+}
+
+fn digest(n: u8) -> Digest {
+    Digest::from_bytes([n; 32])
+}
+
+fn last_four(text: &str) -> LastFour {
+    LastFour::parse(text).unwrap()
+}
+
+fn filters() -> Arc<Filters> {
+    let key = |text: &str| Key::parse(text).unwrap();
+    let condition = |at: Option<&str>, items: &[&str]| {
+        let items = items.iter().map(|item| Item::parse(item).unwrap()).collect();
+        Condition::new(at.map(key), items).unwrap()
+    };
+    let trigger = |urgency, more| {
+        let conditions = vec![condition(Some("status"), &["firing", "Störung"]), more];
+        let map = Some(key("$.alerts[0][\"finger print\"]"));
+        Trigger::new(urgency, conditions, Some(key("title")), Some(key("text")), map).unwrap()
+    };
+    let resolve = Some(Resolve {
+        condition: condition(Some("status"), &["resolved"]),
+        mapped_with: key("$.alerts[*].id"),
+    });
+    let whole = Trigger::new(Urgency::Low, vec![condition(None, &["x"])], None, None, None);
+    let plain = Filter {
+        id: FilterId::from_bytes([0x25; 16]),
+        name: name("Plain"),
+        trigger: whole.unwrap(),
+        resolve: None,
+    };
+    let full = Filter {
+        id: FILTER,
+        name: name("Firing"),
+        trigger: trigger(Urgency::High, condition(Some("a.b"), &["c"])),
+        resolve,
+    };
+    Arc::new(Filters::new(vec![full, plain]).unwrap())
+}
+
+fn roles() -> BTreeSet<Role> {
+    let team = |n| TeamId::from_bytes([n; 16]);
+    BTreeSet::from([
+        Role::GlobalAdmin,
+        Role::Stakeholder,
+        Role::TeamManager(team(0x21)),
+        Role::Responder(team(0x22)),
+        Role::Observer(team(0x23)),
+    ])
+}
+
+fn commit(actor: Actor, changes: Vec<Change>) -> Commit {
+    let request = Some(Request { id: [0x31; 16], digest: [0x32; 32] });
+    Commit { sequence: 300, previous_hash: [0x33; 32], at: at(0), actor, request, changes }
+}
+
+/// Every event of each kind of thing.
+fn commits() -> Vec<(&'static str, Commit)> {
+    let team = [
+        team::Event::Created { name: name("Payments") },
+        team::Event::Renamed { name: name("Zahlungen ✓") },
+        team::Event::Deleted,
+    ];
+    let service = [
+        service_created(),
+        service::Event::Renamed { name: name("Basket") },
+        service::Event::DisabledSet { disabled: true },
+        service::Event::DisabledSet { disabled: false },
+        service::Event::FiltersReplaced { filters: Arc::new(Filters::default()) },
+        service::Event::Deleted,
+    ];
+    let bootstrap = Commit {
+        request: None,
+        ..commit(Actor::System, vec![Change::BootstrapIssued(digest(0x45))])
+    };
+    let (admin, team) = (Actor::Principal(PRINCIPAL), team.map(|event| Change::Team(TEAM, event)));
+    let service = service.map(|event| Change::Service(SERVICE, event));
+    let token = token_events().into_iter().map(|event| Change::Token(TOKEN, event));
+    let principal = principal_events().map(|event| Change::Principal(PRINCIPAL, event));
+    vec![
+        ("commit_team", commit(admin, team.into())),
+        ("commit_service", commit(admin, service.into())),
+        ("commit_token", commit(admin, token.collect())),
+        ("commit_principal", commit(Actor::Bootstrap, principal.into())),
+        ("commit_installation", bootstrap),
+    ]
+}
+
+fn service_created() -> service::Event {
+    service::Event::Created {
+        team: TEAM,
+        name: name("Checkout"),
+        disabled: true,
+        filters: filters(),
+    }
+}
+
+/// One creation for each reach, then the other events.
+fn token_events() -> Vec<token::Event> {
+    let created = |reach, expires_at, url_parameter_allowed| token::Event::Created {
+        name: name("Grafana"),
+        reach,
+        digest: digest(0x41),
+        last_four: last_four("aB3z"),
+        expires_at,
+        url_parameter_allowed,
+    };
+    vec![
+        created(Reach::Global, None, false),
+        created(Reach::Team(TEAM), Some(at(1)), true),
+        created(Reach::Service(TEAM, SERVICE), Some(Timestamp::from_micros(-1)), true),
+        token::Event::Renamed { name: name("Zabbix") },
+        token::Event::ExpirySet { expires_at: Some(at(2)) },
+        token::Event::ExpirySet { expires_at: Some(Timestamp::from_micros(0)) },
+        token::Event::ExpirySet { expires_at: None },
+        token::Event::UrlParameterSet { allowed: true },
+        token::Event::UrlParameterSet { allowed: false },
+        token::Event::SecretReplaced { digest: digest(0x42), last_four: last_four("0000") },
+        token::Event::Deleted,
+    ]
+}
+
+fn principal_events() -> [principal::Event; 7] {
+    [
+        principal::Event::Created {
+            name: name("Ada"),
+            roles: roles(),
+            digest: digest(0x43),
+            last_four: last_four("Zz09"),
+            expires_at: Some(at(3)),
+        },
+        principal::Event::Renamed { name: name("Eve") },
+        principal::Event::RolesReplaced { roles: BTreeSet::from([Role::Observer(TEAM)]) },
+        principal::Event::ExpirySet { expires_at: Some(at(4)) },
+        principal::Event::ExpirySet { expires_at: None },
+        principal::Event::CredentialReplaced { digest: digest(0x44), last_four: last_four("1111") },
+        principal::Event::Deleted,
+    ]
+}
+
+/// Each kind of thing as a commit left it.
+fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
+    let creator = Actor::Principal(PRINCIPAL);
+    let life = Life { created_at: at(5), creator, updated_at: at(6), version: 300 };
+    let team = Team { id: TEAM, name: name("Payments"), life };
+    let service = Service {
+        id: SERVICE,
+        team: TEAM,
+        name: name("Checkout"),
+        disabled: true,
+        filters: filters(),
+        life,
+    };
+    let token = Token {
+        id: TOKEN,
+        name: name("Grafana"),
+        reach: Reach::Service(TEAM, SERVICE),
+        digest: digest(0x41),
+        last_four: last_four("aB3z"),
+        expires_at: Some(at(7)),
+        url_parameter_allowed: true,
+        life: Life { creator: Actor::Bootstrap, ..life },
+    };
+    let principal = Principal {
+        id: PRINCIPAL,
+        name: name("Ada"),
+        roles: roles(),
+        digest: digest(0x43),
+        last_four: last_four("Zz09"),
+        expires_at: Some(at(8)),
+        life: Life { creator: Actor::System, ..life },
+    };
+    let of_team = |event| Change::Team(TEAM, event);
+    let of_token = |event| Change::Token(TOKEN, event);
+    vec![
+        (
+            "control_team",
+            of_team(team::Event::Renamed { name: name("Payments") }),
+            Snapshot::Team(TEAM, Entry::Live(team)),
+        ),
+        (
+            "control_service",
+            Change::Service(SERVICE, service_created()),
+            Snapshot::Service(SERVICE, Entry::Live(service)),
+        ),
+        (
+            "control_token",
+            of_token(token::Event::UrlParameterSet { allowed: true }),
+            Snapshot::Token(TOKEN, Entry::Live(token)),
+        ),
+        (
+            "control_principal",
+            Change::Principal(PRINCIPAL, principal::Event::ExpirySet { expires_at: Some(at(8)) }),
+            Snapshot::Principal(PRINCIPAL, Entry::Live(principal)),
+        ),
+        (
+            "control_deleted",
+            of_token(token::Event::Deleted),
+            Snapshot::Token(TOKEN, Entry::Deleted),
+        ),
+        ("control_installation", Change::BootstrapIssued(digest(0x45)), Snapshot::Installation),
+    ]
+}
+
+fn records() -> Vec<Record> {
+    let alert = Alert {
+        id: ALERT,
+        token: TOKEN,
+        reach: Reach::Team(TEAM),
+        received_at: at(9),
+        from: Some("probe ✓".to_owned()),
+        payload: Bytes::from_static(b"{\"status\": \"firing\"}\xff"),
+    };
+    let global = Alert {
+        reach: Reach::Global,
+        from: None,
+        payload: Bytes::new(),
+        received_at: at(10),
+        ..alert.clone()
+    };
+    let command = ResolveCommand {
+        id: ALERT,
+        principal: PRINCIPAL,
+        team: TEAM,
+        service: SERVICE,
+        incident: INCIDENT,
+        received_at: at(11),
+    };
+    let record = |partition: Option<u32>, outcome_wanted, content| Record {
+        partition: partition.map(Partition),
+        outcome_wanted,
+        content,
+    };
+    vec![
+        record(Some(7), true, Content::Alert(alert)),
+        record(None, false, Content::Alert(global)),
+        record(Some(0), true, Content::Resolve(command)),
+    ]
+}
+
+fn checkpoint() -> Checkpoint {
+    let totals = Totals {
+        alerts: 1,
+        commands: 2,
+        services: 3,
+        disabled: 4,
+        failed: 5,
+        created: 6,
+        duplicate: 7,
+        suppressed: 8,
+        untriggered: 9,
+        resolved: 10,
+        resolve_duplicate: 11,
+        unresolved: 12,
+        parked: 1_300,
+    };
+    let flags = Flags { created: true, resolve_duplicate: true, ..Flags::default() };
+    Checkpoint {
+        epoch: 4,
+        owner: INSTANCE,
+        batch: [0x51; 16],
+        input_identity: 1_795_800_411_239_680_123,
+        position: Position { sequence: 500, records: 6, service: Some(SERVICE), flags },
+        control_sequence: 300,
+        totals,
+    }
+}
+
+/// A mapped one that was resolved, an unmapped one, and one whose value is kept as a digest.
+pub fn incidents() -> Vec<(&'static str, Incident)> {
+    let cause =
+        Cause { id: ALERT, token: TOKEN, received_at: at(12), from: Some("probe ✓".to_owned()) };
+    let opening = Opening {
+        id: INCIDENT,
+        team: TEAM,
+        service: SERVICE,
+        filter: FILTER,
+        urgency: Urgency::High,
+        title: "Störung".to_owned(),
+        description: "All of it\nis down".to_owned(),
+        mapped: MappedValue::new("disk /"),
+        cause,
+        payload: Bytes::from_static(b"{\"status\": \"firing\"}\xff"),
+        payload_omitted: false,
+        payload_digest: [0x61; 32],
+    };
+    let reason = ResolveReason::Principal(PRINCIPAL);
+    let resolved = Incident {
+        opening: Arc::new(opening.clone()),
+        occurrences: 300,
+        last_at: at(13),
+        status: Status::Resolved { at: at(14), reason },
+    };
+    let unmapped = Opening {
+        urgency: Urgency::Low,
+        mapped: None,
+        payload: Bytes::new(),
+        payload_omitted: true,
+        ..opening.clone()
+    };
+    let by_digest = Opening { mapped: Some(MappedValue::Digest([0x62; 32])), ..opening };
+    vec![
+        ("state_mapped", resolved),
+        ("state_unmapped", Incident::opened(Arc::new(unmapped))),
+        ("state_by_digest", Incident::opened(Arc::new(by_digest))),
+    ]
+}
+
+/// What subscribers see of the first of them.
+pub fn event() -> IncidentEvent {
+    let (_, incident) = incidents().swap_remove(0);
+    let cause = Some(incident.opening.cause.clone());
+    IncidentEvent { id: EVENT, kind: Kind::Resolved, incident, cause, alert_count: 1, at: at(14) }
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let only = |n: usize| {
+        let flag = |own| n == own;
+        Flags {
+            created: flag(0),
+            trigger_duplicate: flag(1),
+            resolved: flag(2),
+            resolve_duplicate: flag(3),
+            suppressed: flag(4),
+            failed: flag(5),
+        }
+    };
+    let outcome =
+        |n| Outcome { id: ALERT, partitions: PartitionSet(1_u64 << (10 * n)), flags: only(n) };
+    (0..6).map(outcome).collect()
+}
+
+fn parked() -> Parked {
+    Parked {
+        sequence: 500,
+        record: Some(6),
+        reason: "it panicked".to_owned(),
+        service: Some(SERVICE),
+        content: records().into_iter().map(record_to).next(),
+        raw: Bytes::from_static(b"\xff\x00raw"),
+    }
+}

@@ -1,0 +1,224 @@
+//! Alerts, incidents, and how far workers have come.
+//!
+//! Must not know the forms.
+
+use domain::filter::{MappedValue, Urgency};
+use domain::incident::{Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use wire::Partition;
+use wire::event::IncidentEvent;
+use wire::partition::PartitionSet;
+use wire::stored::alert::{Alert, Content, Record, ResolveCommand, record_to};
+use wire::stored::worker::{Checkpoint, Outcome, Parked, Position};
+
+use super::{
+    alerts, event_times, events, filters, incidents, instances, numbers, payloads, principals,
+    reaches, services, sixteen, sources, teams, texts, thirty_two, tokens,
+};
+
+fn alert() -> impl Strategy<Value = Alert> {
+    (alerts(), tokens(), reaches(), event_times(), sources(), payloads()).prop_map(
+        |(id, token, reach, received_at, from, payload)| Alert {
+            id,
+            token,
+            reach,
+            received_at,
+            from,
+            payload,
+        },
+    )
+}
+
+fn resolve_command() -> impl Strategy<Value = ResolveCommand> {
+    (alerts(), principals(), teams(), services(), incidents(), event_times()).prop_map(
+        |(id, principal, team, service, incident, received_at)| ResolveCommand {
+            id,
+            principal,
+            team,
+            service,
+            incident,
+            received_at,
+        },
+    )
+}
+
+/// Any record of a batch.
+pub fn records() -> impl Strategy<Value = Record> {
+    let content =
+        prop_oneof![alert().prop_map(Content::Alert), resolve_command().prop_map(Content::Resolve)];
+    let partition = prop_oneof![Just(0), Just(63), any::<u32>()].prop_map(Partition);
+    (option::of(partition), any::<bool>(), content)
+        .prop_map(|(partition, outcome_wanted, content)| Record {
+            partition,
+            outcome_wanted,
+            content,
+        })
+        .boxed()
+}
+
+/// Any flags.
+pub fn flags() -> impl Strategy<Value = Flags> {
+    any::<[bool; 6]>().prop_map(
+        |[created, trigger_duplicate, resolved, resolve_duplicate, suppressed, failed]| Flags {
+            created,
+            trigger_duplicate,
+            resolved,
+            resolve_duplicate,
+            suppressed,
+            failed,
+        },
+    )
+}
+
+fn totals() -> impl Strategy<Value = Totals> {
+    vec(numbers(), 13).prop_map(|counts| {
+        let mut counts = counts.into_iter();
+        let mut next = || counts.next().unwrap();
+        Totals {
+            alerts: next(),
+            commands: next(),
+            services: next(),
+            disabled: next(),
+            failed: next(),
+            created: next(),
+            duplicate: next(),
+            suppressed: next(),
+            untriggered: next(),
+            resolved: next(),
+            resolve_duplicate: next(),
+            unresolved: next(),
+            parked: next(),
+        }
+    })
+}
+
+fn positions() -> impl Strategy<Value = Position> {
+    (numbers(), any::<u32>(), option::of(services()), flags()).prop_map(
+        |(sequence, records, service, flags)| Position { sequence, records, service, flags },
+    )
+}
+
+/// Any checkpoint.
+pub fn checkpoints() -> impl Strategy<Value = Checkpoint> {
+    (numbers(), instances(), sixteen(), any::<i64>(), positions(), numbers(), totals()).prop_map(
+        |(epoch, owner, batch, input_identity, position, control_sequence, totals)| Checkpoint {
+            epoch,
+            owner,
+            batch,
+            input_identity,
+            position,
+            control_sequence,
+            totals,
+        },
+    )
+}
+
+fn mapped_values() -> impl Strategy<Value = MappedValue> {
+    let spelled_like_a_digest = format!("blake3:{}", "0f".repeat(32));
+    let edges = ["a".repeat(512), "a".repeat(513), spelled_like_a_digest];
+    let text = prop_oneof![4 => texts(100), 1 => prop::sample::select(edges.to_vec())];
+    prop_oneof![
+        4 => text.prop_filter_map("empty", |text| MappedValue::new(&text)),
+        1 => thirty_two().prop_map(MappedValue::Digest),
+    ]
+}
+
+/// Any alert that caused something.
+fn causes() -> impl Strategy<Value = Cause> {
+    (alerts(), tokens(), event_times(), sources())
+        .prop_map(|(id, token, received_at, from)| Cause { id, token, received_at, from })
+}
+
+fn openings() -> impl Strategy<Value = Opening> {
+    let urgency = prop_oneof![Just(Urgency::High), Just(Urgency::Low)];
+    let ids = (incidents(), teams(), services(), filters());
+    let shown = (urgency, texts(40), texts(40), option::of(mapped_values()));
+    let payload = (payloads(), any::<bool>(), thirty_two());
+    (ids, shown, causes(), payload).prop_map(|(ids, shown, cause, payload)| {
+        let (id, team, service, filter) = ids;
+        let (urgency, title, description, mapped) = shown;
+        let (payload, payload_omitted, payload_digest) = payload;
+        Opening {
+            id,
+            team,
+            service,
+            filter,
+            urgency,
+            title,
+            description,
+            mapped,
+            cause,
+            payload,
+            payload_omitted,
+            payload_digest,
+        }
+    })
+}
+
+fn statuses() -> impl Strategy<Value = Status> {
+    let reason = prop_oneof![
+        Just(ResolveReason::Alert),
+        principals().prop_map(ResolveReason::Principal),
+        Just(ResolveReason::ServiceDeleted),
+    ];
+    prop_oneof![
+        Just(Status::Open),
+        (event_times(), reason).prop_map(|(at, reason)| Status::Resolved { at, reason }),
+    ]
+}
+
+/// Any incident.
+pub fn incident() -> impl Strategy<Value = Incident> {
+    (openings(), numbers(), event_times(), statuses())
+        .prop_map(|(opening, occurrences, last_at, status)| Incident {
+            opening: opening.into(),
+            occurrences,
+            last_at,
+            status,
+        })
+        .boxed()
+}
+
+/// Any event.
+pub fn incident_events() -> impl Strategy<Value = IncidentEvent> {
+    let kind = prop_oneof![Just(Kind::Created), Just(Kind::Repeated), Just(Kind::Resolved)];
+    (events(), kind, incident(), option::of(causes()), numbers(), event_times()).prop_map(
+        |(id, kind, incident, cause, alert_count, at)| IncidentEvent {
+            id,
+            kind,
+            incident,
+            cause,
+            alert_count,
+            at,
+        },
+    )
+}
+
+/// Any outcomes.
+pub fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
+    let partitions = numbers().prop_map(PartitionSet);
+    let outcome = (alerts(), partitions, flags()).prop_map(|(id, partitions, flags)| Outcome {
+        id,
+        partitions,
+        flags,
+    });
+    vec(outcome, 0..5)
+}
+
+/// Any parked record.
+pub fn parked() -> impl Strategy<Value = Parked> {
+    let content = option::of(records().prop_map(record_to));
+    let record = option::of(any::<u32>());
+    (numbers(), record, texts(40), option::of(services()), content, payloads()).prop_map(
+        |(sequence, record, reason, service, content, raw)| Parked {
+            sequence,
+            record,
+            reason,
+            service,
+            content,
+            raw,
+        },
+    )
+}
