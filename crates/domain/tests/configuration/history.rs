@@ -280,7 +280,7 @@ fn filters(count: u8) -> Arc<Filters> {
         let condition = Condition::new(None, vec![item]).unwrap();
         Filter {
             id: FilterId::from_bytes([n; 16]),
-            name: DisplayName::parse("Down").unwrap(),
+            name: DisplayName::parse(&format!("Down {n}")).unwrap(),
             trigger: Trigger::new(Urgency::Low, vec![condition], None, None, None).unwrap(),
             resolve: None,
         }

@@ -86,7 +86,7 @@ pub fn most_filters() -> Filters {
     let trigger = Trigger::new(Urgency::Low, conditions, key(), key(), key()).unwrap();
     let filter = |n: usize| Filter {
         id: FilterId::from_bytes([u8::try_from(n).unwrap(); 16]),
-        name: DisplayName::parse(&"é".repeat(MAX_CHARACTERS)).unwrap(),
+        name: DisplayName::parse(&format!("{n}{}", "é".repeat(MAX_CHARACTERS - 1))).unwrap(),
         trigger: trigger.clone(),
         resolve: key().map(|mapped_with| Resolve { condition: condition.clone(), mapped_with }),
     };
@@ -95,8 +95,8 @@ pub fn most_filters() -> Filters {
 
 /// Any filters of a service.
 pub fn filters() -> impl Strategy<Value = Arc<Filters>> {
-    let some =
-        vec(filter(), 0..=3).prop_filter_map("two with one id", |all| Filters::new(all).ok());
+    let some = vec(filter(), 0..=3)
+        .prop_filter_map("two with one id or name", |all| Filters::new(all).ok());
     prop_oneof![12 => some, 1 => Just(most_filters())].prop_map(Arc::new).boxed()
 }
 
