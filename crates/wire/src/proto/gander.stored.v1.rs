@@ -711,7 +711,7 @@ pub struct Parked {
     /// The record, where it could be decoded.
     #[prost(message, optional, tag = "6")]
     pub content: ::core::option::Option<AlertRecord>,
-    /// The message, cut at 1 MiB, where it could not.
+    /// The message, cut at 512 KiB, where it could not.
     #[prost(bytes = "bytes", tag = "7")]
     pub raw: ::prost::bytes::Bytes,
 }
