@@ -31,7 +31,8 @@ const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 const RELAY_DEADLINE: Duration = Duration::from_secs(2);
 const BACK_OFF: Duration = Duration::from_millis(500);
 
-type Decide = Box<dyn FnOnce(&Directory) -> Result<Vec<Change>, Rejection> + Send>;
+/// What it leads to in a state and at a time, which is that of the commit: a command may have waited.
+type Decide = Box<dyn FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send>;
 
 /// A command: who asks, the request if it has an id, and what it leads to.
 pub struct Command {
@@ -283,7 +284,7 @@ impl Writer {
                 group.settled.push((done, known));
                 continue;
             }
-            let changes = match (command.decide)(&self.directory) {
+            let changes = match (command.decide)(&self.directory, at) {
                 Ok(changes) if changes.is_empty() => {
                     let sequence = self.directory.sequence();
                     group.settled.push((done, Ok(Done { sequence, repeat_of: None })));

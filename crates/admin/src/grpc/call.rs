@@ -92,7 +92,7 @@ impl Calls {
         &self,
         caller: &Caller,
         request: Option<commit::Request>,
-        decide: impl FnOnce(&Directory) -> Result<Vec<Change>, Rejection> + Send + 'static,
+        decide: impl FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send + 'static,
     ) -> Result<Done, Status> {
         let command = Command { actor: caller.actor(), request, decide: Box::new(decide) };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;

@@ -60,9 +60,9 @@ impl PrincipalService for Calls {
         let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
         let id = PrincipalId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Credential);
-        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
+        let (digest, last_four) = (secret.digest(), secret.last_four());
         let by_bootstrap = matches!(caller, Caller::Bootstrap);
-        let done = self.execute(&caller, asked, move |directory| {
+        let done = self.execute(&caller, asked, move |directory, now| {
             let command = principal::Command::Create {
                 name_taken: is_taken(directory, Some(&name), id),
                 name,
@@ -135,8 +135,7 @@ impl PrincipalService for Calls {
         let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let expected = expected(&sent.etag, "principal.etag")?;
-        let now = self.now();
-        self.execute(&caller, asked, move |directory| {
+        self.execute(&caller, asked, move |directory, now| {
             let command = principal::Command::Update {
                 expected,
                 name_taken: is_taken(directory, name.as_ref(), id),
@@ -163,8 +162,8 @@ impl PrincipalService for Calls {
         let id = principal_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
         let secret = self.secret(Kind::Credential);
-        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
-        let done = self.execute(&caller, asked, move |directory| {
+        let (digest, last_four) = (secret.digest(), secret.last_four());
+        let done = self.execute(&caller, asked, move |directory, now| {
             let command =
                 principal::Command::ReplaceCredential { expected, digest, last_four, now };
             let events = principal::decide(directory.principal_entry(id), command)?;
@@ -185,7 +184,7 @@ impl PrincipalService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = principal_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory| {
+        self.execute(&caller, asked, move |directory, _| {
             let other_lasting_admin = directory.other_lasting_admin(id);
             let command = principal::Command::Delete { expected, other_lasting_admin };
             let events = principal::decide(directory.principal_entry(id), command)?;

@@ -57,8 +57,8 @@ impl TokenService for Calls {
         let url_parameter_allowed = sent.url_parameter_allowed.unwrap_or(true);
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
-        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
-        let done = self.execute(&caller, asked, move |directory| {
+        let (digest, last_four) = (secret.digest(), secret.last_four());
+        let done = self.execute(&caller, asked, move |directory, now| {
             let command = token::Command::Create {
                 name_taken: directory.named(Siblings::Tokens(reach), name.as_str()).is_some(),
                 name,
@@ -140,8 +140,7 @@ impl TokenService for Calls {
         let url = sent.url_parameter_allowed;
         let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));
         let expected = expected(&sent.etag, "token.etag")?;
-        let now = self.now();
-        self.execute(&caller, asked, move |directory| {
+        self.execute(&caller, asked, move |directory, now| {
             let token = directory.token(id).ok_or(Rejection::NotFound)?;
             let found = name
                 .as_ref()
@@ -172,8 +171,8 @@ impl TokenService for Calls {
         let id = token_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
         let secret = self.secret(Kind::Token);
-        let (digest, last_four, now) = (secret.digest(), secret.last_four(), self.now());
-        let done = self.execute(&caller, asked, move |directory| {
+        let (digest, last_four) = (secret.digest(), secret.last_four());
+        let done = self.execute(&caller, asked, move |directory, now| {
             directory.token(id).ok_or(Rejection::NotFound)?;
             let command = token::Command::ReplaceSecret { expected, digest, last_four, now };
             let events = token::decide(directory.token_entry(id), command)?;
@@ -195,7 +194,7 @@ impl TokenService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = token_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory| {
+        self.execute(&caller, asked, move |directory, _| {
             let command = token::Command::Delete { expected };
             let events = token::decide(directory.token_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())
