@@ -143,6 +143,29 @@ fn a_source_name_is_cut_never_refused() {
 
 proptest! {
     #[test]
+    fn a_condition_holds_where_a_plain_model_says_so(
+        values in prop::collection::vec("[aAbBßΣσİ1 ]{0,4}", 0..4),
+        items in prop::collection::vec("[aAbBßΣσİ1 ]{1,2}", 1..4),
+        at in prop::sample::select(vec!["", "v[*]", "v[0]", "w"]),
+    ) {
+        let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
+        let has = |text: &str, item: &str| {
+            let (text, item) = (lower(text), lower(item));
+            text.windows(item.len()).any(|part| part == item)
+        };
+        let all = |text: &str| items.iter().all(|item| has(text, item));
+        let payload = serde_json::json!({ "v": values }).to_string();
+        let expected = match at {
+            "" => all(&payload),
+            "v[*]" => values.iter().any(|value| all(value)),
+            "v[0]" => values.first().is_some_and(|value| all(value)),
+            _ => false,
+        };
+        let items: Vec<_> = items.iter().map(String::as_str).collect();
+        prop_assert_eq!(triggers(condition(at, &items), &payload), expected, "{} {:?}", at, items);
+    }
+
+    #[test]
     fn no_payload_makes_it_panic(bytes: Vec<u8>, from: Option<String>) {
         let filters = [filter(1, vec![condition("", &["a"])], Some(condition("a[*].b", &["b"])))];
         let _ = evaluate(&filters, &Payload::new(&crate::payload::text(&bytes)), from.as_deref());
