@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chaos lint proto fmt clean
+.PHONY: help setup build demo test chaos upgrade lint proto fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,7 +21,11 @@ test: setup build ## Unit, property and end-to-end tests against the real nats-s
 	cargo test --workspace --locked
 
 chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
-	KILLS=20 cargo test --locked --workspace --test it -- kills::nothing --nocapture
+	KILLS=20 cargo test --locked --workspace --tests kills::nothing -- --nocapture
+
+upgrade: setup build ## Replace the build before by this one and back, under load
+	@sh tools/previous.sh
+	cargo test --locked --workspace --tests upgrade::the_build -- --ignored --nocapture
 
 lint: ## Format, clippy, proto
 	cargo fmt --all --check

@@ -9,6 +9,7 @@ use e2e::ledger::Ledger;
 use e2e::load::{Kind, Load, Recorder};
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
+use nix::sys::signal::Signal;
 use wire::stored::worker::Checkpoint;
 
 /// The fewest requests under way at a kill.
@@ -26,15 +27,21 @@ enum Victim {
     Nats,
 }
 
-struct Stage {
-    rig: Rig,
-    load: Load,
+pub struct Stage {
+    pub rig: Rig,
+    pub load: Load,
     recorder: Recorder,
+    /// One of the tokens that are used.
+    pub token: String,
     admin: e2e::admin::Admin,
 }
 
 async fn stage() -> anyhow::Result<Stage> {
-    let rig = Rig::planned(Plan { workers: 2, ..Plan::default() }).await?;
+    stage_of(Plan { workers: 2, ..Plan::default() }).await
+}
+
+pub async fn stage_of(plan: Plan) -> anyhow::Result<Stage> {
+    let rig = Rig::planned(plan).await?;
     let admin = rig.first_admin().await?;
     let mut tokens = Vec::new();
     for n in 0..4 {
@@ -45,19 +52,15 @@ async fn stage() -> anyhow::Result<Stage> {
     let recorder = Recorder::start(&rig.nats.url()).await?;
     let mut rig = rig;
     let load = Load::start(rig.gateway()?, &tokens, CLIENTS, admin.clone(), rig.grpc());
-    Ok(Stage { rig, load, recorder, admin })
+    let token = tokens[0].clone();
+    Ok(Stage { rig, load, recorder, token, admin })
 }
 
 impl Stage {
     /// Waits for work, kills in the middle of it, starts again.
     async fn kill(&mut self, victim: Victim) -> anyhow::Result<()> {
         let kind = if victim == Victim::Admin { Kind::Commands } else { Kind::Alerts };
-        let (alerts, commands) = self.load.acked();
-        eventually(&format!("work before killing {victim:?}"), async || {
-            let (now, commands_now) = self.load.acked();
-            (now >= alerts + PROGRESS && commands_now > commands).then_some(())
-        })
-        .await?;
+        self.progress(&format!("work before killing {victim:?}")).await?;
         eventually("requests under way", async || {
             (self.load.in_flight(kind) >= UNDER_WAY).then_some(())
         })
@@ -71,19 +74,45 @@ impl Stage {
                 self.rig.nats.restart().await?;
             }
         }
+        self.follow_gateway()
+    }
+
+    /// Lets the clients know where the gateway is after it was started again.
+    fn follow_gateway(&mut self) -> anyhow::Result<()> {
         let gateway = self.rig.gateway()?;
         *self.load.shared.gateway.lock().expect("no client panics") = gateway;
         Ok(())
     }
 
-    async fn roll(&mut self, role: Role) -> anyhow::Result<()> {
+    /// Stops a process in order, starts it again as what the rig runs, and waits for work.
+    pub async fn replace(&mut self, role: Role) -> anyhow::Result<()> {
+        let process = &mut self.rig.running(role)?.process;
+        process.signal(Signal::SIGTERM)?;
+        let code = process.ended().await?;
+        anyhow::ensure!(code == Some(0), "{role:?} ended with {code:?}: {}", process.log());
+        self.rig.restart(role).await?;
+        self.follow_gateway()?;
+        self.progress(&format!("work after {role:?} was replaced")).await
+    }
+
+    /// Waits until alerts and a command were acknowledged.
+    pub async fn progress(&self, what: &str) -> anyhow::Result<()> {
+        let (alerts, commands) = self.load.acked();
+        eventually(what, async || {
+            let (now, commands_now) = self.load.acked();
+            (now >= alerts + PROGRESS && commands_now > commands).then_some(())
+        })
+        .await
+    }
+
+    pub async fn roll(&mut self, role: Role) -> anyhow::Result<()> {
         self.rig.kill(role).await?;
         self.rig.restart(role).await
     }
 
     /// Stops the clients, waits until everything is folded, and gathers what there is.
-    async fn settle(self) -> anyhow::Result<(Ledger, Rig)> {
-        let Self { rig, load, recorder, admin } = self;
+    pub async fn settle(self) -> anyhow::Result<(Ledger, Rig)> {
+        let Self { rig, load, recorder, admin, token: _ } = self;
         let (acked, acked_teams) = load.stop().await;
         let url = rig.nats.url();
         eventually("every alert to be folded", async || {
@@ -114,7 +143,7 @@ async fn last(url: &str) -> anyhow::Result<u64> {
     Ok(stream.info().await?.state.last_sequence)
 }
 
-async fn teams(admin: &e2e::admin::Admin) -> anyhow::Result<Vec<String>> {
+pub async fn teams(admin: &e2e::admin::Admin) -> anyhow::Result<Vec<String>> {
     use wire::proto::gander::admin::v1::ListTeamsRequest;
     let mut names = Vec::new();
     let mut page_token = String::new();

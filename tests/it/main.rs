@@ -2,6 +2,7 @@
 
 mod arrows;
 mod foreign;
+mod full_disk;
 mod http;
 mod journal;
 mod kills;
@@ -10,3 +11,4 @@ mod secrets;
 mod story;
 mod tokens;
 mod up;
+mod upgrade;

@@ -4,12 +4,14 @@
 //! - [`process`]: one process. [`wait`]: waiting for something to become true.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
+//! - [`disk`]: a disk that can be full.
 //! - [`load`]: clients that keep sending. [`ledger`]: what they were told against what is stored.
 //!
 //! Must not know a single test.
 
 pub mod admin;
 pub mod alerts;
+pub mod disk;
 pub mod events;
 pub mod ledger;
 pub mod load;

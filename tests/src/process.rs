@@ -43,9 +43,22 @@ impl Process {
     /// # Errors
     /// It cannot be started.
     pub fn start(folder: &Path, name: &str, args: &[String]) -> anyhow::Result<Self> {
+        Self::start_program(&program()?, folder, name, args)
+    }
+
+    /// Starts another program than the one that was built beside this test.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_program(
+        program: &Path,
+        folder: &Path,
+        name: &str,
+        args: &[String],
+    ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(folder)

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use runtime::nats_server::{self, NatsServer};
@@ -11,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::alerts;
-use crate::process::Process;
+use crate::disk::SmallDisk;
+use crate::process::{self, Process};
 use crate::wait::eventually;
 
 const NATS_TEMPLATE: &str = include_str!("../../deploy/nats.conf");
@@ -40,6 +42,12 @@ pub struct Plan {
     pub gateway_args: Vec<String>,
     /// More arguments of all, about streams.
     pub stream_args: Vec<String>,
+    /// A disk for the store of nats-server, mounted as `store`.
+    pub nats_disk: Option<Arc<SmallDisk>>,
+    /// A disk for the journal of admin, mounted as `journal`.
+    pub journal_disk: Option<Arc<SmallDisk>>,
+    /// Another program than the one that was built beside the tests.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Plan {
@@ -50,6 +58,9 @@ impl Default for Plan {
             log: "info".to_owned(),
             gateway_args: vec![],
             stream_args: vec![],
+            nats_disk: None,
+            journal_disk: None,
+            program: None,
         }
     }
 }
@@ -98,8 +109,11 @@ impl Rig {
         let folder = TempDir::new()?;
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(nats_server::TOOLS_PATH);
         let server = nats_server::find(Some(&tools), None).context("run `make setup`")?;
-        let nats =
-            NatsServer::start(&server, &folder.path().join("nats"), NATS_TEMPLATE, 0).await?;
+        let nats = match &plan.nats_disk {
+            Some(disk) => (disk.seen_by(&server)?, disk.folder().to_owned()),
+            None => (server, folder.path().join("nats")),
+        };
+        let nats = NatsServer::start(&nats.0, &nats.1, NATS_TEMPLATE, 0).await?;
         let mut rig = Self {
             nats,
             admin: None,
@@ -150,7 +164,7 @@ impl Rig {
         let ops = free_address()?;
         let (name, address, mut args) = match role {
             Role::Admin => {
-                let data = self.folder.path().join("data").display().to_string();
+                let data = self.data().display().to_string();
                 let args = ["admin", "--data", &data, "--grpc-listen", &self.grpc.to_string()];
                 ("admin".to_owned(), self.grpc, args.map(str::to_owned).to_vec())
             }
@@ -171,9 +185,25 @@ impl Rig {
         ];
         args.extend(self.plan.stream_args.iter().cloned());
         args.extend(common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        let process = Process::start(self.folder.path(), &name, &args)?;
+        let program = self.program(role)?;
+        let process = Process::start_program(&program, self.folder.path(), &name, &args)?;
         *self.slot(role) = Some(Running { process, address, ops });
         Ok(())
+    }
+
+    /// What runs this role: of processes that are started from here on, those run `program`.
+    fn program(&self, role: Role) -> anyhow::Result<PathBuf> {
+        let program = self.plan.program.clone().map_or_else(process::program, Ok)?;
+        match (&self.plan.journal_disk, role) {
+            (Some(disk), Role::Admin) => disk.seen_by(&program),
+            (_, Role::Admin | Role::Gateway(_) | Role::Worker(_)) => Ok(program),
+        }
+    }
+
+    /// From here on, processes that are started run this program; none is the one that was built
+    /// beside the tests.
+    pub fn run_program(&mut self, program: Option<PathBuf>) {
+        self.plan.program = program;
     }
 
     /// Waits until a role is ready.
@@ -229,10 +259,15 @@ impl Rig {
         self.folder.path()
     }
 
+    fn data(&self) -> PathBuf {
+        let disk = self.plan.journal_disk.as_ref();
+        disk.map_or_else(|| self.folder.path().join("data"), |disk| disk.folder().to_owned())
+    }
+
     /// Where admin keeps its journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.folder.path().join("data/journal")
+        self.data().join("journal")
     }
 
     /// Makes the first Global Admin with the bootstrap credential.
@@ -240,7 +275,7 @@ impl Rig {
     /// # Errors
     /// It cannot be made.
     pub async fn first_admin(&self) -> anyhow::Result<Admin> {
-        let file = self.folder.path().join("data/bootstrap-credential");
+        let file = self.data().join("bootstrap-credential");
         let bootstrap = Admin::connect(self.grpc, std::fs::read_to_string(file)?.trim()).await?;
         let credential = bootstrap.principal("first", &["global-admin"]).await?.credential;
         Admin::connect(self.grpc, &credential).await

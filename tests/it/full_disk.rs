@@ -1,0 +1,83 @@
+//! A full disk: what is told while it is full, and that nothing acknowledged is lost by it.
+//!
+//! Where the machine lets nobody make a mount namespace, these tests say so and test nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use e2e::admin::{Admin, payload};
+use e2e::alerts;
+use e2e::disk::SmallDisk;
+use e2e::rig::{Plan, Rig, Role};
+use e2e::wait::eventually;
+
+use crate::kills::stage_of;
+
+/// Answers within a second, and what this machine adds.
+const SOON: Duration = Duration::from_millis(1_200);
+
+async fn disk(name: &str, mebibytes: u32) -> anyhow::Result<Option<Arc<SmallDisk>>> {
+    let disk = SmallDisk::mounted_at(name, mebibytes).await?;
+    if disk.is_none() {
+        println!("not tested: this machine lets nobody make a mount namespace");
+    }
+    Ok(disk.map(Arc::new))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::Result<()> {
+    let Some(disk) = disk("store", 64).await? else { return Ok(()) };
+    let plan = Plan { nats_disk: Some(Arc::clone(&disk)), ..Plan::default() };
+    let mut stage = stage_of(plan).await?;
+    stage.progress("work before the disk is full").await?;
+    disk.fill().await?;
+
+    let token = stage.token.clone();
+    let gateway = stage.rig.gateway()?;
+    let refused = eventually("alerts to be refused", async || {
+        let asked = Instant::now();
+        let answer = alerts::send(gateway, &token, payload("firing", "full")).await.ok()?;
+        assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+        (!answer.status.is_success()).then_some(answer)
+    })
+    .await?;
+    assert_eq!(refused.status.as_u16(), 503, "{:?}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+
+    disk.empty().await?;
+    stage.rig.nats.restart().await?;
+    stage.progress("work after there is room again").await?;
+    let (ledger, _rig) = stage.settle().await?;
+    assert_eq!(ledger.violations(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_journal_ends_admin_and_loses_no_command() -> anyhow::Result<()> {
+    let Some(disk) = disk("journal", 16).await? else { return Ok(()) };
+    let plan = Plan { journal_disk: Some(Arc::clone(&disk)), ..Plan::default() };
+    let mut rig = Rig::planned(plan).await?;
+    let admin = rig.first_admin().await?;
+    admin.team("before").await?;
+    disk.fill().await?;
+
+    let mut made = Vec::new();
+    for n in 0.. {
+        let name = format!("team {n}");
+        match admin.team(&name).await {
+            Ok(_) => made.push(name),
+            Err(_) => break,
+        }
+    }
+    let code = rig.running(Role::Admin)?.process.ended().await?;
+    assert_eq!(code, Some(1), "{}", rig.running(Role::Admin)?.process.log());
+
+    disk.empty().await?;
+    rig.restart(Role::Admin).await?;
+    let admin = Admin::connect(rig.grpc(), &admin.credential).await?;
+    let teams = crate::kills::teams(&admin).await?;
+    let lost: Vec<_> = made.iter().filter(|name| !teams.contains(name)).collect();
+    assert_eq!(lost, Vec::<&String>::new());
+    admin.team("after").await?;
+    Ok(())
+}
