@@ -224,8 +224,11 @@ impl Admin {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request =
-                api::ListIncidentsRequest { parent: String::new(), page_size: 1_000, page_token };
+            let request = api::ListIncidentsRequest {
+                page_size: 1_000,
+                page_token,
+                ..api::ListIncidentsRequest::default()
+            };
             let page = self.incidents().list_incidents(request).await?.into_inner();
             all.extend(page.incidents);
             page_token = page.next_page_token;
@@ -235,7 +238,7 @@ impl Admin {
         }
     }
 
-    /// Follows incident events from a cursor.
+    /// Follows incident events from a cursor. The first message has no event.
     ///
     /// # Errors
     /// It is refused.

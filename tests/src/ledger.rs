@@ -57,16 +57,20 @@ impl Ledger {
         let mut wrong = Vec::new();
         let mut ids = BTreeSet::new();
         let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut acknowledged = BTreeSet::new();
         for event in &self.events {
             if !ids.insert(&event.id) {
                 wrong.push(format!("event {} is stored twice", event.id));
             }
             let incident = event.incident.as_ref().map_or("", |incident| incident.id.as_str());
             let before = last.insert(incident, kind(event));
-            if !matches!(
-                (before, kind(event)),
-                (None, "created") | (Some("created" | "repeated"), "repeated" | "resolved")
-            ) {
+            let legal = match (before, kind(event)) {
+                (None, "created")
+                | (Some("created" | "repeated" | "acknowledged"), "repeated" | "resolved") => true,
+                (Some("created" | "repeated"), "acknowledged") => acknowledged.insert(incident),
+                _ => false,
+            };
+            if !legal {
                 wrong.push(format!("incident {incident}: {} after {before:?}", kind(event)));
             }
         }

@@ -62,8 +62,10 @@ pub enum Needs {
     ManageTeam,
     /// To read the team.
     ReadTeam,
-    /// To resolve incidents of the team.
-    ResolveIncidents,
+    /// To read the team; where the name leaves it open, it is asked for once it is known.
+    ReadIncident,
+    /// To acknowledge and resolve incidents of the team.
+    HandleIncidents,
     /// To manage what the token reaches.
     ManageReach,
     /// To read what the token reaches.
@@ -96,9 +98,11 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("PrincipalService/UpdatePrincipal", Needs::ManageInstallation),
     ("PrincipalService/ReplaceCredential", Needs::ManageInstallation),
     ("PrincipalService/DeletePrincipal", Needs::ManageInstallation),
+    ("IncidentService/GetIncident", Needs::ReadIncident),
     ("IncidentService/ListIncidents", Needs::OwnView),
     ("IncidentService/WatchIncidents", Needs::OwnView),
-    ("IncidentService/ResolveIncident", Needs::ResolveIncidents),
+    ("IncidentService/AcknowledgeIncident", Needs::HandleIncidents),
+    ("IncidentService/ResolveIncident", Needs::HandleIncidents),
 ];
 
 /// What a call is about, as far as rights go.
@@ -184,7 +188,11 @@ fn grants(caller: &Caller, needs: Needs, about: About) -> bool {
         }
         Needs::ManageTeam => on_team(Action::ManageTeam),
         Needs::ReadTeam => on_team(Action::ReadTeam),
-        Needs::ResolveIncidents => on_team(Action::ResolveIncidents),
+        Needs::ReadIncident => match about.team {
+            Some(team) => caller.may(Action::ReadTeam(team)),
+            None => matches!(caller, Caller::Principal(..)),
+        },
+        Needs::HandleIncidents => on_team(Action::HandleIncidents),
         // Without a token, only who may do so for every token learns that there is none.
         Needs::ManageReach => match about.reach.and_then(Reach::team) {
             Some(team) => caller.may(Action::ManageTeam(team)),

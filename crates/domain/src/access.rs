@@ -13,9 +13,9 @@ pub enum Role {
     GlobalAdmin,
     /// Reads everything.
     Stakeholder,
-    /// Manages the services and tokens of the team, and resolves its incidents.
+    /// Manages the services and tokens of the team, and handles its incidents.
     TeamManager(TeamId),
-    /// Reads the team and resolves its incidents.
+    /// Reads the team and handles its incidents.
     Responder(TeamId),
     /// Reads the team.
     Observer(TeamId),
@@ -30,8 +30,8 @@ pub enum Action {
     ReadInstallation,
     /// Manage services, filters, and Team and Service tokens of the team.
     ManageTeam(TeamId),
-    /// Resolve incidents of the team.
-    ResolveIncidents(TeamId),
+    /// Acknowledge and resolve incidents of the team.
+    HandleIncidents(TeamId),
     /// Read the team, its services, tokens and incidents.
     ReadTeam(TeamId),
 }
@@ -48,16 +48,16 @@ fn role_permits(role: Role, action: Action) -> bool {
         | (Role::Stakeholder, Action::ReadInstallation | Action::ReadTeam(_)) => true,
         (
             Role::TeamManager(own),
-            Action::ManageTeam(team) | Action::ResolveIncidents(team) | Action::ReadTeam(team),
+            Action::ManageTeam(team) | Action::HandleIncidents(team) | Action::ReadTeam(team),
         )
-        | (Role::Responder(own), Action::ResolveIncidents(team) | Action::ReadTeam(team))
+        | (Role::Responder(own), Action::HandleIncidents(team) | Action::ReadTeam(team))
         | (Role::Observer(own), Action::ReadTeam(team)) => own == team,
         (
             Role::Stakeholder | Role::TeamManager(_) | Role::Responder(_) | Role::Observer(_),
             Action::ManageInstallation
             | Action::ReadInstallation
             | Action::ManageTeam(_)
-            | Action::ResolveIncidents(_),
+            | Action::HandleIncidents(_),
         ) => false,
     }
 }
@@ -74,10 +74,10 @@ mod tests {
             Action::ManageInstallation,
             Action::ReadInstallation,
             Action::ManageTeam(OWN),
-            Action::ResolveIncidents(OWN),
+            Action::HandleIncidents(OWN),
             Action::ReadTeam(OWN),
             Action::ManageTeam(OTHER),
-            Action::ResolveIncidents(OTHER),
+            Action::HandleIncidents(OTHER),
             Action::ReadTeam(OTHER),
         ];
         let got = actions.map(|action| permits(&BTreeSet::from([role]), action));
@@ -97,8 +97,8 @@ mod tests {
     fn rights_are_the_union_of_roles() {
         let roles = BTreeSet::from([Role::Observer(OWN), Role::Responder(OTHER)]);
         assert!(permits(&roles, Action::ReadTeam(OWN)));
-        assert!(permits(&roles, Action::ResolveIncidents(OTHER)));
-        assert!(!permits(&roles, Action::ResolveIncidents(OWN)));
+        assert!(permits(&roles, Action::HandleIncidents(OTHER)));
+        assert!(!permits(&roles, Action::HandleIncidents(OWN)));
         assert!(!permits(&BTreeSet::new(), Action::ReadTeam(OWN)));
     }
 }

@@ -79,7 +79,7 @@ impl Ingest {
     pub async fn store(&self, record: Record, partitions: PartitionSet) -> Result<u64, Error> {
         let bytes = match &record.content {
             Content::Alert(alert) => alert.payload.len() + 256,
-            Content::Resolve(_) => 256,
+            Content::Resolve(_) | Content::Acknowledge(_) => 256,
         };
         let (done, stored) = oneshot::channel();
         let queued = Queued { record: record_to(record), partitions, bytes, done };

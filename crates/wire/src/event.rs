@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use domain::filter::{MappedValue, Urgency};
 use domain::id::{AlertId, EventId, FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
-use domain::incident::{Cause, Incident, Kind, Opening, ResolveReason, Status};
+use domain::incident::{Acknowledgement, Cause, Incident, Kind, Opening, ResolveReason, Status};
 use domain::time::Timestamp;
 
 use crate::cloudevent::encode_value;
@@ -142,7 +142,17 @@ pub fn incident_to(incident: &Incident) -> events::Incident {
         from: opening.cause.from.clone().unwrap_or_default(),
         source_payload: opening.payload.clone(),
         source_payload_omitted: opening.payload_omitted,
+        acknowledge_time: incident.acknowledged.map(|found| time(found.at)),
+        acknowledger: incident.acknowledged.map(|found| principal(found.by)).unwrap_or_default(),
     }
+}
+
+fn principal(id: PrincipalId) -> String {
+    format!("principals/{id}")
+}
+
+fn principal_from(name: &str) -> Option<PrincipalId> {
+    name.strip_prefix("principals/").and_then(|id| PrincipalId::parse(id).ok())
 }
 
 fn status_to(
@@ -155,9 +165,7 @@ fn status_to(
         Status::Resolved { at, reason } => {
             let (reason, resolver) = match reason {
                 ResolveReason::Alert => (events::ResolveReason::Alert, String::new()),
-                ResolveReason::Principal(id) => {
-                    (events::ResolveReason::Principal, format!("principals/{id}"))
-                }
+                ResolveReason::Principal(id) => (events::ResolveReason::Principal, principal(id)),
                 ResolveReason::ServiceDeleted => {
                     (events::ResolveReason::ServiceDeleted, String::new())
                 }
@@ -182,6 +190,7 @@ pub(crate) fn incident_from(
         events::Urgency::Unspecified => return Err(field("incident.urgency")),
     };
     let status = status_from(&incident)?;
+    let acknowledged = acknowledged_from(&incident)?;
     let last_at = required_time(incident.last_occurrence_time.as_ref())?;
     let mapped = match mapped_digest {
         Some(digest) => Some(MappedValue::Digest(digest)),
@@ -206,11 +215,21 @@ pub(crate) fn incident_from(
         payload_omitted: incident.source_payload_omitted,
         payload_digest,
     };
-    Ok(Incident { opening: opening.into(), occurrences: incident.occurrences, last_at, status })
+    let (opening, occurrences) = (opening.into(), incident.occurrences);
+    Ok(Incident { opening, occurrences, last_at, acknowledged, status })
 }
 
 fn required_time(at: Option<&ProtoTime>) -> Result<Timestamp, Error> {
     at.and_then(time_from).ok_or(field("incident.time"))
+}
+
+fn acknowledged_from(incident: &events::Incident) -> Result<Option<Acknowledgement>, Error> {
+    if incident.acknowledge_time.is_none() && incident.acknowledger.is_empty() {
+        return Ok(None);
+    }
+    let at = required_time(incident.acknowledge_time.as_ref())?;
+    let by = principal_from(&incident.acknowledger).ok_or(field("incident.acknowledger"))?;
+    Ok(Some(Acknowledgement { by, at }))
 }
 
 fn status_from(incident: &events::Incident) -> Result<Status, Error> {
@@ -222,9 +241,8 @@ fn status_from(incident: &events::Incident) -> Result<Status, Error> {
                 events::ResolveReason::Alert => ResolveReason::Alert,
                 events::ResolveReason::ServiceDeleted => ResolveReason::ServiceDeleted,
                 events::ResolveReason::Principal => {
-                    let id = incident.resolver.strip_prefix("principals/").unwrap_or_default();
-                    let id = PrincipalId::parse(id).map_err(|_| field("incident.resolver"))?;
-                    ResolveReason::Principal(id)
+                    let id = principal_from(&incident.resolver);
+                    ResolveReason::Principal(id.ok_or(field("incident.resolver"))?)
                 }
                 events::ResolveReason::Unspecified => return Err(field("incident.resolve_reason")),
             };

@@ -56,6 +56,16 @@ pub fn events_of(team: Option<TeamId>, service: Option<ServiceId>) -> String {
     }
 }
 
+/// The events of one kind: of one team, or of one service of it, or of all.
+#[must_use]
+pub fn events_of_kind(kind: Kind, team: Option<TeamId>, service: Option<ServiceId>) -> String {
+    match (team, service) {
+        (None, _) => format!("gander.incidents.{}.>", kind.name()),
+        (Some(team), None) => format!("gander.incidents.{}.{team}.>", kind.name()),
+        (Some(team), Some(service)) => event(kind, team, service),
+    }
+}
+
 /// Where an incident's state is.
 #[must_use]
 pub fn state(partition: Partition, key: StateKey) -> String {

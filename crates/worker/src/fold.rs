@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use domain::filter::Match;
 use domain::id::{AlertId, IncidentId, InstanceId};
-use domain::incident::{
-    self, Deciding, Event, Flags, Incidents, Kind, ResolveVerdict, Totals, Trace, Verdict,
-};
+use domain::incident::{self, Deciding, Event, Flags, Incidents, Kind, Totals, Trace, Verdict};
 use domain::payload::{self, Payload};
 use matcher::Index;
 use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::partition::{PartitionSet, Partitions};
 use wire::proto::gander::stored::v1::AlertRecord;
-use wire::stored::alert::{Alert, Batch, Content, Record, ResolveCommand, record_from};
+use wire::stored::alert::{Alert, Batch, Content, Record, record_from};
 use wire::stored::worker::{Outcome, Parked, Position};
 
 /// How a service's filters are evaluated; a parameter so that a failing one can be tested.
@@ -187,7 +185,16 @@ impl Folding<'_> {
             Ok(record) => {
                 let done = match &record.content {
                     Content::Alert(alert) => self.alert(state, sequence, alert, stored, out),
-                    Content::Resolve(command) => self.resolve(state, command, out),
+                    Content::Resolve(command) => {
+                        let (event, verdict) =
+                            incident::decide_resolve(&state.incidents, &command.says);
+                        self.command(state, command.id, event, verdict.into(), out)
+                    }
+                    Content::Acknowledge(command) => {
+                        let (event, verdict) =
+                            incident::decide_acknowledge(&state.incidents, &command.says);
+                        self.command(state, command.id, event, verdict.into(), out)
+                    }
                 };
                 if done {
                     finish(state, waiting, &record, out);
@@ -270,27 +277,20 @@ impl Folding<'_> {
         catch_unwind(AssertUnwindSafe(decide)).ok()
     }
 
-    fn resolve(
+    /// Takes over what was decided about a command, unless the commit is full.
+    fn command(
         &self,
         state: &mut PartitionState,
-        command: &ResolveCommand,
+        id: AlertId,
+        event: Option<Event>,
+        came_to: Flags,
         out: &mut Changes,
     ) -> bool {
         if !out.has_room(self.room) {
             return false;
         }
-        let (event, verdict) = incident::decide_resolve(
-            &state.incidents,
-            command.incident,
-            command.principal,
-            command.received_at,
-        );
-        emit(state, event.as_slice(), Trace::Alert(command.id), None, out);
-        state.position.flags = Flags {
-            resolved: verdict == ResolveVerdict::Resolved,
-            resolve_duplicate: verdict == ResolveVerdict::Duplicate,
-            ..Flags::default()
-        };
+        emit(state, event.as_slice(), Trace::Alert(id), None, out);
+        state.position.flags = came_to;
         state.totals.commands += 1;
         true
     }
@@ -388,7 +388,9 @@ fn emit(
         let kind = event.kind();
         let at = match event {
             Event::Created(opening) => opening.cause.received_at,
-            Event::Repeated { at, .. } | Event::Resolved { at, .. } => *at,
+            Event::Repeated { at, .. }
+            | Event::Acknowledged { at, .. }
+            | Event::Resolved { at, .. } => *at,
         };
         let written = IncidentEvent {
             id: incident::event_id(id, trace, kind),
@@ -405,6 +407,11 @@ fn emit(
             }
             (Kind::Repeated, None) => {
                 out.repeats.insert(id, out.events.len());
+                out.events.push(written);
+            }
+            (Kind::Acknowledged, _) => {
+                // What repeats after it must not be told before it.
+                out.repeats.remove(&id);
                 out.events.push(written);
             }
             (Kind::Created | Kind::Resolved, _) => out.events.push(written),

@@ -117,6 +117,37 @@ fn a_resolved_episode_begins_again_with_another_incident() {
 }
 
 #[test]
+fn repeats_after_an_acknowledgement_are_told_after_it() {
+    let one = Recipe::Alert { reach: 10, say: DOWN, after: 0 };
+    // The last alert to have opened anything is the first one.
+    let acknowledge = |back| Recipe::Acknowledge { back, service: 0 };
+    let then = given().when(&[one, one, acknowledge(1), one, one, acknowledge(3)]);
+    let events: Vec<_> = then.events().into_iter().map(|(kind, _, count)| (kind, count)).collect();
+    let expected =
+        [(Kind::Created, 1), (Kind::Repeated, 1), (Kind::Acknowledged, 0), (Kind::Repeated, 2)];
+    assert_eq!(events, expected);
+    let counts: Vec<_> = then.out.events.iter().map(|e| e.incident.occurrences).collect();
+    assert_eq!(counts, [1, 2, 2, 4]);
+    assert_eq!(then.state.totals.commands, 2);
+    let told: Vec<_> = then.out.outcomes[&GATEWAY].iter().map(|told| told.flags).collect();
+    assert_eq!(told[2], Flags { acknowledged: true, ..Flags::default() });
+    assert_eq!(told[5], Flags { acknowledge_duplicate: true, ..Flags::default() });
+}
+
+#[test]
+fn a_command_for_a_full_commit_waits_for_the_next() {
+    let one = Recipe::Alert { reach: 10, say: DOWN, after: 0 };
+    let given = given().when(&[one]).committed();
+    let mut then = Given { room: Room { messages: 4, ..WIDE }, ..given };
+    let input = then.input(&[one, Recipe::Acknowledge { back: 1, service: 0 }]);
+    assert!(!then.fold(&input), "the repeat has filled it");
+    assert_eq!(then.out.events.last().map(|event| event.kind), Some(Kind::Repeated));
+    let mut then = then.committed();
+    assert!(then.fold(&input));
+    assert_eq!(then.events(), [(Kind::Acknowledged, service(0), 0)]);
+}
+
+#[test]
 fn a_message_that_is_done_is_dropped() {
     let mut given = given();
     let input = given.input(&[everybody(DOWN, 0)]);

@@ -76,6 +76,20 @@ pub fn incident_name(name: &str) -> Result<(TeamId, ServiceId, IncidentId), Stat
     ids.ok_or_else(|| field("name", "is teams/{team}/services/{service}/incidents/{incident}"))
 }
 
+/// Reads the name of an incident whose team and service may be left open, as
+/// `teams/-/services/-/incidents/{incident}`.
+pub fn open_incident_name(
+    name: &str,
+) -> Result<(Option<TeamId>, Option<ServiceId>, IncidentId), Status> {
+    match parts(name, "teams/-/services/-/incidents/{}") {
+        Some(ids) => {
+            let id = IncidentId::parse(ids[0]).map_err(|_| field("name", "ends with a UUID"))?;
+            Ok((None, None, id))
+        }
+        None => incident_name(name).map(|(team, service, id)| (Some(team), Some(service), id)),
+    }
+}
+
 /// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.
 pub fn list_parent(parent: &str) -> Result<(Option<TeamId>, Option<ServiceId>), Status> {
     match parent {

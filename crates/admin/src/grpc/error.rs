@@ -62,6 +62,12 @@ pub fn internal(message: &str) -> Status {
     status(Code::Internal, "UNREADABLE", message)
 }
 
+/// The incident is closed, so it cannot be acknowledged.
+pub fn incident_resolved() -> Status {
+    let message = "the incident is resolved: only an open one can be acknowledged";
+    status(Code::FailedPrecondition, "INCIDENT_RESOLVED", message)
+}
+
 /// A cursor whose events are gone.
 pub fn cursor_too_old() -> Status {
     status(

@@ -65,20 +65,68 @@ impl Page {
         id: impl Fn(&T) -> [u8; 16],
         show: impl Fn(T) -> M,
     ) -> (Vec<M>, String) {
-        let mut page = Vec::new();
-        let (mut bytes, mut last) = (0, None);
+        let mut filling = self.filling();
         for thing in things.filter(|thing| self.after.is_none_or(|after| id(thing) > after)) {
             let thing_id = id(&thing);
-            let shown = show(thing);
-            bytes += shown.encoded_len() + OVERHEAD;
-            let full = page.len() == self.size || bytes > MAX_BYTES;
-            if let Some(last) = last.filter(|_| full) {
-                return (page, self.token(last));
+            if !filling.add(thing_id, show(thing)) {
+                return filling.more();
             }
-            last = Some(thing_id);
-            page.push(shown);
         }
-        (page, String::new())
+        filling.last()
+    }
+
+    /// The id after which the page begins; none on the first.
+    pub const fn after(&self) -> Option<[u8; 16]> {
+        self.after
+    }
+
+    /// An empty page, to be filled in the order of ids.
+    pub const fn filling<M: Message>(&self) -> Filling<'_, M> {
+        Filling { page: self, things: Vec::new(), bytes: 0, last: None }
+    }
+}
+
+/// A page that is being filled.
+#[derive(Debug)]
+pub struct Filling<'a, M> {
+    page: &'a Page,
+    things: Vec<M>,
+    bytes: usize,
+    last: Option<[u8; 16]>,
+}
+
+impl<M: Message> Filling<'_, M> {
+    /// Adds a thing; false if the page is full without it. The first thing always fits.
+    pub fn add(&mut self, id: [u8; 16], shown: M) -> bool {
+        self.bytes += shown.encoded_len() + OVERHEAD;
+        let full = self.things.len() == self.page.size || self.bytes > MAX_BYTES;
+        if full && !self.things.is_empty() {
+            return false;
+        }
+        self.things.push(shown);
+        self.last = Some(id);
+        true
+    }
+
+    /// Passes over a thing that is not asked for.
+    pub const fn pass(&mut self, id: [u8; 16]) {
+        self.last = Some(id);
+    }
+
+    /// Whether anything was added or passed over.
+    pub const fn has_moved(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// The page, and the token of the next one.
+    pub fn more(self) -> (Vec<M>, String) {
+        let token = self.last.map_or(String::new(), |last| self.page.token(last));
+        (self.things, token)
+    }
+
+    /// The page, which is the last.
+    pub fn last(self) -> (Vec<M>, String) {
+        (self.things, String::new())
     }
 }
 

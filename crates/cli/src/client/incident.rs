@@ -2,20 +2,20 @@
 //!
 //! Must not know how incidents come about.
 
-use std::time::Duration;
-
-use tonic::{Code, Status, Streaming};
+use runtime::clock::SystemClock;
+use tonic::Code;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::events::v1 as events;
 
-use super::commands::IncidentCommand;
+use super::commands::{IncidentCommand, ListedStatus, UrgencyArg, Within};
 use super::names::Labels;
-use super::{Authorized, Connect, NotFound, Output, names, request_id, shown_time};
-use crate::out::{complain, say};
+use super::when::Ago;
+use super::{Authorized, Connect, Output, Usage, names, request_id, shown_time, tail};
+use crate::out::table;
 
-/// Between two attempts to resume.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Resolved incidents are listed from here on where nothing else is said.
+const DAY: Ago = Ago::Span(std::time::Duration::from_secs(24 * 60 * 60));
 
 type Client = IncidentServiceClient<Authorized>;
 
@@ -24,109 +24,118 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
     let channel = connect.open().await?;
     let mut client = IncidentServiceClient::new(channel.clone());
     match command {
-        IncidentCommand::List { team } => {
-            let parent = names::parent(&channel, team.as_deref()).await?;
-            show(connect, &channel, &list(&mut client, &parent).await?).await
+        IncidentCommand::List { within, status, urgency, since, until } => {
+            let parent = parent(&channel, within).await?;
+            let request = asked(parent, *status, *urgency, (*since, *until))?;
+            show(connect, &channel, &list(&mut client, request).await?).await
         }
-        IncidentCommand::Tail { team, cursor } => {
-            let parent = names::parent(&channel, team.as_deref()).await?;
+        IncidentCommand::Get { incident } => {
+            let found = get(&mut client, incident).await?;
+            match connect.output {
+                Output::Table => details(&channel, &found).await,
+                Output::Json => connect.output.show(&[found], &[], |_| vec![]),
+            }
+        }
+        IncidentCommand::Tail { within, cursor } => {
+            let parent = parent(&channel, within).await?;
             let cursor = cursor.clone().unwrap_or_default();
-            let labels = names::Labels::read(&channel).await?;
+            let labels = Labels::read(&channel).await?;
             let request = api::WatchIncidentsRequest { parent, cursor };
-            tail(connect, &labels, &mut client, request).await
+            tail::run(connect, &labels, &mut client, request).await
+        }
+        IncidentCommand::Acknowledge { incident } => {
+            let name = name(&mut client, incident).await?;
+            let request = api::AcknowledgeIncidentRequest { name, request_id: request_id() };
+            let done = client.acknowledge_incident(request).await?.into_inner();
+            show(connect, &channel, &[done]).await
         }
         IncidentCommand::Resolve { incident } => {
-            let name = if incident.contains('/') {
-                incident.clone()
-            } else {
-                let open = list(&mut client, "teams/-").await?;
-                let found = open.into_iter().find(|open| open.id == *incident);
-                found.ok_or_else(|| NotFound(format!("open incident {incident:?}")))?.name
-            };
+            let name = name(&mut client, incident).await?;
             let request = api::ResolveIncidentRequest { name, request_id: request_id() };
             show(connect, &channel, &[client.resolve_incident(request).await?.into_inner()]).await
         }
     }
 }
 
-async fn list(client: &mut Client, parent: &str) -> anyhow::Result<Vec<events::Incident>> {
+async fn parent(channel: &Authorized, within: &Within) -> anyhow::Result<String> {
+    match &within.service {
+        Some(service) => Ok(names::service(channel, service).await?.name),
+        None => names::parent(channel, within.team.as_deref()).await,
+    }
+}
+
+fn asked(
+    parent: String,
+    status: ListedStatus,
+    urgency: Option<UrgencyArg>,
+    (since, until): (Option<Ago>, Option<Ago>),
+) -> anyhow::Result<api::ListIncidentsRequest> {
+    let resolved = status == ListedStatus::Resolved;
+    if !resolved && (since.is_some() || until.is_some()) {
+        return Err(Usage("--since and --until go with --status resolved").into());
+    }
+    let status = match status {
+        ListedStatus::Open => api::ListedIncidents::Open,
+        ListedStatus::Unacknowledged => api::ListedIncidents::Unacknowledged,
+        ListedStatus::Acknowledged => api::ListedIncidents::Acknowledged,
+        ListedStatus::Resolved => api::ListedIncidents::Resolved,
+    };
+    let urgency = match urgency {
+        None => events::Urgency::Unspecified,
+        Some(UrgencyArg::High) => events::Urgency::High,
+        Some(UrgencyArg::Low) => events::Urgency::Low,
+    };
+    let since = resolved.then(|| since.unwrap_or(DAY).to_proto(&SystemClock));
+    Ok(api::ListIncidentsRequest {
+        parent,
+        page_size: 1_000,
+        page_token: String::new(),
+        status: status.into(),
+        urgency: urgency.into(),
+        resolved_since: since,
+        resolved_until: until.map(|until| until.to_proto(&SystemClock)),
+    })
+}
+
+async fn list(
+    client: &mut Client,
+    mut request: api::ListIncidentsRequest,
+) -> anyhow::Result<Vec<events::Incident>> {
     let mut all = Vec::new();
-    let mut page_token = String::new();
     loop {
-        let parent = parent.to_owned();
-        let request = api::ListIncidentsRequest { parent, page_size: 1_000, page_token };
-        let page = client.list_incidents(request).await?.into_inner();
+        let page = client.list_incidents(request.clone()).await?.into_inner();
         all.extend(page.incidents);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
             return Ok(all);
         }
     }
 }
 
-/// Follows events until it is stopped; where the server goes away, it resumes by cursor.
-async fn tail(
-    connect: &Connect,
-    labels: &Labels,
-    client: &mut Client,
-    mut request: api::WatchIncidentsRequest,
-) -> anyhow::Result<()> {
-    let mut events = client.watch_incidents(request.clone()).await?.into_inner();
-    loop {
-        match events.message().await {
-            Ok(Some(response)) => {
-                request.cursor.clone_from(&response.cursor);
-                match (connect.output, &response.event) {
-                    (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
-                    (Output::Table, Some(event)) => say(&line(labels, event)),
-                    (_, None) => {}
-                }
-            }
-            Ok(None) => events = resume(client, &request).await?,
-            Err(status) if status.code() == Code::Unavailable || status.code() == Code::Unknown => {
-                events = resume(client, &request).await?;
-            }
-            Err(status) => return Err(status.into()),
-        }
-    }
+/// The incident with this id or resource name.
+async fn get(client: &mut Client, wanted: &str) -> anyhow::Result<events::Incident> {
+    let name = match wanted.contains('/') {
+        true => wanted.to_owned(),
+        false => format!("teams/-/services/-/incidents/{wanted}"),
+    };
+    Ok(client.get_incident(api::GetIncidentRequest { name }).await?.into_inner())
 }
 
-async fn resume(
-    client: &mut Client,
-    request: &api::WatchIncidentsRequest,
-) -> anyhow::Result<Streaming<api::WatchIncidentsResponse>> {
-    if request.cursor.is_empty() {
-        let gone = "the server ended the stream before there was an event: start again";
-        return Err(Status::unavailable(gone).into());
-    }
-    complain("the server ended the stream; waiting to resume without a gap");
-    loop {
-        match client.watch_incidents(request.clone()).await {
-            Ok(resumed) => return Ok(resumed.into_inner()),
-            Err(status) if status.code() == Code::Unavailable || status.code() == Code::Unknown => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(status) => return Err(status.into()),
-        }
-    }
+async fn name(client: &mut Client, wanted: &str) -> anyhow::Result<String> {
+    if wanted.contains('/') { Ok(wanted.to_owned()) } else { Ok(get(client, wanted).await?.name) }
 }
 
-fn line(labels: &Labels, event: &events::IncidentEvent) -> String {
-    let kind = event.r#type.trim_start_matches("gander.incident.").trim_end_matches(".v1");
-    let incident = event.incident.clone().unwrap_or_default();
-    format!(
-        "{}  {kind:<8}  {}  {}  {}  x{}  {}",
-        shown_time(event.time.as_ref()),
-        urgency(&incident),
-        incident.id,
-        labels.of_incident(&incident.name),
-        incident.occurrences,
-        incident.title
-    )
-}
-
-fn urgency(incident: &events::Incident) -> String {
+/// How urgent an incident is.
+pub fn urgency(incident: &events::Incident) -> String {
     incident.urgency().as_str_name().trim_start_matches("URGENCY_").to_lowercase()
+}
+
+fn status(incident: &events::Incident) -> String {
+    let status = incident.status();
+    if status == events::IncidentStatus::Open && incident.acknowledge_time.is_some() {
+        return "acknowledged".to_owned();
+    }
+    status.as_str_name().trim_start_matches("INCIDENT_STATUS_").to_lowercase()
 }
 
 async fn show(
@@ -137,15 +146,63 @@ async fn show(
     let labels = Labels::read(channel).await?;
     let head = ["INCIDENT", "SERVICE", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
     connect.output.show(incidents, &head, |incident| {
-        let status = incident.status().as_str_name().trim_start_matches("INCIDENT_STATUS_");
         vec![
             incident.id.clone(),
             labels.of_incident(&incident.name).to_owned(),
-            status.to_lowercase(),
+            status(incident),
             urgency(incident),
             incident.occurrences.to_string(),
             shown_time(incident.create_time.as_ref()),
             incident.title.clone(),
         ]
     })
+}
+
+/// One incident, a line a field.
+async fn details(channel: &Authorized, incident: &events::Incident) -> anyhow::Result<()> {
+    let labels = Labels::read(channel).await?;
+    let (acknowledger, resolver) = (
+        person(channel, &incident.acknowledger).await?,
+        person(channel, &incident.resolver).await?,
+    );
+    let reason = incident.resolve_reason().as_str_name();
+    let reason = reason.trim_start_matches("RESOLVE_REASON_").to_lowercase().replace('_', " ");
+    let at = |time: Option<_>| shown_time(time);
+    let mut rows = vec![
+        ("Incident", incident.id.clone()),
+        ("Title", incident.title.clone()),
+        ("Service", labels.of_incident(&incident.name).to_owned()),
+        ("Status", status(incident)),
+        ("Urgency", urgency(incident)),
+        ("Mapped value", incident.mapped_value.clone()),
+        ("Alerts", incident.occurrences.to_string()),
+        ("From", incident.from.clone()),
+        ("Since", at(incident.create_time.as_ref())),
+        ("Last alert", at(incident.last_occurrence_time.as_ref())),
+    ];
+    if let Some(time) = &incident.acknowledge_time {
+        rows.push(("Acknowledged", format!("{} by {acknowledger}", at(Some(time)))));
+    }
+    if let Some(time) = &incident.resolve_time {
+        let by = if resolver.is_empty() { reason } else { resolver };
+        rows.push(("Resolved", format!("{} by {by}", at(Some(time)))));
+    }
+    rows.push(("Description", incident.description.clone()));
+    let rows = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    table(&["FIELD", "VALUE"], rows.map(|(field, value)| vec![field.to_owned(), value]).collect());
+    Ok(())
+}
+
+/// What a principal is called, where the caller may read that; else its resource name.
+async fn person(channel: &Authorized, name: &str) -> anyhow::Result<String> {
+    if name.is_empty() {
+        return Ok(String::new());
+    }
+    match names::principal_called(channel, name).await {
+        Ok(called) => Ok(called),
+        Err(status) if matches!(status.code(), Code::PermissionDenied | Code::NotFound) => {
+            Ok(name.to_owned())
+        }
+        Err(status) => Err(status.into()),
+    }
 }

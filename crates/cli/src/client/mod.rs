@@ -1,7 +1,7 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `send`: alerts.
+//! - `tail`: following incidents. `send`: alerts.
 //!
 //! Must not know anything of the server but its contract.
 
@@ -12,6 +12,7 @@ mod names;
 mod principal;
 mod send;
 mod service;
+mod tail;
 mod team;
 mod token;
 mod when;

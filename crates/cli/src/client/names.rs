@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
@@ -159,6 +160,13 @@ pub async fn principal(channel: &Authorized, wanted: &str) -> anyhow::Result<api
     find(principals(channel).await?, "principal", wanted, |found| {
         (&found.name, &found.display_name)
     })
+}
+
+/// What people call the principal with this resource name.
+pub async fn principal_called(channel: &Authorized, name: &str) -> Result<String, Status> {
+    let request = api::GetPrincipalRequest { name: name.to_owned() };
+    let found = PrincipalServiceClient::new(channel.clone()).get_principal(request).await?;
+    Ok(found.into_inner().display_name)
 }
 
 /// The parent of lists for a team, or for all.

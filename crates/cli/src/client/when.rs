@@ -1,4 +1,5 @@
-//! Points in time on the command line: `never`, a span such as `30d`, or an RFC 3339 time.
+//! Points in time on the command line: `never`, a span such as `30d`, or an RFC 3339 time. A span
+//! is from here on, or ago.
 //!
 //! Must not know what happens then.
 
@@ -30,9 +31,8 @@ impl FromStr for When {
         if let Ok(span) = humantime::parse_duration(text) {
             return Ok(Self::In(span));
         }
-        let at = humantime::parse_rfc3339_weak(text).ok();
-        at.and_then(|at| at.duration_since(UNIX_EPOCH).ok())
-            .map(|since| Self::At(Timestamp::default().plus(since)))
+        point(text)
+            .map(Self::At)
             .ok_or("is `never`, a span such as 30d or 12h, or a time such as 2027-01-31T12:00:00Z")
     }
 }
@@ -45,6 +45,46 @@ impl When {
             Self::In(span) => Some(wire::event::time(clock.now().plus(span))),
             Self::At(at) => Some(wire::event::time(at)),
         }
+    }
+}
+
+fn point(text: &str) -> Option<Timestamp> {
+    let at = humantime::parse_rfc3339_weak(text).ok()?;
+    at.duration_since(UNIX_EPOCH).ok().map(|since| Timestamp::default().plus(since))
+}
+
+/// A point in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ago {
+    /// So long ago.
+    Span(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl FromStr for Ago {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(span) = humantime::parse_duration(text) {
+            return Ok(Self::Span(span));
+        }
+        point(text)
+            .map(Self::At)
+            .ok_or("is how long ago, such as 24h or 7d, or a time such as 2027-01-31T12:00:00Z")
+    }
+}
+
+impl Ago {
+    /// As the server takes it; what is before 1970 is 1970.
+    pub fn to_proto(self, clock: &dyn Clock) -> ProtoTime {
+        let at = match self {
+            Self::Span(span) => {
+                Timestamp::default().plus(clock.now().since(Timestamp::default().plus(span)))
+            }
+            Self::At(at) => at,
+        };
+        wire::event::time(at)
     }
 }
 
@@ -65,10 +105,37 @@ mod tests {
         assert!("1960-01-01T00:00:00Z".parse::<When>().is_err());
     }
 
+    /// A clock that stands still, so many seconds after 1970.
+    struct Standing(i64);
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0 * 1_000_000)
+        }
+
+        fn boot(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn a_span_ago_is_before_now_and_a_time_is_itself() {
+        let check = |text: &str, seconds: i64| {
+            let ago: Ago = text.parse().unwrap();
+            assert_eq!(ago.to_proto(&Standing(100_000)).seconds, seconds, "{text}");
+        };
+        check("24h", 13_600);
+        check("0s", 100_000);
+        check("100y", 0);
+        check("2027-01-31T12:00:00Z", 1_801_396_800);
+        assert!("never".parse::<Ago>().is_err());
+        assert!("yesterday".parse::<Ago>().is_err());
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text: String) {
-            let _ = text.parse::<When>();
+            let _ = (text.parse::<When>(), text.parse::<Ago>());
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Alert, CLOSED_MEMORY, Event, Incident, Incidents, MAX_SOURCE_PAYLOAD, Opening, ResolveReason,
-    ResolveVerdict, Status, TriggerVerdict, Verdict, incident_id,
+    AcknowledgeVerdict, Alert, CLOSED_MEMORY, Event, Incident, Incidents, MAX_SOURCE_PAYLOAD,
+    Opening, ResolveReason, ResolveVerdict, Status, TriggerVerdict, Verdict, incident_id,
 };
 use crate::filter::{Match, ResolveCandidate, Triggered};
 use crate::id::{IncidentId, PrincipalId, ServiceId, TeamId};
@@ -118,17 +118,54 @@ fn opening(on: &Deciding<'_>, found: &Triggered) -> Opening {
     }
 }
 
+/// What a principal says about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The team of which the principal may handle incidents.
+    pub team: TeamId,
+    /// The service in which the incident is to be.
+    pub service: ServiceId,
+    /// Who says it.
+    pub by: PrincipalId,
+    /// When it was received.
+    pub at: Timestamp,
+}
+
+/// The incident that a command names, if it is where the command says: whoever may handle one
+/// team's incidents reaches none of another team.
+fn named<'a>(state: &'a Incidents, command: &Command) -> Option<&'a Incident> {
+    state.get(command.incident).filter(|found| {
+        found.opening.team == command.team && found.opening.service == command.service
+    })
+}
+
+/// What it leads to that a principal acknowledges an incident; nothing if somebody has already,
+/// or if it is not open.
+#[must_use]
+pub fn decide_acknowledge(
+    state: &Incidents,
+    command: &Command,
+) -> (Option<Event>, AcknowledgeVerdict) {
+    match named(state, command) {
+        Some(found) if !found.is_open() => (None, AcknowledgeVerdict::Closed),
+        Some(found) if found.acknowledged.is_some() => (None, AcknowledgeVerdict::Duplicate),
+        Some(_) => {
+            let Command { incident, by, at, .. } = *command;
+            (Some(Event::Acknowledged { incident, by, at }), AcknowledgeVerdict::Acknowledged)
+        }
+        None => (None, AcknowledgeVerdict::None),
+    }
+}
+
 /// What it leads to that a principal resolves an incident; nothing if it is not open.
 #[must_use]
-pub fn decide_resolve(
-    state: &Incidents,
-    incident: IncidentId,
-    by: PrincipalId,
-    at: Timestamp,
-) -> (Option<Event>, ResolveVerdict) {
-    match state.get(incident) {
+pub fn decide_resolve(state: &Incidents, command: &Command) -> (Option<Event>, ResolveVerdict) {
+    match named(state, command) {
         Some(found) if found.is_open() => {
-            let reason = ResolveReason::Principal(by);
+            let reason = ResolveReason::Principal(command.by);
+            let Command { incident, at, .. } = *command;
             (Some(Event::Resolved { incident, at, reason }), ResolveVerdict::Resolved)
         }
         Some(_) => (None, ResolveVerdict::Duplicate),
@@ -150,3 +187,7 @@ pub fn decide_deleted(state: &Incidents, lives: impl Fn(ServiceId) -> bool) -> V
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

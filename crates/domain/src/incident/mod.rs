@@ -18,9 +18,9 @@ use crate::filter::{MappedValue, Urgency};
 use crate::id::{AlertId, EventId, FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
 use crate::time::Timestamp;
 
-pub use decide::{Deciding, decide, decide_deleted, decide_resolve};
+pub use decide::{Command, Deciding, decide, decide_acknowledge, decide_deleted, decide_resolve};
 pub use state::Incidents;
-pub use verdict::{Flags, ResolveVerdict, Totals, TriggerVerdict, Verdict};
+pub use verdict::{AcknowledgeVerdict, Flags, ResolveVerdict, Totals, TriggerVerdict, Verdict};
 
 /// Payloads longer than this many bytes are not kept with the incident.
 pub const MAX_SOURCE_PAYLOAD: usize = 32 * 1024;
@@ -129,6 +129,15 @@ pub enum Status {
     },
 }
 
+/// That somebody looks after an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Who.
+    pub by: PrincipalId,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 /// An incident. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
@@ -138,6 +147,8 @@ pub struct Incident {
     pub occurrences: u64,
     /// When the last of them was received.
     pub last_at: Timestamp,
+    /// Who looks after it, where somebody has said so; it stays when the incident is resolved.
+    pub acknowledged: Option<Acknowledgement>,
     /// Where it is in its life.
     pub status: Status,
 }
@@ -147,7 +158,7 @@ impl Incident {
     #[must_use]
     pub fn opened(opening: Arc<Opening>) -> Self {
         let last_at = opening.cause.received_at;
-        Self { opening, occurrences: 1, last_at, status: Status::Open }
+        Self { opening, occurrences: 1, last_at, acknowledged: None, status: Status::Open }
     }
 
     /// Whether nobody has closed it.
@@ -160,25 +171,33 @@ impl Incident {
     /// the next episode takes its place; else the incident itself.
     #[must_use]
     pub fn state_key(&self) -> StateKey {
-        let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 incident state key v1");
-        match &self.opening.mapped {
-            Some(value) => {
-                hasher.update(b"mapped").update(self.opening.service.as_bytes());
-                hasher.update(&value.key_bytes());
-            }
-            None => {
-                hasher.update(b"unmapped").update(self.opening.id.as_bytes());
-            }
-        }
-        let mut key = [0; 16];
-        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        StateKey(key)
+        StateKey::of(self.opening.id, self.opening.service, self.opening.mapped.as_ref())
     }
 }
 
 /// The key under which an incident's state is kept; its `Display` is 32 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey([u8; 16]);
+
+impl StateKey {
+    /// The key of the incident of this episode in the service.
+    #[must_use]
+    pub fn of(incident: IncidentId, service: ServiceId, mapped: Option<&MappedValue>) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 incident state key v1");
+        match mapped {
+            Some(value) => {
+                hasher.update(b"mapped").update(service.as_bytes());
+                hasher.update(&value.key_bytes());
+            }
+            None => {
+                hasher.update(b"unmapped").update(incident.as_bytes());
+            }
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(key)
+    }
+}
 
 impl fmt::Display for StateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,6 +215,15 @@ pub enum Event {
         /// The incident.
         incident: IncidentId,
         /// When that alert was received.
+        at: Timestamp,
+    },
+    /// A principal said that somebody looks after it.
+    Acknowledged {
+        /// The incident.
+        incident: IncidentId,
+        /// Who.
+        by: PrincipalId,
+        /// When.
         at: Timestamp,
     },
     /// It was closed for good.
@@ -216,6 +244,7 @@ impl Event {
         match self {
             Self::Created(_) => Kind::Created,
             Self::Repeated { .. } => Kind::Repeated,
+            Self::Acknowledged { .. } => Kind::Acknowledged,
             Self::Resolved { .. } => Kind::Resolved,
         }
     }
@@ -225,7 +254,9 @@ impl Event {
     pub fn incident(&self) -> IncidentId {
         match self {
             Self::Created(opening) => opening.id,
-            Self::Repeated { incident, .. } | Self::Resolved { incident, .. } => *incident,
+            Self::Repeated { incident, .. }
+            | Self::Acknowledged { incident, .. }
+            | Self::Resolved { incident, .. } => *incident,
         }
     }
 }
@@ -237,6 +268,8 @@ pub enum Kind {
     Created,
     /// Alerts of its episode came.
     Repeated,
+    /// Somebody looks after it.
+    Acknowledged,
     /// It was closed for good.
     Resolved,
 }
@@ -248,6 +281,7 @@ impl Kind {
         match self {
             Self::Created => "created",
             Self::Repeated => "repeated",
+            Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
         }
     }
@@ -260,6 +294,13 @@ pub fn incident_id(alert: AlertId, service: ServiceId) -> IncidentId {
     let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 incident id v1");
     hasher.update(alert.as_bytes()).update(service.as_bytes());
     IncidentId::from_bytes(timed(alert.as_bytes(), &hasher))
+}
+
+/// The time with which an incident's id begins: that of its first alert, to the millisecond.
+#[must_use]
+pub fn begun(incident: IncidentId) -> Timestamp {
+    let millis = incident.as_bytes()[..6].iter().fold(0, |all, byte| all << 8 | i64::from(*byte));
+    Timestamp::from_micros(millis * 1_000)
 }
 
 /// What made an event, for its id.

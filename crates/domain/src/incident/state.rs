@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
-use super::{CLOSED_MEMORY, Event, Incident, Opening, Status};
+use super::{Acknowledgement, CLOSED_MEMORY, Event, Incident, Opening, Status};
 use crate::filter::MappedValue;
 use crate::id::{FilterId, IncidentId, ServiceId};
 use crate::time::Timestamp;
@@ -67,6 +67,11 @@ impl Incidents {
                 if let Some(found) = self.by_id.get_mut(incident) {
                     found.occurrences += 1;
                     found.last_at = *at;
+                }
+            }
+            Event::Acknowledged { incident, by, at } => {
+                if let Some(found) = self.by_id.get_mut(incident) {
+                    found.acknowledged = Some(Acknowledgement { by: *by, at: *at });
                 }
             }
             Event::Resolved { incident, at, reason } => {

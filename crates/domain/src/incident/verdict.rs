@@ -26,6 +26,19 @@ pub enum ResolveVerdict {
     None,
 }
 
+/// What it came to that a principal acknowledged an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcknowledgeVerdict {
+    /// An open incident was acknowledged.
+    Acknowledged,
+    /// Somebody had acknowledged it already.
+    Duplicate,
+    /// It was closed already, not long ago.
+    Closed,
+    /// There is no such incident.
+    None,
+}
+
 /// What an alert came to in one service: exactly one for each service in scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -37,7 +50,7 @@ pub enum Verdict {
     Evaluated(TriggerVerdict, ResolveVerdict),
 }
 
-/// What an alert came to over several services: the union.
+/// What an alert came to over several services: the union. Or what a command came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     /// An incident was created.
@@ -46,12 +59,16 @@ pub struct Flags {
     pub trigger_duplicate: bool,
     /// An incident was resolved.
     pub resolved: bool,
-    /// A resolve was a duplicate.
+    /// A resolve was a duplicate, or what was to be acknowledged is closed.
     pub resolve_duplicate: bool,
     /// A trigger was suppressed.
     pub suppressed: bool,
     /// An evaluation failed.
     pub failed: bool,
+    /// An incident was acknowledged.
+    pub acknowledged: bool,
+    /// An acknowledgement was a duplicate.
+    pub acknowledge_duplicate: bool,
 }
 
 impl Flags {
@@ -71,6 +88,8 @@ impl Flags {
             resolve_duplicate: self.resolve_duplicate || other.resolve_duplicate,
             suppressed: self.suppressed || other.suppressed,
             failed: self.failed || other.failed,
+            acknowledged: self.acknowledged || other.acknowledged,
+            acknowledge_duplicate: self.acknowledge_duplicate || other.acknowledge_duplicate,
         }
     }
 }
@@ -86,8 +105,29 @@ impl From<Verdict> for Flags {
                 suppressed: trigger == TriggerVerdict::Suppressed,
                 resolved: resolve == ResolveVerdict::Resolved,
                 resolve_duplicate: resolve == ResolveVerdict::Duplicate,
-                failed: false,
+                ..Self::default()
             },
+        }
+    }
+}
+
+impl From<ResolveVerdict> for Flags {
+    fn from(verdict: ResolveVerdict) -> Self {
+        Self {
+            resolved: verdict == ResolveVerdict::Resolved,
+            resolve_duplicate: verdict == ResolveVerdict::Duplicate,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<AcknowledgeVerdict> for Flags {
+    fn from(verdict: AcknowledgeVerdict) -> Self {
+        Self {
+            acknowledged: verdict == AcknowledgeVerdict::Acknowledged,
+            acknowledge_duplicate: verdict == AcknowledgeVerdict::Duplicate,
+            resolve_duplicate: verdict == AcknowledgeVerdict::Closed,
+            ..Self::default()
         }
     }
 }

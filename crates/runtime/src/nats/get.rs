@@ -4,7 +4,7 @@
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 
-use super::{Error, Message, Nats, request};
+use super::{Error, Message, Nats, request, timestamp};
 
 impl Nats {
     /// The last message of a subject.
@@ -16,6 +16,7 @@ impl Nats {
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(found) => Ok(Some(Message {
                 sequence: found.sequence,
+                stored_at: timestamp(found.time),
                 subject: found.subject.to_string(),
                 payload: found.payload,
                 pending: 0,
@@ -34,6 +35,7 @@ impl Nats {
         let found = stream.get_raw_message(sequence).await.map_err(request)?;
         Ok(Message {
             sequence,
+            stored_at: timestamp(found.time),
             subject: found.subject.to_string(),
             payload: found.payload,
             pending: 0,

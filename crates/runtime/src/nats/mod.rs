@@ -2,13 +2,15 @@
 //!
 //! - `publish`: one message, with expectations; `batch`: many, all or none.
 //! - `streams`: making and checking the streams. `reader`: reading them in order.
-//! - `get`: single messages from the leader. `members`: who is alive.
+//! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
+//! - `members`: who is alive.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
 pub mod batch;
 mod get;
 pub mod members;
+mod past;
 pub mod publish;
 mod reader;
 pub mod streams;
@@ -17,9 +19,11 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, jetstream};
 use bytes::Bytes;
+use domain::time::Timestamp;
 use futures::StreamExt;
 use tokio::sync::watch;
 
+pub use past::{Past, Since, Stored};
 pub use reader::{Message, Reader, Start};
 
 /// The oldest nats-server that does one fsync for a whole atomic batch.
@@ -53,6 +57,11 @@ pub enum Error {
 
 fn request(error: impl std::fmt::Display) -> Error {
     Error::Request(error.to_string())
+}
+
+fn timestamp(at: async_nats::datetime::DateTime) -> Timestamp {
+    let micros = at.unix_timestamp_nanos().div_euclid(1_000);
+    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
 /// A connection. Cheap to clone.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
 use bytes::Bytes;
+use domain::time::Timestamp;
 use futures::{FutureExt, StreamExt};
 
-use super::{Error, Nats, request};
+use super::{Error, Nats, request, timestamp};
 
 /// Notices a dead consumer in half this time.
 const EXPIRES: Duration = Duration::from_secs(4);
@@ -24,6 +25,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub struct Message {
     /// Its sequence in the stream.
     pub sequence: u64,
+    /// When it was stored, by the clock of the server.
+    pub stored_at: Timestamp,
     /// Its subject.
     pub subject: String,
     /// Its content.
@@ -139,6 +142,7 @@ impl Reader {
         self.last = info.stream_sequence;
         Ok(Some(Message {
             sequence: info.stream_sequence,
+            stored_at: timestamp(info.published),
             subject: received.subject.to_string(),
             payload: received.payload.clone(),
             pending: info.pending,

@@ -1265,6 +1265,14 @@ pub mod catalog_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Request of GetIncident.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIncidentRequest {
+    /// `teams/{team}/services/{service}/incidents/{incident}`, or
+    /// `teams/-/services/-/incidents/{incident}` where only the id is known. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
 /// Request of ListIncidents.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListIncidentsRequest {
@@ -1272,21 +1280,36 @@ pub struct ListIncidentsRequest {
     /// read. Empty: the same as `teams/-`.
     #[prost(string, tag = "1")]
     pub parent: ::prost::alloc::string::String,
-    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
-    /// means 1,000.
+    /// At most this many, fewer where the answer would be over 3 MiB, or where looking for more would
+    /// take too long; 0 means 100, more than 1,000 means 1,000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
-    /// The `next_page_token` of the page before.
+    /// The `next_page_token` of the page before. Good for the same request only.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// Which ones.
+    #[prost(enumeration = "ListedIncidents", tag = "4")]
+    pub status: i32,
+    /// Only those of this urgency; not set: all.
+    #[prost(enumeration = "super::super::events::v1::Urgency", tag = "5")]
+    pub urgency: i32,
+    /// Only with status resolved: those whose resolution was stored at this time or after it. That is
+    /// when subscribers could first read it, by the clock of nats-server; `resolve_time` is earlier
+    /// where the worker was behind, and where a service was deleted.
+    #[prost(message, optional, tag = "6")]
+    pub resolved_since: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// Only with status resolved: those whose resolution was stored before this time.
+    #[prost(message, optional, tag = "7")]
+    pub resolved_until: ::core::option::Option<crate::timestamp::Timestamp>,
 }
 /// A page of incidents.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListIncidentsResponse {
-    /// The open incidents, oldest first.
+    /// The incidents: open ones in the order of their ids, which is that of their creation; resolved
+    /// ones in the order of their resolutions.
     #[prost(message, repeated, tag = "1")]
     pub incidents: ::prost::alloc::vec::Vec<super::super::events::v1::Incident>,
-    /// Empty on the last page only.
+    /// Empty on the last page only. A page may have no incidents and still not be the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -1302,7 +1325,7 @@ pub struct WatchIncidentsRequest {
     #[prost(string, tag = "2")]
     pub cursor: ::prost::alloc::string::String,
 }
-/// One event, or only a cursor when there was none for a while.
+/// One event, or only a cursor: in the first message, and when there was no event for a while.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchIncidentsResponse {
     /// The event. Not set in a message that only moves the cursor.
@@ -1311,6 +1334,16 @@ pub struct WatchIncidentsResponse {
     /// Where to resume after this message.
     #[prost(string, tag = "2")]
     pub cursor: ::prost::alloc::string::String,
+}
+/// Request of AcknowledgeIncident.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeIncidentRequest {
+    /// `teams/{team}/services/{service}/incidents/{incident}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// A UUID. A repeat has its effect once with or without it.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Request of ResolveIncident.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1321,6 +1354,47 @@ pub struct ResolveIncidentRequest {
     /// A UUID. A repeat has its effect once with or without it.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
+}
+/// Which incidents a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ListedIncidents {
+    /// The same as open.
+    Unspecified = 0,
+    /// The open ones, acknowledged or not.
+    Open = 1,
+    /// The open ones that nobody has acknowledged.
+    Unacknowledged = 2,
+    /// The open ones that somebody has acknowledged.
+    Acknowledged = 3,
+    /// The resolved ones, as long as their events are kept: 90 days.
+    Resolved = 4,
+}
+impl ListedIncidents {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LISTED_INCIDENTS_UNSPECIFIED",
+            Self::Open => "LISTED_INCIDENTS_OPEN",
+            Self::Unacknowledged => "LISTED_INCIDENTS_UNACKNOWLEDGED",
+            Self::Acknowledged => "LISTED_INCIDENTS_ACKNOWLEDGED",
+            Self::Resolved => "LISTED_INCIDENTS_RESOLVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LISTED_INCIDENTS_UNSPECIFIED" => Some(Self::Unspecified),
+            "LISTED_INCIDENTS_OPEN" => Some(Self::Open),
+            "LISTED_INCIDENTS_UNACKNOWLEDGED" => Some(Self::Unacknowledged),
+            "LISTED_INCIDENTS_ACKNOWLEDGED" => Some(Self::Acknowledged),
+            "LISTED_INCIDENTS_RESOLVED" => Some(Self::Resolved),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod incident_service_client {
@@ -1414,7 +1488,36 @@ pub mod incident_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Lists the open incidents, oldest first.
+        /// Reads one incident: an open one however old it is, a resolved one as long as its events are
+        /// kept, 90 days. For all who may read the team.
+        pub async fn get_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::events::v1::Incident>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.IncidentService/GetIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gander.admin.v1.IncidentService", "GetIncident"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists incidents: the open ones, oldest first; or the resolved ones, in the order in which
+        /// their resolutions were stored. Everybody sees those of the teams that they may read.
         pub async fn list_incidents(
             &mut self,
             request: impl tonic::IntoRequest<super::ListIncidentsRequest>,
@@ -1442,7 +1545,8 @@ pub mod incident_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Follows incident events, in the order in which they were stored. The stream stays open; a
-        /// caller that resumes by cursor misses none.
+        /// caller that resumes by cursor misses none. The first message comes at once: it has a cursor
+        /// and no event. Everybody sees the events of the teams that they may read.
         pub async fn watch_incidents(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchIncidentsRequest>,
@@ -1468,6 +1572,39 @@ pub mod incident_service_client {
                     GrpcMethod::new("gander.admin.v1.IncidentService", "WatchIncidents"),
                 );
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// Acknowledges an open incident: somebody looks after it. It stays open. For a Global Admin, and
+        /// Team Manager and Responder of the team. Acknowledging an acknowledged incident succeeds and
+        /// leaves it as it is; a resolved one is refused with `INCIDENT_RESOLVED` as long as it is
+        /// remembered, then it is `NOT_FOUND`.
+        pub async fn acknowledge_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcknowledgeIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::events::v1::Incident>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.IncidentService/AcknowledgeIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.IncidentService",
+                        "AcknowledgeIncident",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
         }
         /// Resolves an open incident. For a Global Admin, and Team Manager and Responder of the team.
         /// Resolving a resolved incident succeeds as long as it is remembered: 24 hours, or until the
@@ -1513,7 +1650,17 @@ pub mod incident_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with IncidentServiceServer.
     #[async_trait]
     pub trait IncidentService: std::marker::Send + std::marker::Sync + 'static {
-        /// Lists the open incidents, oldest first.
+        /// Reads one incident: an open one however old it is, a resolved one as long as its events are
+        /// kept, 90 days. For all who may read the team.
+        async fn get_incident(
+            &self,
+            request: tonic::Request<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::events::v1::Incident>,
+            tonic::Status,
+        >;
+        /// Lists incidents: the open ones, oldest first; or the resolved ones, in the order in which
+        /// their resolutions were stored. Everybody sees those of the teams that they may read.
         async fn list_incidents(
             &self,
             request: tonic::Request<super::ListIncidentsRequest>,
@@ -1528,12 +1675,24 @@ pub mod incident_service_server {
             + std::marker::Send
             + 'static;
         /// Follows incident events, in the order in which they were stored. The stream stays open; a
-        /// caller that resumes by cursor misses none.
+        /// caller that resumes by cursor misses none. The first message comes at once: it has a cursor
+        /// and no event. Everybody sees the events of the teams that they may read.
         async fn watch_incidents(
             &self,
             request: tonic::Request<super::WatchIncidentsRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::WatchIncidentsStream>,
+            tonic::Status,
+        >;
+        /// Acknowledges an open incident: somebody looks after it. It stays open. For a Global Admin, and
+        /// Team Manager and Responder of the team. Acknowledging an acknowledged incident succeeds and
+        /// leaves it as it is; a resolved one is refused with `INCIDENT_RESOLVED` as long as it is
+        /// remembered, then it is `NOT_FOUND`.
+        async fn acknowledge_incident(
+            &self,
+            request: tonic::Request<super::AcknowledgeIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::events::v1::Incident>,
             tonic::Status,
         >;
         /// Resolves an open incident. For a Global Admin, and Team Manager and Responder of the team.
@@ -1624,6 +1783,51 @@ pub mod incident_service_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/gander.admin.v1.IncidentService/GetIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetIncidentSvc<T: IncidentService>(pub Arc<T>);
+                    impl<
+                        T: IncidentService,
+                    > tonic::server::UnaryService<super::GetIncidentRequest>
+                    for GetIncidentSvc<T> {
+                        type Response = super::super::super::events::v1::Incident;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IncidentService>::get_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/gander.admin.v1.IncidentService/ListIncidents" => {
                     #[allow(non_camel_case_types)]
                     struct ListIncidentsSvc<T: IncidentService>(pub Arc<T>);
@@ -1713,6 +1917,55 @@ pub mod incident_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.IncidentService/AcknowledgeIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcknowledgeIncidentSvc<T: IncidentService>(pub Arc<T>);
+                    impl<
+                        T: IncidentService,
+                    > tonic::server::UnaryService<super::AcknowledgeIncidentRequest>
+                    for AcknowledgeIncidentSvc<T> {
+                        type Response = super::super::super::events::v1::Incident;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcknowledgeIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IncidentService>::acknowledge_incident(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcknowledgeIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

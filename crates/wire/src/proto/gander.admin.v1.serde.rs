@@ -1,3 +1,112 @@
+impl serde::Serialize for AcknowledgeIncidentRequest {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        if !self.request_id.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.AcknowledgeIncidentRequest", len)?;
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        if !self.request_id.is_empty() {
+            struct_ser.serialize_field("requestId", &self.request_id)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AcknowledgeIncidentRequest {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "name",
+            "request_id",
+            "requestId",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Name,
+            RequestId,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "name" => Ok(GeneratedField::Name),
+                            "requestId" | "request_id" => Ok(GeneratedField::RequestId),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AcknowledgeIncidentRequest;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.AcknowledgeIncidentRequest")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AcknowledgeIncidentRequest, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut name__ = None;
+                let mut request_id__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RequestId => {
+                            if request_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requestId"));
+                            }
+                            request_id__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(AcknowledgeIncidentRequest {
+                    name: name__.unwrap_or_default(),
+                    request_id: request_id__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.AcknowledgeIncidentRequest", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Condition {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1206,6 +1315,97 @@ impl<'de> serde::Deserialize<'de> for Filter {
         deserializer.deserialize_struct("gander.admin.v1.Filter", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for GetIncidentRequest {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.GetIncidentRequest", len)?;
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for GetIncidentRequest {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "name",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Name,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "name" => Ok(GeneratedField::Name),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = GetIncidentRequest;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.GetIncidentRequest")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<GetIncidentRequest, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut name__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(GetIncidentRequest {
+                    name: name__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.GetIncidentRequest", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for GetPrincipalRequest {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1587,6 +1787,18 @@ impl serde::Serialize for ListIncidentsRequest {
         if !self.page_token.is_empty() {
             len += 1;
         }
+        if self.status != 0 {
+            len += 1;
+        }
+        if self.urgency != 0 {
+            len += 1;
+        }
+        if self.resolved_since.is_some() {
+            len += 1;
+        }
+        if self.resolved_until.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ListIncidentsRequest", len)?;
         if !self.parent.is_empty() {
             struct_ser.serialize_field("parent", &self.parent)?;
@@ -1596,6 +1808,22 @@ impl serde::Serialize for ListIncidentsRequest {
         }
         if !self.page_token.is_empty() {
             struct_ser.serialize_field("pageToken", &self.page_token)?;
+        }
+        if self.status != 0 {
+            let v = ListedIncidents::try_from(self.status)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.status)))?;
+            struct_ser.serialize_field("status", &v)?;
+        }
+        if self.urgency != 0 {
+            let v = super::super::events::v1::Urgency::try_from(self.urgency)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.urgency)))?;
+            struct_ser.serialize_field("urgency", &v)?;
+        }
+        if let Some(v) = self.resolved_since.as_ref() {
+            struct_ser.serialize_field("resolvedSince", v)?;
+        }
+        if let Some(v) = self.resolved_until.as_ref() {
+            struct_ser.serialize_field("resolvedUntil", v)?;
         }
         struct_ser.end()
     }
@@ -1612,6 +1840,12 @@ impl<'de> serde::Deserialize<'de> for ListIncidentsRequest {
             "pageSize",
             "page_token",
             "pageToken",
+            "status",
+            "urgency",
+            "resolved_since",
+            "resolvedSince",
+            "resolved_until",
+            "resolvedUntil",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1619,6 +1853,10 @@ impl<'de> serde::Deserialize<'de> for ListIncidentsRequest {
             Parent,
             PageSize,
             PageToken,
+            Status,
+            Urgency,
+            ResolvedSince,
+            ResolvedUntil,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1643,6 +1881,10 @@ impl<'de> serde::Deserialize<'de> for ListIncidentsRequest {
                             "parent" => Ok(GeneratedField::Parent),
                             "pageSize" | "page_size" => Ok(GeneratedField::PageSize),
                             "pageToken" | "page_token" => Ok(GeneratedField::PageToken),
+                            "status" => Ok(GeneratedField::Status),
+                            "urgency" => Ok(GeneratedField::Urgency),
+                            "resolvedSince" | "resolved_since" => Ok(GeneratedField::ResolvedSince),
+                            "resolvedUntil" | "resolved_until" => Ok(GeneratedField::ResolvedUntil),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1665,6 +1907,10 @@ impl<'de> serde::Deserialize<'de> for ListIncidentsRequest {
                 let mut parent__ = None;
                 let mut page_size__ = None;
                 let mut page_token__ = None;
+                let mut status__ = None;
+                let mut urgency__ = None;
+                let mut resolved_since__ = None;
+                let mut resolved_until__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Parent => {
@@ -1687,12 +1933,40 @@ impl<'de> serde::Deserialize<'de> for ListIncidentsRequest {
                             }
                             page_token__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Status => {
+                            if status__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("status"));
+                            }
+                            status__ = Some(map_.next_value::<ListedIncidents>()? as i32);
+                        }
+                        GeneratedField::Urgency => {
+                            if urgency__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("urgency"));
+                            }
+                            urgency__ = Some(map_.next_value::<super::super::events::v1::Urgency>()? as i32);
+                        }
+                        GeneratedField::ResolvedSince => {
+                            if resolved_since__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resolvedSince"));
+                            }
+                            resolved_since__ = map_.next_value()?;
+                        }
+                        GeneratedField::ResolvedUntil => {
+                            if resolved_until__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resolvedUntil"));
+                            }
+                            resolved_until__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(ListIncidentsRequest {
                     parent: parent__.unwrap_or_default(),
                     page_size: page_size__.unwrap_or_default(),
                     page_token: page_token__.unwrap_or_default(),
+                    status: status__.unwrap_or_default(),
+                    urgency: urgency__.unwrap_or_default(),
+                    resolved_since: resolved_since__,
+                    resolved_until: resolved_until__,
                 })
             }
         }
@@ -2724,6 +2998,86 @@ impl<'de> serde::Deserialize<'de> for ListTokensResponse {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.ListTokensResponse", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ListedIncidents {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "LISTED_INCIDENTS_UNSPECIFIED",
+            Self::Open => "LISTED_INCIDENTS_OPEN",
+            Self::Unacknowledged => "LISTED_INCIDENTS_UNACKNOWLEDGED",
+            Self::Acknowledged => "LISTED_INCIDENTS_ACKNOWLEDGED",
+            Self::Resolved => "LISTED_INCIDENTS_RESOLVED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for ListedIncidents {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "LISTED_INCIDENTS_UNSPECIFIED",
+            "LISTED_INCIDENTS_OPEN",
+            "LISTED_INCIDENTS_UNACKNOWLEDGED",
+            "LISTED_INCIDENTS_ACKNOWLEDGED",
+            "LISTED_INCIDENTS_RESOLVED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = ListedIncidents;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "LISTED_INCIDENTS_UNSPECIFIED" => Ok(ListedIncidents::Unspecified),
+                    "LISTED_INCIDENTS_OPEN" => Ok(ListedIncidents::Open),
+                    "LISTED_INCIDENTS_UNACKNOWLEDGED" => Ok(ListedIncidents::Unacknowledged),
+                    "LISTED_INCIDENTS_ACKNOWLEDGED" => Ok(ListedIncidents::Acknowledged),
+                    "LISTED_INCIDENTS_RESOLVED" => Ok(ListedIncidents::Resolved),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
     }
 }
 impl serde::Serialize for Principal {

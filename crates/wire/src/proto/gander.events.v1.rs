@@ -66,6 +66,13 @@ pub struct Incident {
     /// Whether the payload was left out for its length.
     #[prost(bool, tag = "21")]
     pub source_payload_omitted: bool,
+    /// When a principal acknowledged it: the time at which the command was received. Not set while
+    /// nobody has. It stays once the incident is resolved.
+    #[prost(message, optional, tag = "22")]
+    pub acknowledge_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// The principal that acknowledged it, `principals/{principal}`, where one did.
+    #[prost(string, tag = "23")]
+    pub acknowledger: ::prost::alloc::string::String,
 }
 /// The alert that caused an event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -146,7 +153,7 @@ impl Urgency {
 pub enum IncidentStatus {
     /// Not known to this reader.
     Unspecified = 0,
-    /// Nobody has closed it.
+    /// Nobody has closed it. Whether somebody has acknowledged it, `acknowledge_time` tells.
     Open = 1,
     /// It is closed for good; a new episode is a new incident.
     Resolved = 2,

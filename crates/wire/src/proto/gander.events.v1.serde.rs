@@ -212,6 +212,12 @@ impl serde::Serialize for Incident {
         if self.source_payload_omitted {
             len += 1;
         }
+        if self.acknowledge_time.is_some() {
+            len += 1;
+        }
+        if !self.acknowledger.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.events.v1.Incident", len)?;
         if !self.name.is_empty() {
             struct_ser.serialize_field("name", &self.name)?;
@@ -286,6 +292,12 @@ impl serde::Serialize for Incident {
         if self.source_payload_omitted {
             struct_ser.serialize_field("sourcePayloadOmitted", &self.source_payload_omitted)?;
         }
+        if let Some(v) = self.acknowledge_time.as_ref() {
+            struct_ser.serialize_field("acknowledgeTime", v)?;
+        }
+        if !self.acknowledger.is_empty() {
+            struct_ser.serialize_field("acknowledger", &self.acknowledger)?;
+        }
         struct_ser.end()
     }
 }
@@ -324,6 +336,9 @@ impl<'de> serde::Deserialize<'de> for Incident {
             "sourcePayload",
             "source_payload_omitted",
             "sourcePayloadOmitted",
+            "acknowledge_time",
+            "acknowledgeTime",
+            "acknowledger",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -349,6 +364,8 @@ impl<'de> serde::Deserialize<'de> for Incident {
             From,
             SourcePayload,
             SourcePayloadOmitted,
+            AcknowledgeTime,
+            Acknowledger,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -391,6 +408,8 @@ impl<'de> serde::Deserialize<'de> for Incident {
                             "from" => Ok(GeneratedField::From),
                             "sourcePayload" | "source_payload" => Ok(GeneratedField::SourcePayload),
                             "sourcePayloadOmitted" | "source_payload_omitted" => Ok(GeneratedField::SourcePayloadOmitted),
+                            "acknowledgeTime" | "acknowledge_time" => Ok(GeneratedField::AcknowledgeTime),
+                            "acknowledger" => Ok(GeneratedField::Acknowledger),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -431,6 +450,8 @@ impl<'de> serde::Deserialize<'de> for Incident {
                 let mut from__ = None;
                 let mut source_payload__ = None;
                 let mut source_payload_omitted__ = None;
+                let mut acknowledge_time__ = None;
+                let mut acknowledger__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Name => {
@@ -563,6 +584,18 @@ impl<'de> serde::Deserialize<'de> for Incident {
                             }
                             source_payload_omitted__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::AcknowledgeTime => {
+                            if acknowledge_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("acknowledgeTime"));
+                            }
+                            acknowledge_time__ = map_.next_value()?;
+                        }
+                        GeneratedField::Acknowledger => {
+                            if acknowledger__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("acknowledger"));
+                            }
+                            acknowledger__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Incident {
@@ -587,6 +620,8 @@ impl<'de> serde::Deserialize<'de> for Incident {
                     from: from__.unwrap_or_default(),
                     source_payload: source_payload__.unwrap_or_default(),
                     source_payload_omitted: source_payload_omitted__.unwrap_or_default(),
+                    acknowledge_time: acknowledge_time__,
+                    acknowledger: acknowledger__.unwrap_or_default(),
                 })
             }
         }

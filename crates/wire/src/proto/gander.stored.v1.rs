@@ -492,7 +492,7 @@ pub struct AlertRecord {
     #[prost(bool, tag = "2")]
     pub outcome_wanted: bool,
     /// What it is.
-    #[prost(oneof = "alert_record::Kind", tags = "3, 4")]
+    #[prost(oneof = "alert_record::Kind", tags = "3, 4, 5")]
     pub kind: ::core::option::Option<alert_record::Kind>,
 }
 /// Nested message and enum types in `AlertRecord`.
@@ -505,7 +505,10 @@ pub mod alert_record {
         Alert(super::Alert),
         /// A principal resolves an incident.
         #[prost(message, tag = "4")]
-        Resolve(super::ResolveCommand),
+        Resolve(super::IncidentCommand),
+        /// A principal acknowledges an incident.
+        #[prost(message, tag = "5")]
+        Acknowledge(super::IncidentCommand),
     }
 }
 /// An alert as the gateway took it.
@@ -530,9 +533,9 @@ pub struct Alert {
     #[prost(bytes = "bytes", tag = "6")]
     pub payload: ::prost::bytes::Bytes,
 }
-/// A principal resolves an incident.
+/// A principal does something to an incident.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ResolveCommand {
+pub struct IncidentCommand {
     /// The id of the command, 16 bytes; an id like that of an alert.
     #[prost(bytes = "bytes", tag = "1")]
     pub id: ::prost::bytes::Bytes,
@@ -673,7 +676,7 @@ pub struct Outcome {
     /// An incident was resolved.
     #[prost(bool, tag = "5")]
     pub resolved: bool,
-    /// A resolve was a duplicate.
+    /// A resolve was a duplicate, or what was to be acknowledged is closed.
     #[prost(bool, tag = "6")]
     pub resolve_duplicate: bool,
     /// A trigger was suppressed.
@@ -682,6 +685,12 @@ pub struct Outcome {
     /// An evaluation failed; the record is parked.
     #[prost(bool, tag = "8")]
     pub failed: bool,
+    /// An incident was acknowledged.
+    #[prost(bool, tag = "9")]
+    pub acknowledged: bool,
+    /// An acknowledgement was a duplicate.
+    #[prost(bool, tag = "10")]
+    pub acknowledge_duplicate: bool,
 }
 /// Outcomes on their way back to who waits for them.
 #[derive(Clone, PartialEq, ::prost::Message)]

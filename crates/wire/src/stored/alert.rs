@@ -46,21 +46,13 @@ impl Alert {
     }
 }
 
-/// A principal resolves an incident.
+/// A principal does something to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResolveCommand {
+pub struct IncidentCommand {
     /// Its id, like that of an alert.
     pub id: AlertId,
-    /// Who resolves.
-    pub principal: PrincipalId,
-    /// The team of the incident.
-    pub team: TeamId,
-    /// The service of the incident.
-    pub service: ServiceId,
-    /// The incident.
-    pub incident: IncidentId,
-    /// When it was received.
-    pub received_at: Timestamp,
+    /// What it says.
+    pub says: incident::Command,
 }
 
 /// What a record holds.
@@ -68,8 +60,10 @@ pub struct ResolveCommand {
 pub enum Content {
     /// An alert.
     Alert(Alert),
-    /// A command.
-    Resolve(ResolveCommand),
+    /// A principal resolves an incident.
+    Resolve(IncidentCommand),
+    /// A principal acknowledges an incident.
+    Acknowledge(IncidentCommand),
 }
 
 impl Content {
@@ -78,7 +72,7 @@ impl Content {
     pub const fn id(&self) -> AlertId {
         match self {
             Self::Alert(alert) => alert.id,
-            Self::Resolve(command) => command.id,
+            Self::Resolve(command) | Self::Acknowledge(command) => command.id,
         }
     }
 
@@ -87,7 +81,7 @@ impl Content {
     pub fn partitions(&self, partitions: Partitions) -> PartitionSet {
         let team = match self {
             Self::Alert(alert) => alert.reach.team(),
-            Self::Resolve(command) => Some(command.team),
+            Self::Resolve(command) | Self::Acknowledge(command) => Some(command.says.team),
         };
         team.map_or(PartitionSet::all(partitions), |team| PartitionSet::one(partitions.of(team)))
     }
@@ -163,14 +157,8 @@ pub fn record_to(record: Record) -> stored::AlertRecord {
             from: alert.from.unwrap_or_default(),
             payload: alert.payload,
         }),
-        Content::Resolve(command) => Kind::Resolve(stored::ResolveCommand {
-            id: copy(command.id.as_bytes()),
-            principal: copy(command.principal.as_bytes()),
-            team: copy(command.team.as_bytes()),
-            service: copy(command.service.as_bytes()),
-            incident: copy(command.incident.as_bytes()),
-            received_at_micros: command.received_at.as_micros(),
-        }),
+        Content::Resolve(command) => Kind::Resolve(command_to(&command)),
+        Content::Acknowledge(command) => Kind::Acknowledge(command_to(&command)),
     };
     stored::AlertRecord {
         partition: record.partition.map(|partition| partition.0),
@@ -194,19 +182,38 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
             from: (!alert.from.is_empty()).then_some(alert.from),
             payload: alert.payload,
         }),
-        Kind::Resolve(command) => Content::Resolve(ResolveCommand {
-            id: AlertId::from_bytes(fixed(&command.id, "command.id")?),
-            principal: PrincipalId::from_bytes(fixed(&command.principal, "command.principal")?),
-            team: TeamId::from_bytes(fixed(&command.team, "command.team")?),
-            service: ServiceId::from_bytes(fixed(&command.service, "command.service")?),
-            incident: IncidentId::from_bytes(fixed(&command.incident, "command.incident")?),
-            received_at: received_at(command.received_at_micros)?,
-        }),
+        Kind::Resolve(command) => Content::Resolve(command_from(&command)?),
+        Kind::Acknowledge(command) => Content::Acknowledge(command_from(&command)?),
     };
     Ok(Record {
         partition: record.partition.map(Partition),
         outcome_wanted: record.outcome_wanted,
         content,
+    })
+}
+
+fn command_to(command: &IncidentCommand) -> stored::IncidentCommand {
+    let says = &command.says;
+    stored::IncidentCommand {
+        id: copy(command.id.as_bytes()),
+        principal: copy(says.by.as_bytes()),
+        team: copy(says.team.as_bytes()),
+        service: copy(says.service.as_bytes()),
+        incident: copy(says.incident.as_bytes()),
+        received_at_micros: says.at.as_micros(),
+    }
+}
+
+fn command_from(command: &stored::IncidentCommand) -> Result<IncidentCommand, Error> {
+    Ok(IncidentCommand {
+        id: AlertId::from_bytes(fixed(&command.id, "command.id")?),
+        says: incident::Command {
+            incident: IncidentId::from_bytes(fixed(&command.incident, "command.incident")?),
+            team: TeamId::from_bytes(fixed(&command.team, "command.team")?),
+            service: ServiceId::from_bytes(fixed(&command.service, "command.service")?),
+            by: PrincipalId::from_bytes(fixed(&command.principal, "command.principal")?),
+            at: received_at(command.received_at_micros)?,
+        },
     })
 }
 

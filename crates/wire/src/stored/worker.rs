@@ -111,6 +111,8 @@ fn flags_to(flags: Flags) -> stored::Outcome {
         resolve_duplicate: flags.resolve_duplicate,
         suppressed: flags.suppressed,
         failed: flags.failed,
+        acknowledged: flags.acknowledged,
+        acknowledge_duplicate: flags.acknowledge_duplicate,
     }
 }
 
@@ -122,6 +124,8 @@ const fn flags_from(outcome: &stored::Outcome) -> Flags {
         resolve_duplicate: outcome.resolve_duplicate,
         suppressed: outcome.suppressed,
         failed: outcome.failed,
+        acknowledged: outcome.acknowledged,
+        acknowledge_duplicate: outcome.acknowledge_duplicate,
     }
 }
 

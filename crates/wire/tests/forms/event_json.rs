@@ -112,6 +112,11 @@ fn incident(incident: &Incident) -> Value {
         ("from", opening.cause.from.clone().into()),
         ("sourcePayload", base64(&opening.payload).into()),
         ("sourcePayloadOmitted", opening.payload_omitted.into()),
+        ("acknowledgeTime", incident.acknowledged.map_or(Value::Null, |found| time(found.at))),
+        (
+            "acknowledger",
+            incident.acknowledged.map(|found| format!("principals/{}", found.by)).into(),
+        ),
     ])
 }
 

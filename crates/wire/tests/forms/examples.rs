@@ -16,7 +16,9 @@ use domain::filter::{
 use domain::id::{
     AlertId, EventId, FilterId, IncidentId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId,
 };
-use domain::incident::{Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals};
+use domain::incident::{
+    self, Acknowledgement, Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals,
+};
 use domain::name::DisplayName;
 use domain::principal::{self, Principal};
 use domain::reach::Reach;
@@ -32,7 +34,7 @@ use wire::partition::PartitionSet;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::Error;
 use wire::stored::alert::{
-    Alert, Content, Record, ResolveCommand, decode_batch, encode_batch, record_from, record_to,
+    Alert, Content, IncidentCommand, Record, decode_batch, encode_batch, record_from, record_to,
 };
 use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
 use wire::stored::worker::{
@@ -90,11 +92,14 @@ pub fn examples() -> Vec<Example> {
         batch.records.into_iter().map(record_from).collect()
     };
     all.push(example("batch", records(), write, read));
+    all.push(example("batch_acknowledge", vec![acknowledging()], write, read));
     all.push(example("checkpoint", checkpoint(), Checkpoint::encode, Checkpoint::decode));
     for (name, incident) in incidents() {
         all.push(example(name, incident, encode_state, decode_state));
     }
-    all.push(example("outcomes", outcomes(), |all| encode_outcomes(all), decode_outcomes));
+    for (name, all_of_it) in [("outcomes", outcomes()), ("outcomes_acknowledge", acknowledged())] {
+        all.push(example(name, all_of_it, |all| encode_outcomes(all), decode_outcomes));
+    }
     let read = |bytes: &Bytes| Ok(stored::Parked::decode(bytes.clone())?);
     let write = |form: &stored::Parked| form.encode_to_vec().into();
     all.push(example("parked", stored::Parked::decode(parked().encode()).unwrap(), write, read));
@@ -328,14 +333,6 @@ fn records() -> Vec<Record> {
         received_at: at(10),
         ..alert.clone()
     };
-    let command = ResolveCommand {
-        id: ALERT,
-        principal: PRINCIPAL,
-        team: TEAM,
-        service: SERVICE,
-        incident: INCIDENT,
-        received_at: at(11),
-    };
     let record = |partition: Option<u32>, outcome_wanted, content| Record {
         partition: partition.map(Partition),
         outcome_wanted,
@@ -344,8 +341,19 @@ fn records() -> Vec<Record> {
     vec![
         record(Some(7), true, Content::Alert(alert)),
         record(None, false, Content::Alert(global)),
-        record(Some(0), true, Content::Resolve(command)),
+        record(Some(0), true, Content::Resolve(command())),
     ]
+}
+
+fn command() -> IncidentCommand {
+    let (incident, team, service) = (INCIDENT, TEAM, SERVICE);
+    let says = incident::Command { incident, team, service, by: PRINCIPAL, at: at(11) };
+    IncidentCommand { id: ALERT, says }
+}
+
+fn acknowledging() -> Record {
+    let content = Content::Acknowledge(command());
+    Record { partition: Some(Partition(9)), outcome_wanted: true, content }
 }
 
 fn checkpoint() -> Checkpoint {
@@ -376,7 +384,8 @@ fn checkpoint() -> Checkpoint {
     }
 }
 
-/// A mapped one that was resolved, an unmapped one, and one whose value is kept as a digest.
+/// A mapped one that was resolved, an unmapped one, one whose value is kept as a digest, and one
+/// that was acknowledged and is open.
 pub fn incidents() -> Vec<(&'static str, Incident)> {
     let cause =
         Cause { id: ALERT, token: TOKEN, received_at: at(12), from: Some("probe ✓".to_owned()) };
@@ -399,8 +408,12 @@ pub fn incidents() -> Vec<(&'static str, Incident)> {
         opening: Arc::new(opening.clone()),
         occurrences: 300,
         last_at: at(13),
+        acknowledged: None,
         status: Status::Resolved { at: at(14), reason },
     };
+    let acknowledgement = Acknowledgement { by: PRINCIPAL, at: at(15) };
+    let acknowledged =
+        Incident { acknowledged: Some(acknowledgement), status: Status::Open, ..resolved.clone() };
     let unmapped = Opening {
         urgency: Urgency::Low,
         mapped: None,
@@ -413,6 +426,7 @@ pub fn incidents() -> Vec<(&'static str, Incident)> {
         ("state_mapped", resolved),
         ("state_unmapped", Incident::opened(Arc::new(unmapped))),
         ("state_by_digest", Incident::opened(Arc::new(by_digest))),
+        ("state_acknowledged", acknowledged),
     ]
 }
 
@@ -421,6 +435,21 @@ pub fn event() -> IncidentEvent {
     let (_, incident) = incidents().swap_remove(0);
     let cause = Some(incident.opening.cause.clone());
     IncidentEvent { id: EVENT, kind: Kind::Resolved, incident, cause, alert_count: 1, at: at(14) }
+}
+
+/// What subscribers see of the acknowledged one.
+pub fn acknowledged_event() -> IncidentEvent {
+    let incident = incidents().pop().map(|(_, incident)| incident).unwrap();
+    let kind = Kind::Acknowledged;
+    IncidentEvent { id: EVENT, kind, incident, cause: None, alert_count: 0, at: at(15) }
+}
+
+fn acknowledged() -> Vec<Outcome> {
+    let outcome = |flags| Outcome { id: ALERT, partitions: PartitionSet(1), flags };
+    vec![
+        outcome(Flags { acknowledged: true, ..Flags::default() }),
+        outcome(Flags { acknowledge_duplicate: true, ..Flags::default() }),
+    ]
 }
 
 fn outcomes() -> Vec<Outcome> {
@@ -433,6 +462,7 @@ fn outcomes() -> Vec<Outcome> {
             resolve_duplicate: flag(3),
             suppressed: flag(4),
             failed: flag(5),
+            ..Flags::default()
         }
     };
     let outcome =

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::time::Timestamp;
 use runtime::nats::batch::{MAX_MESSAGES, Message};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Headers, Start};
@@ -176,8 +177,7 @@ impl Model {
         let mut rest = state.alerts.messages.range(from..);
         let (sequence, (subject, payload)) = rest.next()?;
         let pending = rest.count() as u64;
-        let (subject, payload) = (subject.clone(), payload.clone());
-        Some(nats::Message { sequence: *sequence, subject, payload, pending })
+        Some(nats::Message { pending, ..found(*sequence, subject, payload) })
     }
 
     /// One batch that is under way arrives, whoever waits for it or not.
@@ -255,7 +255,9 @@ fn fits(filter: &str, subject: &str) -> bool {
 
 fn found(sequence: u64, subject: &str, payload: &Bytes) -> nats::Message {
     let (subject, payload) = (subject.to_owned(), payload.clone());
-    nats::Message { sequence, subject, payload, pending: 0 }
+    // Nothing of a worker asks when a message was stored.
+    let stored_at = Timestamp::default();
+    nats::Message { sequence, stored_at, subject, payload, pending: 0 }
 }
 
 impl Broker for Connection {

@@ -37,23 +37,28 @@ fn incident(event: &IncidentEvent) -> &Incident {
     event.incident.as_ref().unwrap()
 }
 
-/// Each incident is created once, then repeated, then perhaps resolved, and nothing after that;
-/// its count goes on without a gap; no event comes twice.
+/// Each incident is created once, then repeated, at most once acknowledged, then perhaps resolved,
+/// and nothing after that; its count goes on without a gap, whoever acknowledged it stays; no event
+/// comes twice.
 fn invariant_events_are_a_legal_history(events: &[IncidentEvent]) {
     let mut ids = BTreeSet::new();
-    let mut histories: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+    let mut histories: BTreeMap<String, (u64, bool, Option<String>)> = BTreeMap::new();
     for event in events {
         assert!(ids.insert(event.id.clone()), "event {} is stored twice", event.id);
         let incident = incident(event);
-        let known = histories.get(&incident.id).copied();
-        let after = match (kind(event), known) {
-            ("created", None) => (1, true),
-            ("repeated", Some((occurrences, true))) => (occurrences + event.alert_count, true),
-            ("resolved", Some((occurrences, true))) => (occurrences, false),
+        let by = incident.acknowledge_time.map(|_| incident.acknowledger.clone());
+        let after = match (kind(event), histories.get(&incident.id).cloned()) {
+            ("created", None) => (1, true, None),
+            ("repeated", Some((n, true, known))) => (n + event.alert_count, true, known),
+            ("acknowledged", Some((n, true, None))) => {
+                assert!(by.is_some(), "incident {}", incident.id);
+                (n, true, by.clone())
+            }
+            ("resolved", Some((n, true, known))) => (n, false, known),
             (kind, known) => panic!("incident {}: {kind} after {known:?}", incident.id),
         };
-        assert_eq!(incident.occurrences, after.0, "incident {}", incident.id);
-        assert_eq!(incident.status() == IncidentStatus::Open, after.1);
+        let open = incident.status() == IncidentStatus::Open;
+        assert_eq!((incident.occurrences, open, by), after, "incident {}", incident.id);
         histories.insert(incident.id.clone(), after);
     }
 }
@@ -83,14 +88,20 @@ fn invariant_states_follow_events(events: &[IncidentEvent], state: &State) {
     let mut told = BTreeMap::new();
     for event in events {
         let incident = incident(event);
-        told.insert(incident.id.clone(), (incident.occurrences, incident.status()));
+        told.insert(incident.id.clone(), progress(incident));
     }
     let states = state.incidents.messages.values();
     for (_, payload) in states.filter(|(subject, _)| subject.starts_with("gander.state.")) {
         let incident = wire::event::incident_to(&decode_state(payload).unwrap());
-        let stored = (incident.occurrences, incident.status());
+        let stored = progress(&incident);
         assert_eq!(told.get(&incident.id), Some(&stored), "incident {}", incident.id);
     }
+}
+
+/// What changes of an incident.
+fn progress(incident: &Incident) -> (u64, IncidentStatus, Option<i64>, String) {
+    let acknowledged = incident.acknowledge_time.map(|at| at.seconds);
+    (incident.occurrences, incident.status(), acknowledged, incident.acknowledger.clone())
 }
 
 /// Every service in scope of an alert has one verdict, and every alert is counted once by each
@@ -104,7 +115,7 @@ fn invariant_totals_balance_with_the_input(state: &State, reached: &PartitionSta
     for record in records.filter(|record| ours(&record.partition)) {
         match record_from(record).map(|record| record.content) {
             Ok(Content::Alert(_)) => alerts += 1,
-            Ok(Content::Resolve(_)) => commands += 1,
+            Ok(Content::Resolve(_) | Content::Acknowledge(_)) => commands += 1,
             Err(_) => {}
         }
     }

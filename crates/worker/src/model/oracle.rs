@@ -78,8 +78,13 @@ impl Oracle<'_> {
                     self.state.totals.alerts += u64::from(!breaks_off);
                 }
                 Ok(Content::Resolve(command)) => {
-                    let (id, by, at) = (command.incident, command.principal, command.received_at);
-                    let (event, _) = incident::decide_resolve(&self.state.incidents, id, by, at);
+                    let (event, _) = incident::decide_resolve(&self.state.incidents, &command.says);
+                    event.iter().for_each(|event| self.state.incidents.evolve(event));
+                    self.state.totals.commands += 1;
+                }
+                Ok(Content::Acknowledge(command)) => {
+                    let (event, _) =
+                        incident::decide_acknowledge(&self.state.incidents, &command.says);
                     event.iter().for_each(|event| self.state.incidents.evolve(event));
                     self.state.totals.commands += 1;
                 }

@@ -63,6 +63,8 @@ fn recipes() -> impl Strategy<Value = Recipe> {
         12 => (0..11_u8, says(), after)
             .prop_map(|(reach, say, after)| Recipe::Alert { reach, say, after }),
         3 => (0..4_usize, 0..5_u8).prop_map(|(back, service)| Recipe::Resolve { back, service }),
+        3 => (0..4_usize, 0..5_u8)
+            .prop_map(|(back, service)| Recipe::Acknowledge { back, service }),
         1 => prop::option::of(0..2_u32).prop_map(|partition| Recipe::Broken { partition }),
     ]
 }

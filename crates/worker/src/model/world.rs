@@ -11,7 +11,7 @@ use domain::aggregate::{Actor, Entry, Life, Stamp};
 use domain::directory::Snapshot;
 use domain::filter::{Condition, Filter, Filters, Item, Key, Match, Resolve, Trigger, Urgency};
 use domain::id::{AlertId, FilterId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId};
-use domain::incident::incident_id;
+use domain::incident::{Command, incident_id};
 use domain::name::DisplayName;
 use domain::payload::Payload;
 use domain::reach::Reach;
@@ -21,7 +21,7 @@ use runtime::nats::streams::Streams;
 use wire::Partition;
 use wire::partition::Partitions;
 use wire::proto::gander::stored::v1::AlertRecord;
-use wire::stored::alert::{Alert, Content, Record, ResolveCommand, encode_batch, record_to};
+use wire::stored::alert::{Alert, Content, IncidentCommand, Record, encode_batch, record_to};
 
 use crate::catalog::Catalog;
 
@@ -90,6 +90,8 @@ pub enum Recipe {
     Alert { reach: u8, say: Say, after: i64 },
     /// A principal resolves what one of the last alerts may have opened in a service.
     Resolve { back: usize, service: u8 },
+    /// A principal acknowledges what one of the last alerts may have opened in a service.
+    Acknowledge { back: usize, service: u8 },
     /// A record that cannot be read, for one partition or all.
     Broken { partition: Option<u32> },
 }
@@ -197,17 +199,9 @@ impl World {
                 };
                 Content::Alert(self.alert(reach, say))
             }
-            Recipe::Resolve { back, service: n } => {
-                let known = self.alerts.len().saturating_sub(1 + back);
-                let alert = self.alerts.get(known).copied().unwrap_or(AlertId::from_bytes([0; 16]));
-                Content::Resolve(ResolveCommand {
-                    id: self.fresh_id(),
-                    principal: PrincipalId::from_bytes([8; 16]),
-                    team: team(n % SERVICES),
-                    service: service(n),
-                    incident: incident_id(alert, service(n)),
-                    received_at: self.received_at(),
-                })
+            Recipe::Resolve { back, service } => Content::Resolve(self.command(back, service)),
+            Recipe::Acknowledge { back, service } => {
+                Content::Acknowledge(self.command(back, service))
             }
             Recipe::Broken { partition } => {
                 return AlertRecord { partition, outcome_wanted: true, kind: None };
@@ -215,10 +209,25 @@ impl World {
         };
         let team = match &content {
             Content::Alert(alert) => alert.reach.team(),
-            Content::Resolve(command) => Some(command.team),
+            Content::Resolve(command) | Content::Acknowledge(command) => Some(command.says.team),
         };
         let partition = team.map(|team| streams().partitions.of(team));
         record_to(Record { partition, outcome_wanted: true, content })
+    }
+
+    /// A command about what one of the last alerts may have opened; each is another principal's.
+    fn command(&mut self, back: usize, n: u8) -> IncidentCommand {
+        let known = self.alerts.len().saturating_sub(1 + back);
+        let alert = self.alerts.get(known).copied().unwrap_or(AlertId::from_bytes([0; 16]));
+        let id = self.fresh_id();
+        let says = Command {
+            incident: incident_id(alert, service(n)),
+            team: team(n % SERVICES),
+            service: service(n),
+            by: PrincipalId::from_bytes(*id.as_bytes()),
+            at: self.received_at(),
+        };
+        IncidentCommand { id, says }
     }
 
     fn alert(&mut self, reach: Reach, say: Say) -> Alert {

@@ -3,14 +3,16 @@
 //! Must not know the forms.
 
 use domain::filter::{MappedValue, Urgency};
-use domain::incident::{Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals};
+use domain::incident::{
+    self, Acknowledgement, Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::partition::PartitionSet;
-use wire::stored::alert::{Alert, Content, Record, ResolveCommand, record_to};
+use wire::stored::alert::{Alert, Content, IncidentCommand, Record, record_to};
 use wire::stored::worker::{Checkpoint, Outcome, Parked, Position};
 
 use super::{
@@ -31,23 +33,22 @@ fn alert() -> impl Strategy<Value = Alert> {
     )
 }
 
-fn resolve_command() -> impl Strategy<Value = ResolveCommand> {
+fn commands() -> impl Strategy<Value = IncidentCommand> {
     (alerts(), principals(), teams(), services(), incidents(), event_times()).prop_map(
-        |(id, principal, team, service, incident, received_at)| ResolveCommand {
+        |(id, by, team, service, incident, at)| IncidentCommand {
             id,
-            principal,
-            team,
-            service,
-            incident,
-            received_at,
+            says: incident::Command { incident, team, service, by, at },
         },
     )
 }
 
 /// Any record of a batch.
 pub fn records() -> impl Strategy<Value = Record> {
-    let content =
-        prop_oneof![alert().prop_map(Content::Alert), resolve_command().prop_map(Content::Resolve)];
+    let content = prop_oneof![
+        alert().prop_map(Content::Alert),
+        commands().prop_map(Content::Resolve),
+        commands().prop_map(Content::Acknowledge),
+    ];
     let partition = prop_oneof![Just(0), Just(63), any::<u32>()].prop_map(Partition);
     (option::of(partition), any::<bool>(), content)
         .prop_map(|(partition, outcome_wanted, content)| Record {
@@ -60,16 +61,16 @@ pub fn records() -> impl Strategy<Value = Record> {
 
 /// Any flags.
 pub fn flags() -> impl Strategy<Value = Flags> {
-    any::<[bool; 6]>().prop_map(
-        |[created, trigger_duplicate, resolved, resolve_duplicate, suppressed, failed]| Flags {
-            created,
-            trigger_duplicate,
-            resolved,
-            resolve_duplicate,
-            suppressed,
-            failed,
-        },
-    )
+    any::<[bool; 8]>().prop_map(|flags| Flags {
+        created: flags[0],
+        trigger_duplicate: flags[1],
+        resolved: flags[2],
+        resolve_duplicate: flags[3],
+        suppressed: flags[4],
+        failed: flags[5],
+        acknowledged: flags[6],
+        acknowledge_duplicate: flags[7],
+    })
 }
 
 fn totals() -> impl Strategy<Value = Totals> {
@@ -171,11 +172,14 @@ fn statuses() -> impl Strategy<Value = Status> {
 
 /// Any incident.
 pub fn incident() -> impl Strategy<Value = Incident> {
-    (openings(), numbers(), event_times(), statuses())
-        .prop_map(|(opening, occurrences, last_at, status)| Incident {
+    let acknowledgements =
+        (principals(), event_times()).prop_map(|(by, at)| Acknowledgement { by, at });
+    (openings(), numbers(), event_times(), option::of(acknowledgements), statuses())
+        .prop_map(|(opening, occurrences, last_at, acknowledged, status)| Incident {
             opening: opening.into(),
             occurrences,
             last_at,
+            acknowledged,
             status,
         })
         .boxed()
@@ -183,7 +187,12 @@ pub fn incident() -> impl Strategy<Value = Incident> {
 
 /// Any event.
 pub fn incident_events() -> impl Strategy<Value = IncidentEvent> {
-    let kind = prop_oneof![Just(Kind::Created), Just(Kind::Repeated), Just(Kind::Resolved)];
+    let kind = prop_oneof![
+        Just(Kind::Created),
+        Just(Kind::Repeated),
+        Just(Kind::Acknowledged),
+        Just(Kind::Resolved),
+    ];
     (events(), kind, incident(), option::of(causes()), numbers(), event_times()).prop_map(
         |(id, kind, incident, cause, alert_count, at)| IncidentEvent {
             id,

@@ -1,0 +1,168 @@
+//! Lists of incidents: the open ones from their states, the resolved ones from their events.
+//!
+//! Must not know how one incident is found.
+
+use std::time::Duration;
+
+use domain::access::Action;
+use domain::id::{ServiceId, TeamId};
+use domain::incident::{Incident, Kind};
+use domain::time::Timestamp;
+use runtime::nats::{Since, Stored};
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use wire::event::{incident_to, time_from};
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::events::v1 as events;
+use wire::subject;
+use wire::timestamp::Timestamp as ProtoTime;
+
+use super::{Incidents, incident_of, may_read, scope, too_slow, unreadable};
+use crate::access::Caller;
+use crate::grpc::error;
+use crate::grpc::page::Page;
+
+/// How long resolved incidents are looked for; then a page ends with what was found.
+const LOOKING: Duration = Duration::from_secs(10);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    team: Option<TeamId>,
+    service: Option<ServiceId>,
+    which: api::ListedIncidents,
+    urgency: events::Urgency,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Asked {
+    fn parse(caller: &Caller, message: &api::ListIncidentsRequest) -> Result<Self, Status> {
+        let (team, service) = scope(caller, &message.parent)?;
+        let which = api::ListedIncidents::try_from(message.status)
+            .map_err(|_| error::field("status", "is one that this server knows"))?;
+        let urgency = events::Urgency::try_from(message.urgency)
+            .map_err(|_| error::field("urgency", "is one that this server knows"))?;
+        let time = |at: Option<&ProtoTime>, field: &str| match at {
+            None => Ok(None),
+            Some(_) if which != api::ListedIncidents::Resolved => {
+                Err(error::field(field, "goes with status LISTED_INCIDENTS_RESOLVED only"))
+            }
+            Some(at) => match time_from(at) {
+                Some(at) => Ok(Some(at)),
+                None => Err(error::field(field, "is a time in the years 1 to 9999")),
+            },
+        };
+        let since = time(message.resolved_since.as_ref(), "resolved_since")?;
+        let until = time(message.resolved_until.as_ref(), "resolved_until")?;
+        Ok(Self { team, service, which, urgency, since, until })
+    }
+
+    /// Whether an incident that fits in all else has the urgency.
+    fn is_urgent(&self, incident: &events::Incident) -> bool {
+        self.urgency == events::Urgency::Unspecified || incident.urgency() == self.urgency
+    }
+
+    fn fits(&self, incident: &Incident) -> bool {
+        let acknowledged = incident.acknowledged.is_some();
+        let which = match self.which {
+            api::ListedIncidents::Unspecified | api::ListedIncidents::Open => true,
+            api::ListedIncidents::Unacknowledged => !acknowledged,
+            api::ListedIncidents::Acknowledged => acknowledged,
+            api::ListedIncidents::Resolved => false,
+        };
+        let opening = &incident.opening;
+        which
+            && incident.is_open()
+            && self.team.is_none_or(|team| opening.team == team)
+            && self.service.is_none_or(|service| opening.service == service)
+    }
+}
+
+impl Incidents {
+    /// A page of what is asked for.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        message: &api::ListIncidentsRequest,
+    ) -> Result<api::ListIncidentsResponse, Status> {
+        let asked = Asked::parse(caller, message)?;
+        let question = api::ListIncidentsRequest {
+            page_size: 0,
+            page_token: String::new(),
+            ..message.clone()
+        };
+        let question = format!("IncidentService/ListIncidents {question:?}");
+        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let (incidents, next_page_token) = match asked.which {
+            api::ListedIncidents::Resolved => self.resolved(caller, &asked, &page).await?,
+            api::ListedIncidents::Unspecified
+            | api::ListedIncidents::Open
+            | api::ListedIncidents::Unacknowledged
+            | api::ListedIncidents::Acknowledged => self.open(caller, &asked, &page).await?,
+        };
+        Ok(api::ListIncidentsResponse { incidents, next_page_token })
+    }
+
+    /// Open ones, in the order of their ids.
+    async fn open(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        page: &Page,
+    ) -> Result<(Vec<events::Incident>, String), Status> {
+        let states = self.states(&self.states_of(asked.team)).await?;
+        let fits = |incident: &&Incident| {
+            asked.fits(incident) && caller.may(Action::ReadTeam(incident.opening.team))
+        };
+        let shown = states
+            .iter()
+            .filter(fits)
+            .map(|incident| (*incident.opening.id.as_bytes(), incident_to(incident)));
+        let shown = shown.filter(|(_, incident)| asked.is_urgent(incident));
+        Ok(page.of(shown, |(id, _)| *id, |(_, incident)| incident))
+    }
+
+    /// Resolved ones, in the order in which their last events were stored.
+    async fn resolved(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        page: &Page,
+    ) -> Result<(Vec<events::Incident>, String), Status> {
+        let filter = subject::events_of_kind(Kind::Resolved, asked.team, asked.service);
+        let since = match page.after() {
+            Some(after) => Since::Sequence(sequence_of(after) + 1),
+            None => asked.since.map_or(Since::Sequence(1), Since::Time),
+        };
+        let mut past = self.nats.past(subject::INCIDENTS_STREAM, &filter, since);
+        let mut filling = page.filling();
+        let deadline = Instant::now() + LOOKING;
+        loop {
+            let Ok(next) = timeout_at(deadline, past.next()).await else {
+                return if filling.has_moved() { Ok(filling.more()) } else { Err(too_slow()) };
+            };
+            let next = next.map_err(unreadable)?;
+            let in_range = |stored: &Stored| asked.until.is_none_or(|end| stored.stored_at < end);
+            let Some(stored) = next.filter(in_range) else {
+                return Ok(filling.last());
+            };
+            let (place, incident) = (place_of(stored.sequence), incident_of(&stored.payload)?);
+            if !asked.is_urgent(&incident) || !may_read(caller, &incident.team) {
+                filling.pass(place);
+            } else if !filling.add(place, incident) {
+                return Ok(filling.more());
+            }
+        }
+    }
+}
+
+/// The place of an event in a list: its sequence.
+fn place_of(sequence: u64) -> [u8; 16] {
+    u128::from(sequence).to_be_bytes()
+}
+
+/// The sequence at this place; past all of them where no list has given it.
+fn sequence_of(place: [u8; 16]) -> u64 {
+    u64::try_from(u128::from_be_bytes(place)).unwrap_or(u64::MAX - 1)
+}

@@ -1,0 +1,85 @@
+//! `gander incident tail`: events as they happen, without a gap when the server goes away.
+//!
+//! Must not know how incidents are listed.
+
+use std::time::Duration;
+
+use tonic::{Code, Status, Streaming};
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
+use wire::proto::gander::events::v1 as events;
+
+use super::names::Labels;
+use super::{Authorized, Connect, Output, incident, shown_time};
+use crate::out::{complain, say};
+
+/// Between two attempts to resume.
+const PAUSE: Duration = Duration::from_secs(1);
+
+type Client = IncidentServiceClient<Authorized>;
+type Watching = Streaming<api::WatchIncidentsResponse>;
+
+/// Follows events until it is stopped; where the server goes away, it resumes by cursor.
+pub async fn run(
+    connect: &Connect,
+    labels: &Labels,
+    client: &mut Client,
+    mut request: api::WatchIncidentsRequest,
+) -> anyhow::Result<()> {
+    let mut events = client.watch_incidents(request.clone()).await?.into_inner();
+    loop {
+        match events.message().await {
+            Ok(Some(response)) => {
+                request.cursor.clone_from(&response.cursor);
+                match (connect.output, &response.event) {
+                    (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
+                    (Output::Table, Some(event)) => say(&line(labels, event)),
+                    (_, None) => {}
+                }
+            }
+            Ok(None) => events = resume(client, &request).await?,
+            Err(status) if is_gone(&status) => events = resume(client, &request).await?,
+            Err(status) => return Err(status.into()),
+        }
+    }
+}
+
+async fn resume(
+    client: &mut Client,
+    request: &api::WatchIncidentsRequest,
+) -> anyhow::Result<Watching> {
+    if request.cursor.is_empty() {
+        let gone = "the server ended the stream before it said where to resume: start again";
+        return Err(Status::unavailable(gone).into());
+    }
+    complain("the server ended the stream; waiting to resume without a gap");
+    loop {
+        match client.watch_incidents(request.clone()).await {
+            Ok(resumed) => {
+                complain("resumed");
+                return Ok(resumed.into_inner());
+            }
+            Err(status) if is_gone(&status) => tokio::time::sleep(PAUSE).await,
+            Err(status) => return Err(status.into()),
+        }
+    }
+}
+
+/// Whether the server went away rather than refused.
+fn is_gone(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown)
+}
+
+fn line(labels: &Labels, event: &events::IncidentEvent) -> String {
+    let kind = event.r#type.trim_start_matches("gander.incident.").trim_end_matches(".v1");
+    let incident = event.incident.clone().unwrap_or_default();
+    format!(
+        "{}  {kind:<12}  {}  {}  {}  x{}  {}",
+        shown_time(event.time.as_ref()),
+        incident::urgency(&incident),
+        incident.id,
+        labels.of_incident(&incident.name),
+        incident.occurrences,
+        incident.title
+    )
+}

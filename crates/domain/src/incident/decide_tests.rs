@@ -1,0 +1,116 @@
+//! What commands about incidents lead to: given incidents, when a principal says so, then.
+
+use super::*;
+use crate::filter::{MappedValue, Urgency};
+use crate::id::{AlertId, FilterId, TokenId};
+use crate::incident::{Acknowledgement, Cause, begun};
+
+const TEAM: TeamId = TeamId::from_bytes([1; 16]);
+const SERVICE: ServiceId = ServiceId::from_bytes([2; 16]);
+const INCIDENT: IncidentId = IncidentId::from_bytes([3; 16]);
+const ADA: PrincipalId = PrincipalId::from_bytes([4; 16]);
+const EVE: PrincipalId = PrincipalId::from_bytes([5; 16]);
+
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+const fn command(by: PrincipalId, seconds: i64) -> Command {
+    Command { incident: INCIDENT, team: TEAM, service: SERVICE, by, at: at(seconds) }
+}
+
+fn created() -> Event {
+    let (id, token) = (AlertId::from_bytes([6; 16]), TokenId::from_bytes([7; 16]));
+    Event::Created(Arc::new(Opening {
+        id: INCIDENT,
+        team: TEAM,
+        service: SERVICE,
+        filter: FilterId::from_bytes([8; 16]),
+        urgency: Urgency::High,
+        title: "t".to_owned(),
+        description: String::new(),
+        mapped: MappedValue::new("disk"),
+        cause: Cause { id, token, received_at: at(0), from: None },
+        payload: Bytes::new(),
+        payload_omitted: false,
+        payload_digest: [9; 32],
+    }))
+}
+
+fn given(events: &[Event]) -> Incidents {
+    let mut state = Incidents::default();
+    events.iter().for_each(|event| state.evolve(event));
+    state
+}
+
+fn acknowledged(by: PrincipalId, seconds: i64) -> Event {
+    Event::Acknowledged { incident: INCIDENT, by, at: at(seconds) }
+}
+
+fn resolved(by: PrincipalId, seconds: i64) -> Event {
+    let reason = ResolveReason::Principal(by);
+    Event::Resolved { incident: INCIDENT, at: at(seconds), reason }
+}
+
+fn repeated(seconds: i64) -> Event {
+    Event::Repeated { incident: INCIDENT, at: at(seconds) }
+}
+
+#[test]
+fn an_open_incident_is_acknowledged_once_and_stays_open() {
+    let state = given(&[created()]);
+    let (event, verdict) = decide_acknowledge(&state, &command(ADA, 5));
+    let then = (Some(acknowledged(ADA, 5)), AcknowledgeVerdict::Acknowledged);
+    assert_eq!((event, verdict), then);
+    let state = given(&[created(), acknowledged(ADA, 5)]);
+    let again = decide_acknowledge(&state, &command(EVE, 6));
+    assert_eq!(again, (None, AcknowledgeVerdict::Duplicate));
+    let incident = state.get(INCIDENT).unwrap();
+    assert!(incident.is_open());
+    assert_eq!(incident.acknowledged, Some(Acknowledgement { by: ADA, at: at(5) }));
+}
+
+#[test]
+fn repeats_and_the_resolution_keep_the_acknowledgement() {
+    let state = given(&[created(), acknowledged(ADA, 5), repeated(6)]);
+    let incident = state.get(INCIDENT).unwrap();
+    assert_eq!((incident.occurrences, incident.last_at), (2, at(6)));
+    assert_eq!(incident.acknowledged, Some(Acknowledgement { by: ADA, at: at(5) }));
+    let (event, verdict) = decide_resolve(&state, &command(EVE, 7));
+    assert_eq!((event, verdict), (Some(resolved(EVE, 7)), ResolveVerdict::Resolved));
+    let state = given(&[created(), acknowledged(ADA, 5), resolved(EVE, 7)]);
+    assert_eq!(state.get(INCIDENT).unwrap().acknowledged.map(|found| found.by), Some(ADA));
+    assert_eq!(decide_resolve(&state, &command(ADA, 8)), (None, ResolveVerdict::Duplicate));
+}
+
+#[test]
+fn a_closed_incident_is_not_acknowledged() {
+    for before in
+        [vec![created(), resolved(ADA, 1)], vec![created(), acknowledged(ADA, 1), resolved(ADA, 2)]]
+    {
+        let decided = decide_acknowledge(&given(&before), &command(EVE, 3));
+        assert_eq!(decided, (None, AcknowledgeVerdict::Closed));
+    }
+    let nothing = decide_acknowledge(&given(&[]), &command(EVE, 3));
+    assert_eq!(nothing, (None, AcknowledgeVerdict::None));
+}
+
+#[test]
+fn a_command_reaches_no_incident_of_another_team_or_service() {
+    let state = given(&[created()]);
+    let other_team = Command { team: TeamId::from_bytes([0xa; 16]), ..command(EVE, 1) };
+    let other_service = Command { service: ServiceId::from_bytes([0xb; 16]), ..command(EVE, 1) };
+    for command in [other_team, other_service] {
+        assert_eq!(decide_acknowledge(&state, &command), (None, AcknowledgeVerdict::None));
+        assert_eq!(decide_resolve(&state, &command), (None, ResolveVerdict::None));
+    }
+}
+
+#[test]
+fn an_incident_id_tells_when_its_first_alert_came() {
+    let millis: [u8; 6] = [0x01, 0xa2, 0x0e, 0x18, 0x6b, 0xe7];
+    let mut alert = [0x7f; 16];
+    alert[..6].copy_from_slice(&millis);
+    let id = crate::incident::incident_id(AlertId::from_bytes(alert), SERVICE);
+    assert_eq!(begun(id), Timestamp::from_micros(0x01a2_0e18_6be7 * 1_000));
+}
