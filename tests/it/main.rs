@@ -4,6 +4,7 @@ mod arrows;
 mod foreign;
 mod full_disk;
 mod http;
+mod incidents;
 mod journal;
 mod kills;
 mod roles;

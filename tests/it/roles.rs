@@ -22,7 +22,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 25] = [
+const TABLE: [(&str, [&str; 3]); 27] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -45,8 +45,10 @@ const TABLE: [(&str, [&str; 3]); 25] = [
     ("UpdatePrincipal", ["", "", "A"]),
     ("ReplaceCredential", ["", "", "A"]),
     ("DeletePrincipal", ["", "", "A"]),
+    ("GetIncident", ["ASMRO", "AS", ""]),
     ("ListIncidents", ["ASMRO", "AS", "ASMRO"]),
     ("WatchIncidents", ["ASMRO", "AS", "ASMRO"]),
+    ("AcknowledgeIncident", ["AMR", "A", ""]),
     ("ResolveIncident", ["AMR", "A", ""]),
 ];
 
@@ -98,6 +100,8 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         }
         "CreateToken" | "GetToken" | "ListTokens" | "UpdateToken" | "ReplaceSecret"
         | "DeleteToken" => tokens(caller, method, about, etag).await,
+        "GetIncident" => caller.incident(&about.incident).await.map(drop),
+        "AcknowledgeIncident" => caller.acknowledge(&about.incident).await.map(drop),
         "ListIncidents" => {
             let request = api::ListIncidentsRequest { parent: about.team, ..Default::default() };
             caller.incidents().list_incidents(request).await.map(drop)
@@ -322,6 +326,29 @@ async fn every_role_may_call_what_the_table_says_and_nothing_else() -> anyhow::R
     }
     assert!(checked > 400, "{checked} cases");
     drop(stage.rig);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_incident_by_id_alone_is_shown_to_who_may_read_it() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for (letter, caller) in &stage.callers {
+        for (scope, things) in stage.things.iter().take(2) {
+            let id = things.incident.rsplit('/').next().unwrap_or_default();
+            let found = caller.incident(&format!("teams/-/services/-/incidents/{id}")).await;
+            let may = "AS".contains(*letter) || *scope == Scope::Own;
+            let expected = may.then_some(things.incident.as_str());
+            assert_eq!(found.as_ref().ok().map(|found| found.name.as_str()), expected, "{letter}");
+            if let Err(status) = found {
+                assert_eq!(status.code(), Code::PermissionDenied, "{letter}");
+            }
+        }
+        // What does not exist looks the same as what may not be read.
+        let absent = format!("teams/-/services/-/incidents/{}", e2e::admin::request_id());
+        let code = caller.incident(&absent).await.err().map(|status| status.code());
+        let expected = if "AS".contains(*letter) { Code::NotFound } else { Code::PermissionDenied };
+        assert_eq!(code, Some(expected), "{letter}");
+    }
     Ok(())
 }
 

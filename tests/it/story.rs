@@ -1,6 +1,6 @@
 //! The main job: from a webhook to an incident event at a subscriber.
 
-use e2e::admin::{filter, payload};
+use e2e::admin::{filter, next_event, payload};
 use e2e::alerts::send;
 use e2e::events::{incident_events, stored};
 use e2e::rig::{Plan, Rig, Role};
@@ -71,15 +71,15 @@ async fn a_watcher_that_resumes_by_cursor_misses_nothing() -> anyhow::Result<()>
     let mut watching = admin.watch("").await?;
     let gateway = rig.gateway()?;
     send(gateway, &token.secret, payload("firing", "a")).await?;
-    let first = watching.message().await?.unwrap_or_default();
+    let (_, cursor) = next_event(&mut watching).await?;
     drop(watching);
     for key in ["b", "c"] {
         send(gateway, &token.secret, payload("firing", key)).await?;
     }
-    let mut resumed = admin.watch(&first.cursor).await?;
+    let mut resumed = admin.watch(&cursor).await?;
     let mut seen = Vec::new();
     for _ in 0..2 {
-        let event = resumed.message().await?.unwrap_or_default().event.unwrap_or_default();
+        let (event, _) = next_event(&mut resumed).await?;
         seen.push(event.incident.unwrap_or_default().mapped_value);
     }
     assert_eq!(seen, ["b", "c"]);
@@ -94,7 +94,7 @@ async fn a_watcher_that_resumes_by_cursor_misses_nothing() -> anyhow::Result<()>
         .delete_principal(api::DeletePrincipalRequest { name, ..Default::default() })
         .await?;
     send(gateway, &token.secret, payload("firing", "d")).await?;
-    let ended = watching.message().await.err().map(|status| status.code());
+    let ended = next_event(&mut watching).await.err().map(|status| status.code());
     assert_eq!(ended, Some(tonic::Code::Unauthenticated));
     drop(service);
     Ok(())

@@ -78,6 +78,22 @@ pub fn request_id() -> String {
     domain::id::AlertId::from_bytes(bytes).to_string()
 }
 
+/// The next event of a watch, and where to resume after it.
+///
+/// # Errors
+/// The watch has ended.
+pub async fn next_event(
+    watching: &mut Streaming<api::WatchIncidentsResponse>,
+) -> Result<(events::IncidentEvent, String), Status> {
+    loop {
+        let next = watching.message().await?;
+        let next = next.ok_or_else(|| Status::unavailable("the watch has ended"))?;
+        if let Some(event) = next.event {
+            return Ok((event, next.cursor));
+        }
+    }
+}
+
 impl Admin {
     /// Connects with a credential; an empty one is not sent.
     ///
@@ -236,6 +252,35 @@ impl Admin {
                 return Ok(all);
             }
         }
+    }
+
+    /// Reads an incident by its resource name.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn incident(&self, name: &str) -> Result<events::Incident, Status> {
+        let request = api::GetIncidentRequest { name: name.to_owned() };
+        Ok(self.incidents().get_incident(request).await?.into_inner())
+    }
+
+    /// Acknowledges an incident.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn acknowledge(&self, name: &str) -> Result<events::Incident, Status> {
+        let (name, request_id) = (name.to_owned(), request_id());
+        let request = api::AcknowledgeIncidentRequest { name, request_id };
+        Ok(self.incidents().acknowledge_incident(request).await?.into_inner())
+    }
+
+    /// Resolves an incident.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn resolve(&self, name: &str) -> Result<events::Incident, Status> {
+        let (name, request_id) = (name.to_owned(), request_id());
+        let request = api::ResolveIncidentRequest { name, request_id };
+        Ok(self.incidents().resolve_incident(request).await?.into_inner())
     }
 
     /// Follows incident events from a cursor. The first message has no event.
