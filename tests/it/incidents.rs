@@ -215,7 +215,8 @@ async fn resolved_incidents_are_read_and_listed_from_their_events() -> anyhow::R
     }
     let between = now();
     let again = stage.opened("a").await?;
-    stage.admin.resolve(&stage.opened("f").await?.clone()).await?;
+    let last = stage.opened("f").await?;
+    stage.admin.resolve(&last).await?;
 
     let admin = &stage.admin;
     let resolved = asked(api::ListedIncidents::Resolved);
