@@ -164,6 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn a_page_goes_on_after_what_it_has_passed_over() {
+        let page = Page::parse(2, "", "things").unwrap();
+        let mut filling = page.filling();
+        assert!(!filling.has_moved());
+        filling.pass([1; 16]);
+        assert!(filling.has_moved());
+        assert!(filling.add([2; 16], vec![0]));
+        filling.pass([3; 16]);
+        let (some, next) = filling.more();
+        let page = Page::parse(2, &next, "things").unwrap();
+        assert_eq!((some.len(), page.after()), (1, Some([3; 16])));
+        let mut filling = page.filling();
+        assert!(filling.add([4; 16], vec![0]) && filling.add([5; 16], vec![0]));
+        assert!(!filling.add([6; 16], vec![0]), "the page has two");
+        let page = Page::parse(2, &filling.more().1, "things").unwrap();
+        assert_eq!(page.after(), Some([5; 16]), "what did not fit comes on the next");
+    }
+
+    #[test]
     fn a_page_is_never_too_large_and_never_empty() {
         let things = [1_000_000, 1_000_000, 2_000_000, 9_000_000, 10];
         let sizes = |token: &str| {
