@@ -1,7 +1,7 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `send`: alerts.
+//! - `send`: alerts. `tls`: whom to trust.
 //!
 //! Must not know anything of the server but its contract.
 
@@ -13,6 +13,7 @@ mod principal;
 mod send;
 mod service;
 mod team;
+mod tls;
 mod token;
 mod when;
 
@@ -49,6 +50,9 @@ pub struct Connect {
         help_heading = "Client options"
     )]
     pub server: String,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: tls::Tls,
     /// The file with the credential, mode 0600; - for standard input. Not said: the variable GANDER_CREDENTIAL, then
     /// ~/.config/gander/credential.
     #[arg(
@@ -131,11 +135,13 @@ impl Connect {
 
     /// Connects with this credential.
     pub async fn open_with(&self, credential: &str) -> anyhow::Result<Authorized> {
-        if !self.server.starts_with("http://") {
-            return Err(Usage("--server begins with http://; there is no TLS yet").into());
+        let secure = self.server.starts_with("https://");
+        if !secure && !self.server.starts_with("http://") {
+            return Err(Usage("--server begins with https:// or http://").into());
         }
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
+        let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
         let channel = endpoint.connect().await.with_context(|| {
             format!("no server at {}: is it running? (`gander up`)", self.server)
         })?;
@@ -157,7 +163,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Token { command } => token::run(connect, command).await,
             ClientCommand::Principal { command } => principal::run(connect, command).await,
             ClientCommand::Incident { command } => incident::run(connect, command).await,
-            ClientCommand::Send(args) => send::run(args).await,
+            ClientCommand::Send(args) => send::run(&connect.tls, args).await,
         }
     })
 }

@@ -15,10 +15,11 @@ use tonic::Status;
 
 use super::commands::SendArgs;
 use super::read_secret;
+use super::tls::Tls;
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
-pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
+pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
     let payload = if args.file == Path::new("-") {
         let mut payload = Vec::new();
         std::io::stdin().read_to_end(&mut payload)?;
@@ -37,7 +38,7 @@ pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
         .context("--url is no URL")?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = Client::builder(TokioExecutor::new()).build(tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {
         Status::unavailable(format!("no gateway at {url}: is it running? {error}"))
