@@ -118,16 +118,16 @@ impl Activity {
     /// Waits until nothing has been asked for a while. It looks only now and then, so that a
     /// request costs two additions and no timer.
     async fn is_idle(&self) {
-        let mut before = 0;
+        let mut before = (0, 0);
         loop {
-            let patience = if before == 0 { config::FIRST_REQUEST } else { config::IDLE };
+            let patience = if before.0 == 0 { config::FIRST_REQUEST } else { config::IDLE };
             tokio::time::sleep(patience).await;
-            let ended = self.ended.load(Ordering::Relaxed);
-            let begun = self.begun.load(Ordering::Relaxed);
-            if begun == before && begun == ended {
+            let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+            let now = (load(&self.begun), load(&self.ended));
+            if now == before && now.0 == now.1 {
                 return;
             }
-            before = begun;
+            before = now;
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `send`: alerts. `tls`: whom to trust.
+//! - `send`: alerts. `tls`: whom to trust. `advice`: what to do where nobody answers.
 //!
 //! Must not know anything of the server but its contract.
 
+mod advice;
 pub mod commands;
 mod filter;
 mod incident;
@@ -142,8 +143,9 @@ impl Connect {
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
         let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
-        let channel = endpoint.connect().await.with_context(|| {
-            format!("no server at {}: is it running? (`gander up`)", self.server)
+        let channel = endpoint.connect().await.map_err(|error| {
+            let advice = advice::on_connecting(&error);
+            anyhow::Error::new(error).context(format!("no server at {}: {advice}", self.server))
         })?;
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {credential}").parse().context("the credential is not text")?;
@@ -155,7 +157,7 @@ impl Connect {
 /// Carries out a client command.
 pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             ClientCommand::Team { command } => team::run(connect, command).await,
             ClientCommand::Service { command } => service::run(connect, command).await,
@@ -164,6 +166,13 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Principal { command } => principal::run(connect, command).await,
             ClientCommand::Incident { command } => incident::run(connect, command).await,
             ClientCommand::Send(args) => send::run(&connect.tls, args).await,
+        }
+    });
+    ended.map_err(|error| {
+        let status = error.downcast_ref::<Status>();
+        match status.and_then(|status| advice::on_calling(status, &connect.server)) {
+            Some(advice) => error.context(advice),
+            None => error,
         }
     })
 }
@@ -189,7 +198,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<tonic::transport::Error>() {
         return 6;
     }
-    match error.downcast_ref::<Status>().map(Status::code) {
+    let status = error.downcast_ref::<Status>();
+    if status.is_some_and(advice::is_unanswered) {
+        return 6;
+    }
+    match status.map(Status::code) {
         Some(Code::NotFound) => 3,
         Some(Code::Unauthenticated | Code::PermissionDenied) => 4,
         Some(Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition) => 5,

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
+use super::advice;
 use super::commands::SendArgs;
 use super::read_secret;
 use super::tls::Tls;
@@ -41,7 +42,8 @@ pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
     let client = Client::builder(TokioExecutor::new()).build(tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {
-        Status::unavailable(format!("no gateway at {url}: is it running? {error}"))
+        let advice = advice::on_sending(&error, url);
+        Status::unavailable(format!("no answer of a gateway at {url}: {advice}"))
     })?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
