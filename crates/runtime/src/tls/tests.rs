@@ -26,7 +26,7 @@ impl Folder {
 
     fn write_certificate(&self, key: &KeyPair, until: i32) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(until, 1, 1);
+        params.not_after = date_time_ymd(until, 7, 1);
         fs::write(&self.files.certificate, params.self_signed(key).unwrap().pem()).unwrap();
     }
 
