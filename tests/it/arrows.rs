@@ -14,12 +14,16 @@ const ORDER: [&[&str]; 6] = [
 ];
 
 /// A library that only these crates may name.
-const ONLY: [(&str, &[&str]); 7] = [
+const ONLY: [(&str, &[&str]); 11] = [
     ("sled", &["runtime"]),
     ("async-nats", &["runtime"]),
     ("getrandom", &["runtime"]),
     ("tonic", &["wire", "admin", "gander"]),
     ("hyper", &["runtime", "gateway"]),
+    ("hyper-rustls", &["gander"]),
+    ("rustls", &["runtime", "gander"]),
+    ("tokio-rustls", &["runtime"]),
+    ("governor", &["gateway"]),
     ("prost", &["wire", "runtime", "admin", "worker"]),
     ("tokio", &["runtime", "admin", "gateway", "worker", "gander"]),
 ];

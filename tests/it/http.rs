@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, get, send};
 use e2e::rig::{Plan, Rig, Role};
@@ -38,7 +40,8 @@ async fn raw(gateway: SocketAddr, request: &[u8]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-fn whole(answer: &[u8]) -> bool {
+/// Whether an answer is there with its whole body.
+pub fn whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.to_lowercase().lines().find_map(|line| {
@@ -74,9 +77,10 @@ struct Row<'a> {
 
 #[expect(clippy::too_many_lines, reason = "one row for each row of the page")]
 fn rows(token: &str) -> Vec<Row<'_>> {
+    let basic = BASE64_STANDARD.encode(format!("x:{token}"));
     let row = |name, request: &str, status, contains| Row {
         name,
-        request: request.replace("TOKEN", token),
+        request: request.replace("TOKEN", token).replace("BASIC", &basic),
         status,
         contains,
     };
@@ -93,10 +97,34 @@ fn rows(token: &str) -> Vec<Row<'_>> {
             &["www-authenticate: Bearer\r\n", "INVALID_TOKEN"],
         ),
         row(
-            "no bearer",
+            "neither bearer nor basic",
+            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Digest eA==\r\nContent-Length: 2\r\n\r\n{}",
+            400,
+            &["INVALID_REQUEST"],
+        ),
+        row(
+            "basic without a password",
             "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic eA==\r\nContent-Length: 2\r\n\r\n{}",
             400,
             &["INVALID_REQUEST"],
+        ),
+        row(
+            "basic with a wrong token",
+            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic eDp4\r\nContent-Length: 2\r\n\r\n{}",
+            401,
+            &["www-authenticate: Bearer error=\"invalid_token\"", "INVALID_TOKEN"],
+        ),
+        row(
+            "token in basic and in the URL",
+            "POST /v1/process?token=TOKEN HTTP/1.1\r\nHost: g\r\nAuthorization: Basic BASIC\r\nContent-Length: 2\r\n\r\n{}",
+            400,
+            &["INVALID_REQUEST"],
+        ),
+        row(
+            "taken with basic",
+            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic BASIC\r\nContent-Length: 2\r\n\r\n{}",
+            202,
+            &["cache-control: no-store", "referrer-policy: no-referrer"],
         ),
         row(
             "malformed token",

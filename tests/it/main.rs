@@ -1,15 +1,18 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod arrows;
+mod floods;
 mod foreign;
 mod full_disk;
 mod http;
 mod incidents;
 mod journal;
 mod kills;
+mod limits;
 mod roles;
 mod secrets;
 mod story;
+mod tls;
 mod tokens;
 mod up;
 mod upgrade;

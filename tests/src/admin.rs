@@ -100,7 +100,14 @@ impl Admin {
     /// # Errors
     /// Nobody answers.
     pub async fn connect(server: SocketAddr, credential: &str) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(format!("http://{server}"))?.connect().await?;
+        Self::over(Endpoint::from_shared(format!("http://{server}"))?.connect().await?, credential)
+    }
+
+    /// Takes a connection that there is; an empty credential is not sent.
+    ///
+    /// # Errors
+    /// The credential is not text.
+    pub fn over(channel: Channel, credential: &str) -> anyhow::Result<Self> {
         let value = (!credential.is_empty()).then(|| format!("Bearer {credential}").parse());
         let channel = InterceptedService::new(channel, Bearer(value.transpose()?));
         Ok(Self { credential: credential.to_owned(), channel })

@@ -2,6 +2,7 @@
 //!
 //! - [`rig`]: nats-server and the roles, each its own process, to be killed and started again.
 //! - [`process`]: one process. [`wait`]: waiting for something to become true.
+//! - [`certificates`]: for TLS.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
 //! - [`disk`]: a disk that can be full.
@@ -11,6 +12,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod certificates;
 pub mod disk;
 pub mod events;
 pub mod ledger;

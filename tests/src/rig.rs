@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use runtime::nats_server::{self, NatsServer};
 use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::admin::Admin;
 use crate::alerts;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub workers: usize,
     /// The log filter of all.
     pub log: String,
+    /// More arguments of admin.
+    pub admin_args: Vec<String>,
     /// More arguments of gateways.
     pub gateway_args: Vec<String>,
     /// More arguments of all, about streams.
@@ -56,6 +59,7 @@ impl Default for Plan {
             gateways: 1,
             workers: 1,
             log: "info".to_owned(),
+            admin_args: vec![],
             gateway_args: vec![],
             stream_args: vec![],
             nats_disk: None,
@@ -166,7 +170,9 @@ impl Rig {
             Role::Admin => {
                 let data = self.data().display().to_string();
                 let args = ["admin", "--data", &data, "--grpc-listen", &self.grpc.to_string()];
-                ("admin".to_owned(), self.grpc, args.map(str::to_owned).to_vec())
+                let args = args.iter().map(|&arg| arg.to_owned());
+                let args = args.chain(self.plan.admin_args.iter().cloned()).collect();
+                ("admin".to_owned(), self.grpc, args)
             }
             Role::Gateway(n) => {
                 let address = free_address()?;
@@ -275,10 +281,20 @@ impl Rig {
     /// # Errors
     /// It cannot be made.
     pub async fn first_admin(&self) -> anyhow::Result<Admin> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc))?;
+        self.first_admin_over(endpoint.connect().await?).await
+    }
+
+    /// Does the same over a connection of its own kind.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn first_admin_over(&self, channel: Channel) -> anyhow::Result<Admin> {
         let file = self.data().join("bootstrap-credential");
-        let bootstrap = Admin::connect(self.grpc, std::fs::read_to_string(file)?.trim()).await?;
+        let secret = std::fs::read_to_string(file)?;
+        let bootstrap = Admin::over(channel.clone(), secret.trim())?;
         let credential = bootstrap.principal("first", &["global-admin"]).await?.credential;
-        Admin::connect(self.grpc, &credential).await
+        Admin::over(channel, &credential)
     }
 }
 

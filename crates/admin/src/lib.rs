@@ -3,13 +3,14 @@
 //! - `store`: decides commands one after the other, journals and relays them. `start`: compares
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
-//! - `run`: how it is put together.
+//! - `incoming`: connections. `run`: how it is put together.
 //!
 //! Must not know HTTP alerts, filters' matching or partitions' owners.
 
 mod access;
 pub mod bootstrap;
 mod grpc;
+mod incoming;
 mod run;
 mod start;
 mod store;

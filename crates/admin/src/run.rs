@@ -11,14 +11,14 @@ use domain::id::InstanceId;
 use runtime::ingest::{self, Ingest};
 use runtime::journal::{self, Journal, SledJournal};
 use runtime::lifecycle::Shutdown;
+use runtime::listen::Listener;
 use runtime::nats;
 use runtime::nats::members::Role;
 use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
-use tokio::net::TcpListener;
+use runtime::tls::{self, Certificate, Files};
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
 use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
@@ -29,6 +29,7 @@ use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
 use crate::grpc::{Calls, Incidents, WATCHES};
+use crate::incoming::incoming;
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
 
@@ -45,6 +46,46 @@ pub struct Config {
         default_value = "127.0.0.1:7700"
     )]
     pub listen: SocketAddr,
+
+    /// The certificate of admin with those that signed it, PEM; with it gRPC is served over TLS.
+    #[arg(
+        id = "grpc_tls_cert",
+        long = "grpc-tls-cert",
+        env = "GANDER_GRPC_TLS_CERT",
+        value_name = "FILE"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate, PEM; others must not be able to read it.
+    #[arg(
+        id = "grpc_tls_key",
+        long = "grpc-tls-key",
+        env = "GANDER_GRPC_TLS_KEY",
+        value_name = "FILE"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Who signs clients, PEM: a client must then have a certificate of theirs, beside its
+    /// credential.
+    #[arg(
+        id = "grpc_client_ca",
+        long = "grpc-client-ca",
+        env = "GANDER_GRPC_CLIENT_CA",
+        value_name = "FILE"
+    )]
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Config {
+    /// The certificate; none where gRPC is served in the clear.
+    ///
+    /// # Errors
+    /// The files are not good.
+    pub fn certificate(&self) -> Result<Option<Certificate>, tls::Error> {
+        let (certificate, key) = (self.tls_cert.as_deref(), self.tls_key.as_deref());
+        let files = Files::given("grpc", certificate, key, self.client_ca.as_deref())?;
+        files.map(|files| Certificate::load("grpc", files, tls::GRPC)).transpose()
+    }
 }
 
 /// Why admin stops.
@@ -74,6 +115,14 @@ const INGEST: ingest::Settings =
     ingest::Settings { queue: 256, deadline: Duration::from_secs(2), message_bytes: 256 * 1024 };
 const REQUEST_LIMIT: usize = 1024 * 1024;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// The most calls at a time on a connection; of these 64 are worked on.
+const STREAMS: u32 = 100;
+/// The most bytes of metadata of a call, 32 added for each entry.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Calls that the client takes back before they are looked at; with more the connection is closed.
+const RESETS: usize = 20;
+/// Calls that break the protocol; with more the connection is closed.
+const ERRORS: usize = 100;
 
 /// Runs admin with its journal and bootstrap credential in the folder `data`, until it is asked to
 /// stop.
@@ -81,7 +130,7 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// # Errors
 /// See [`Error`].
 pub async fn run(
-    listener: TcpListener,
+    listener: Listener,
     data: PathBuf,
     parts: Parts,
     shutdown: Shutdown,
@@ -116,6 +165,9 @@ pub async fn run(
         watches: Arc::new(Semaphore::new(WATCHES)),
         stopping: shutdown.soft.clone(),
     };
+    if let Some(certificate) = listener.tls.clone() {
+        tokio::spawn(certificate.follow(shutdown.soft.clone()));
+    }
     parts.checks.started("admin");
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
@@ -164,7 +216,7 @@ async fn open(
 }
 
 async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     calls: Calls,
     incidents: Incidents,
     shutdown: &Shutdown,
@@ -185,7 +237,12 @@ async fn serve(
     let serving = Server::builder()
         .timeout(REQUEST_DEADLINE)
         .concurrency_limit_per_connection(64)
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(RESETS))
+        .http2_max_local_error_reset_streams(Some(ERRORS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(
@@ -196,7 +253,7 @@ async fn serve(
         )
         .add_service(PrincipalServiceServer::new(calls).max_decoding_message_size(REQUEST_LIMIT))
         .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         });

@@ -14,6 +14,7 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    runtime::tls::install_provider();
     let cli = Cli::parse();
     let ended = match cli.command {
         Command::Up(args) => roles::up(&args),

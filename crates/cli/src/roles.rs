@@ -11,6 +11,7 @@ use anyhow::Context;
 use runtime::clock::{Monotone, SystemClock};
 use runtime::data_folder::DataFolder;
 use runtime::lifecycle::{Lifecycle, Shutdown};
+use runtime::listen::Listener;
 use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
 use runtime::nats_server::{self, NatsServer};
@@ -116,7 +117,7 @@ fn parts(checks: &Checks, (nats, streams): (Nats, Streams)) -> Parts {
     }
 }
 
-fn spawn_admin(process: &Process, data: &Path, listener: TcpListener, broker: (Nats, Streams)) {
+fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
     let parts = parts(&process.checks, broker);
     let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
     process.lifecycle.spawn("admin", part);
@@ -137,17 +138,18 @@ fn spawn_worker(
 fn spawn_gateway(
     process: &Process,
     args: &UpArgs,
-    listener: TcpListener,
+    listener: Listener,
     url: String,
     drained: Shutdown,
 ) -> anyhow::Result<()> {
-    let listener = listener.into_std()?;
+    let Listener { tcp, tls } = listener;
+    let tcp = tcp.into_std()?;
     let (config, streams) = (args.gateway.clone(), args.streams.clone());
     let (checks, shutdown) = (process.checks.clone(), process.lifecycle.shutdown());
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
         let _ = ended.send(one_thread(async {
-            let listener = TcpListener::from_std(listener)?;
+            let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
             let broker = connect(&url, "gander-gateway", &streams).await?;
             Ok(gateway::run(config, listener, parts(&checks, broker), shutdown).await?)
         }));
@@ -175,8 +177,10 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     many_threads(async {
         let taken = DataFolder::take(&args.data)?;
-        let listener = listen::open(args.admin.listen, args.common.insecure_listen).await?;
-        let grpc = listener.local_addr()?;
+        let insecure = args.common.insecure_listen;
+        let tls = args.admin.certificate()?;
+        let listener = listen::open_tls(args.admin.listen, tls, insecure).await?;
+        let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
         let broker = connect_to(&args.nats, "gander-admin").await?;
         spawn_admin(&process, &taken.path, listener, broker);
@@ -192,8 +196,9 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     one_thread(async {
         let config = args.gateway.clone();
-        let listener = listen::open(config.listen, args.common.insecure_listen).await?;
-        let http = listener.local_addr()?;
+        let tls = config.certificate()?;
+        let listener = listen::open_tls(config.listen, tls, args.common.insecure_listen).await?;
+        let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
         let broker = connect_to(&args.nats, "gander-gateway").await?;
         let parts = parts(&process.checks, broker);
@@ -225,8 +230,9 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         // First of all: two nats-servers on one store would ruin it.
         let taken = DataFolder::take(&args.data)?;
         let data = taken.path.clone();
-        let grpc = listen::open(args.admin.listen, insecure).await?;
-        let http = listen::open(args.gateway.listen, insecure).await?;
+        let (grpc_tls, http_tls) = (args.admin.certificate()?, args.gateway.certificate()?);
+        let grpc = listen::open_tls(args.admin.listen, grpc_tls, insecure).await?;
+        let http = listen::open_tls(args.gateway.listen, http_tls, insecure).await?;
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
         let search = environment::variable("PATH");
@@ -236,7 +242,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
             NatsServer::start(&program, &folder, NATS_TEMPLATE, args.nats_port).await?;
         durability::read(Some(&server.monitor_url())).await.tell();
         let url = server.url();
-        let greeting = greeting(&data, (grpc.local_addr()?, http.local_addr()?, ops), &url, args);
+        let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
         let broker = connect(&url, "gander-worker", &args.streams).await?;
         // Requests that are begun still get their outcome: the worker stops after the gateway.
@@ -262,17 +268,22 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
     })
 }
 
+fn url_of(listener: &Listener) -> anyhow::Result<String> {
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{}", listener.tcp.local_addr()?))
+}
+
 fn greeting(
     data: &Path,
-    (grpc, http, ops): (SocketAddr, SocketAddr, SocketAddr),
+    (grpc, http, ops): (String, String, SocketAddr),
     nats: &str,
     args: &UpArgs,
 ) -> String {
     let prefix = &args.gateway.path_prefix;
     [
         "Gander is up.".to_owned(),
-        format!("  alerts   http://{http}{prefix}/v1/process"),
-        format!("  admin    http://{grpc} (gRPC)"),
+        format!("  alerts   {http}{prefix}/v1/process"),
+        format!("  admin    {grpc} (gRPC)"),
         format!("  events   {nats} (stream GANDER_INCIDENTS)"),
         format!("  ops      http://{ops}/metrics"),
         format!("  data     {}", data.display()),

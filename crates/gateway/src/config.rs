@@ -3,7 +3,12 @@
 //! Must not know how they are used.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use runtime::tls::{self, Certificate, Files};
+
+use crate::client::Network;
 
 /// Settings of a gateway.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +24,51 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
+    /// The certificate of the gateway with those that signed it, PEM; with it alerts are received
+    /// over TLS.
+    #[arg(
+        id = "http_tls_cert",
+        long = "http-tls-cert",
+        env = "GANDER_HTTP_TLS_CERT",
+        value_name = "FILE"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate, PEM; others must not be able to read it.
+    #[arg(
+        id = "http_tls_key",
+        long = "http-tls-key",
+        env = "GANDER_HTTP_TLS_KEY",
+        value_name = "FILE"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks such as 10.0.0.0/8, with
+    /// commas. Of others the header is not read.
+    #[arg(long, env = "GANDER_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+
+    /// How many alerts a second a token may send to this gateway on average; more are answered
+    /// 429. 0: as many as it likes.
+    #[arg(long, env = "GANDER_RATE_LIMIT_TOKEN", value_name = "NUMBER", default_value_t = 1_000)]
+    pub rate_limit_token: u32,
+
+    /// How many alerts a token may send at once after a quiet time; at least as many as in a
+    /// second.
+    #[arg(
+        long,
+        env = "GANDER_RATE_LIMIT_TOKEN_BURST",
+        value_name = "NUMBER",
+        default_value_t = 10_000
+    )]
+    pub rate_limit_token_burst: u32,
+
+    /// How many requests a second without a valid token are answered 401 to one address; ten
+    /// times as many at once. More are answered 429. A valid token is let in all the same. 0: all
+    /// are answered 401.
+    #[arg(long, env = "GANDER_RATE_LIMIT_REFUSED", value_name = "NUMBER", default_value_t = 20)]
+    pub rate_limit_refused: u32,
+
     /// What comes before /v1/process in the path, such as /gander.
     #[arg(long, env = "GANDER_PATH_PREFIX", value_name = "PATH", default_value = "", value_parser = path_prefix)]
     pub path_prefix: String,
@@ -31,7 +81,7 @@ pub struct Config {
     #[arg(long, env = "GANDER_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000)]
     pub max_connections: usize,
 
-    /// The most connections at a time from one address.
+    /// The most connections at a time from one address; trusted proxies are not counted.
     #[arg(
         long,
         env = "GANDER_MAX_CONNECTIONS_PER_IP",
@@ -48,6 +98,17 @@ pub struct Config {
     /// The most alerts that wait to be stored; more are answered 503.
     #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
     pub ingest_queue: usize,
+}
+
+impl Config {
+    /// The certificate; none where alerts are received in the clear.
+    ///
+    /// # Errors
+    /// The files are not good.
+    pub fn certificate(&self) -> Result<Option<Certificate>, tls::Error> {
+        let files = Files::given("http", self.tls_cert.as_deref(), self.tls_key.as_deref(), None)?;
+        files.map(|files| Certificate::load("http", files, tls::HTTP)).transpose()
+    }
 }
 
 /// From the end of a request's body to its answer.
@@ -70,6 +131,34 @@ pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The most characters of path and query.
 pub const MAX_URI: usize = 8 * 1024;
+
+/// How long a connection may be open before its first request is complete.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// A connection without a request in hand for this long is closed.
+pub const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection that is closed for that may take.
+pub const LEAVE: Duration = Duration::from_secs(5);
+
+/// HTTP/2: the most requests at a time on a connection.
+pub const H2_STREAMS: u32 = 100;
+/// HTTP/2: the most bytes of headers of a request, 32 added for each.
+pub const H2_HEADER_BYTES: u32 = 16 * 1024;
+/// HTTP/2: requests that the client takes back before they are looked at; with more the connection
+/// is closed.
+pub const H2_RESETS: usize = 20;
+/// HTTP/2: requests that break the protocol; with more the connection is closed.
+pub const H2_ERRORS: usize = 100;
+/// HTTP/2: bytes of a body that may come unasked. Small, so that connections that nobody reads
+/// from hold little.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// HTTP/2: bytes of all bodies of a connection that may come unasked.
+pub const H2_CONNECTION_WINDOW: u32 = 256 * 1024;
+/// HTTP/2: the most bytes of an answer that wait for a client.
+pub const H2_SEND_BUFFER: usize = 16 * 1024;
+/// HTTP/2: how often it is asked whether the client is still there.
+pub const H2_PING: Duration = Duration::from_secs(20);
+/// HTTP/2: how long it may take to say so.
+pub const H2_PONG: Duration = Duration::from_secs(20);
 
 fn path_prefix(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./~".contains(c);

@@ -2,13 +2,17 @@
 //!
 //! - `config`: settings. `run`: how it is put together.
 //! - `tokens`: who is let in, from the control stream, with the time until which that is known.
-//! - `accept`: connections. `http`: requests, one endpoint a file.
+//! - `client`: who sent a request. `rate`: how much one may ask for.
+//! - `accept`, `connection`: connections. `http`: requests, one endpoint a file.
 //!
 //! Must not know filters or incidents: what is in a payload is the worker's business.
 
 mod accept;
+mod client;
 mod config;
+mod connection;
 mod http;
+mod rate;
 mod run;
 mod tokens;
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use domain::id::InstanceId;
 use runtime::ingest::{self, Ingest};
 use runtime::lifecycle::Shutdown;
+use runtime::listen::Listener;
 use runtime::nats;
 use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
 use crate::http::Handler;
+use crate::rate::Rates;
 use crate::tokens::Tokens;
 
 /// Bytes of a message of GANDER_ALERTS beside the bodies in it.
@@ -53,7 +54,7 @@ pub enum Error {
 /// See [`Error`].
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listener: Listener,
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
@@ -75,7 +76,8 @@ pub async fn run(
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
     add_checks(&parts, &tokens, &shutdown);
     let handler = Handler {
-        config: config.clone(),
+        config: Arc::new(config.clone()),
+        rates: Arc::new(Rates::new(&config)),
         tokens,
         outcomes,
         ingest,
@@ -89,6 +91,9 @@ pub async fn run(
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
+    if let Some(certificate) = listener.tls.clone() {
+        tokio::spawn(certificate.follow(shutdown.soft.clone()));
+    }
     tokio::select! {
         () = serve(listener, &config, handler, shutdown.clone()) => {}
         ended = &mut follow => if let Ok(Err(error)) = ended { return Err(error.into()) },

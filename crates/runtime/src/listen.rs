@@ -2,35 +2,88 @@
 //!
 //! Must not know what is served.
 
+use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use crate::tls::Certificate;
 
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is reachable from other machines, and the traffic would be in the clear.
     #[error(
-        "{0} is reachable from other machines and traffic would be in the clear: listen on 127.0.0.1 behind a proxy that does TLS, or say --insecure-listen"
+        "{0} is reachable from other machines and traffic would be in the clear: give a certificate, or listen on 127.0.0.1 behind a proxy that does TLS, or say --insecure-listen"
     )]
     Exposed(SocketAddr),
+    /// The same for a listener that has no TLS.
+    #[error(
+        "{0} is reachable from other machines and traffic would be in the clear: listen on 127.0.0.1, or say --insecure-listen"
+    )]
+    ExposedPlain(SocketAddr),
     /// The address cannot be bound.
     #[error("cannot listen on {address}; is another gander running? Say another address")]
     Bind {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
-/// Opens a listener.
+/// A connection, with TLS or without.
+pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// A listener, with its certificate where it has TLS.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where connections come in.
+    pub tcp: TcpListener,
+    /// Its certificate.
+    pub tls: Option<Certificate>,
+}
+
+/// Opens a listener without TLS.
 ///
 /// # Errors
 /// The address is not loopback and `insecure` is not said, or it cannot be bound.
 pub async fn open(address: SocketAddr, insecure: bool) -> Result<TcpListener, Error> {
     if !address.ip().is_loopback() && !insecure {
+        return Err(Error::ExposedPlain(address));
+    }
+    bind(address).await
+}
+
+/// Opens a listener that has TLS where there is a certificate.
+///
+/// # Errors
+/// The address is not loopback, there is no certificate and `insecure` is not said, or it cannot
+/// be bound.
+pub async fn open_tls(
+    address: SocketAddr,
+    tls: Option<Certificate>,
+    insecure: bool,
+) -> Result<Listener, Error> {
+    if !address.ip().is_loopback() && tls.is_none() && !insecure {
         return Err(Error::Exposed(address));
     }
+    Ok(Listener { tcp: bind(address).await?, tls })
+}
+
+/// Does the handshake where there is a certificate.
+///
+/// # Errors
+/// It fails: see [`Certificate::accept`].
+pub async fn secure(tls: Option<&Certificate>, socket: TcpStream) -> io::Result<Stream> {
+    match tls {
+        Some(certificate) => Ok(Either::Right(Box::new(certificate.accept(socket).await?))),
+        None => Ok(Either::Left(socket)),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }

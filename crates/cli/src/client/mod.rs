@@ -2,9 +2,11 @@
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
 //! - `tail`: following incidents. `send`: alerts.
+//! - `tls`: whom to trust. `advice`: what to do where nobody answers.
 //!
 //! Must not know anything of the server but its contract.
 
+mod advice;
 pub mod commands;
 mod filter;
 mod incident;
@@ -14,6 +16,7 @@ mod send;
 mod service;
 mod tail;
 mod team;
+mod tls;
 mod token;
 mod when;
 
@@ -50,6 +53,9 @@ pub struct Connect {
         help_heading = "Client options"
     )]
     pub server: String,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: tls::Tls,
     /// The file with the credential, mode 0600; - for standard input. Not said: the variable GANDER_CREDENTIAL, then
     /// ~/.config/gander/credential.
     #[arg(
@@ -132,13 +138,16 @@ impl Connect {
 
     /// Connects with this credential.
     pub async fn open_with(&self, credential: &str) -> anyhow::Result<Authorized> {
-        if !self.server.starts_with("http://") {
-            return Err(Usage("--server begins with http://; there is no TLS yet").into());
+        let secure = self.server.starts_with("https://");
+        if !secure && !self.server.starts_with("http://") {
+            return Err(Usage("--server begins with https:// or http://").into());
         }
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
-        let channel = endpoint.connect().await.with_context(|| {
-            format!("no server at {}: is it running? (`gander up`)", self.server)
+        let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
+        let channel = endpoint.connect().await.map_err(|error| {
+            let advice = advice::on_connecting(&error);
+            anyhow::Error::new(error).context(format!("no server at {}: {advice}", self.server))
         })?;
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {credential}").parse().context("the credential is not text")?;
@@ -150,7 +159,7 @@ impl Connect {
 /// Carries out a client command.
 pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             ClientCommand::Team { command } => team::run(connect, command).await,
             ClientCommand::Service { command } => service::run(connect, command).await,
@@ -158,7 +167,14 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Token { command } => token::run(connect, command).await,
             ClientCommand::Principal { command } => principal::run(connect, command).await,
             ClientCommand::Incident { command } => incident::run(connect, command).await,
-            ClientCommand::Send(args) => send::run(args).await,
+            ClientCommand::Send(args) => send::run(&connect.tls, args).await,
+        }
+    });
+    ended.map_err(|error| {
+        let status = error.downcast_ref::<Status>();
+        match status.and_then(|status| advice::on_calling(status, &connect.server)) {
+            Some(advice) => error.context(advice),
+            None => error,
         }
     })
 }
@@ -184,7 +200,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<tonic::transport::Error>() {
         return 6;
     }
-    match error.downcast_ref::<Status>().map(Status::code) {
+    let status = error.downcast_ref::<Status>();
+    if status.is_some_and(advice::is_unanswered) {
+        return 6;
+    }
+    match status.map(Status::code) {
         Some(Code::NotFound) => 3,
         Some(Code::Unauthenticated | Code::PermissionDenied) => 4,
         Some(Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition) => 5,

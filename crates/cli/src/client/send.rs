@@ -13,12 +13,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
+use super::advice;
 use super::commands::SendArgs;
 use super::read_secret;
+use super::tls::Tls;
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
-pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
+pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
     let payload = if args.file == Path::new("-") {
         let mut payload = Vec::new();
         std::io::stdin().read_to_end(&mut payload)?;
@@ -37,10 +39,11 @@ pub async fn run(args: &SendArgs) -> anyhow::Result<()> {
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
         .context("--url is no URL")?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = Client::builder(TokioExecutor::new()).build(tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {
-        Status::unavailable(format!("no gateway at {url}: is it running? {error}"))
+        let advice = advice::on_sending(&error, url);
+        Status::unavailable(format!("no answer of a gateway at {url}: {advice}"))
     })?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();

@@ -2,9 +2,19 @@
 //!
 //! Must not know which tokens there are. What it reads is never logged.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, header};
 
 use super::problem::Problem;
+
+/// Some senders leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A token as it was sent.
 #[derive(PartialEq, Eq)]
@@ -29,6 +39,9 @@ pub struct Query {
     pub from: Option<String>,
 }
 
+const MALFORMED: &str =
+    "Authorization must be `Bearer` and a token, or `Basic` with the token as password";
+
 /// Reads the query; of several sources the first counts.
 pub fn query(text: &str) -> Query {
     let mut query = Query::default();
@@ -45,7 +58,8 @@ pub fn query(text: &str) -> Query {
 /// The one token of the request.
 ///
 /// # Errors
-/// There is none, there are several, or the header is not `Bearer` and a token.
+/// There is none, there are several, or the header is neither `Bearer` and a token nor `Basic` with
+/// user and token.
 pub fn credential(headers: &HeaderMap, query: &mut Query) -> Result<Credential, Problem> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let header = sent.next();
@@ -58,9 +72,8 @@ pub fn credential(headers: &HeaderMap, query: &mut Query) -> Result<Credential, 
         (None, None) => Err(Problem::NoToken),
         (None, Some(secret)) => Ok(Credential { secret, by_url: true }),
         (Some(value), None) => {
-            let bearer = value.to_str().ok().and_then(bearer);
-            let secret = bearer
-                .ok_or(Problem::InvalidRequest("Authorization must be `Bearer` and a token"))?;
+            let secret = value.to_str().ok().and_then(|text| bearer(text).or_else(|| basic(text)));
+            let secret = secret.ok_or(Problem::InvalidRequest(MALFORMED))?;
             Ok(Credential { secret, by_url: false })
         }
     }
@@ -73,6 +86,18 @@ fn bearer(value: &str) -> Option<String> {
     let token = token.trim_matches(' ');
     let well_formed = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
     (well_formed && !token.contains([' ', '\t', ','])).then(|| token.to_owned())
+}
+
+/// The token of `Basic <user:token in base64>` (RFC 7617), whoever the user is: what senders make
+/// of credentials in a URL.
+fn basic(value: &str) -> Option<String> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64.decode(encoded.trim_matches(' ')).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    text.split_once(':').map(|(_, token)| token.to_owned())
 }
 
 #[cfg(test)]
@@ -103,10 +128,30 @@ mod tests {
         check(&["Bearer abc"], "token=abc", Err("INVALID_REQUEST"));
         check(&["Bearer abc", "Bearer abc"], "", Err("INVALID_REQUEST"));
         check(&[], "token=a&token=a", Err("INVALID_REQUEST"));
-        check(&["Basic abc"], "", Err("INVALID_REQUEST"));
         check(&["Bearer"], "", Err("INVALID_REQUEST"));
         check(&["Bearer a b"], "", Err("INVALID_REQUEST"));
         check(&["Bearer a, Bearer b"], "", Err("INVALID_REQUEST"));
+    }
+
+    fn encoded(text: &str) -> String {
+        format!("Basic {}", BASE64.encode(text))
+    }
+
+    #[test]
+    fn the_password_of_basic_is_the_token() {
+        check(&[&encoded("any:abc")], "from=x", Ok(("abc", false)));
+        check(&[&encoded(":a:b")], "", Ok(("a:b", false)));
+        check(&["basic  OmFiYw"], "", Ok(("abc", false)));
+        check(&[&encoded("any:")], "", Ok(("", false)));
+        check(&[&encoded("abc")], "", Err("INVALID_REQUEST"));
+        check(&["Basic"], "", Err("INVALID_REQUEST"));
+        check(&["Basic "], "", Err("INVALID_REQUEST"));
+        check(&["Basic OmFi*Yw"], "", Err("INVALID_REQUEST"));
+        check(&["Basic OmFi Yw"], "", Err("INVALID_REQUEST"));
+        check(&["Basic Ov8="], "", Err("INVALID_REQUEST"));
+        check(&["Digest OmFiYw"], "", Err("INVALID_REQUEST"));
+        check(&[&encoded(":abc"), "Bearer abc"], "", Err("INVALID_REQUEST"));
+        check(&[&encoded(":abc")], "token=abc", Err("INVALID_REQUEST"));
     }
 
     #[test]
@@ -118,12 +163,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn basic_gives_back_any_password(user in "[^:]*", password: String) {
+            let text = encoded(&format!("{user}:{password}"));
+            prop_assert_eq!(basic(&text), Some(password));
+        }
+
+        #[test]
         fn no_query_or_header_makes_it_panic(text: String, value: Vec<u8>) {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 headers.insert(header::AUTHORIZATION, value);
             }
             let _ = credential(&headers, &mut query(&text));
+            let _ = basic(&format!("Basic {text}"));
         }
     }
 }

@@ -13,10 +13,11 @@ mod prefer;
 mod problem;
 mod process;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use runtime::clock::Clock;
@@ -28,7 +29,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wire::partition::Partitions;
 
+use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
+use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
 use problem::Problem;
 
@@ -36,7 +39,9 @@ use problem::Problem;
 #[derive(Clone)]
 pub struct Handler {
     /// Settings.
-    pub config: Config,
+    pub config: Arc<Config>,
+    /// How much one may ask for.
+    pub rates: Arc<Rates>,
     /// Who is let in.
     pub tokens: Tokens,
     /// Where outcomes are awaited.
@@ -59,12 +64,14 @@ pub struct Handler {
 
 type Answer = Response<Full<Bytes>>;
 
+const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address";
+
 impl Handler {
-    /// Answers a request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Answer {
+    /// Answers a request that came over a connection from `peer`.
+    pub async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
-        let routed = self.route(&head, &mut body).await;
+        let routed = self.route(peer, &head, &mut body).await;
         let ended = match body {
             // Who waits to be told to go on sends nothing once the answer is another one.
             Some(body) if !head.headers.contains_key(header::EXPECT) => {
@@ -76,6 +83,8 @@ impl Handler {
         let mut answer = routed.unwrap_or_else(|problem| {
             metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
                 .increment(1);
+            let client = self.client(peer, &head.headers);
+            tracing::debug!(client.address = %client, code = problem.code(), "a request is refused");
             problem.answer()
         });
         let headers = answer.headers_mut();
@@ -87,7 +96,28 @@ impl Handler {
         if self.draining.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if head.version == Version::HTTP_2 {
+            // HTTP/2 has frames for that (RFC 9113, section 8.2.2).
+            headers.remove(header::CONNECTION);
+        }
         answer
+    }
+
+    /// The address that a request came from.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        client::address(peer, headers, &self.config.trusted_proxies)
+    }
+
+    /// What somebody without a valid token is told: `problem`, as long as they do not ask too
+    /// often.
+    fn refuse(&self, peer: IpAddr, headers: &HeaderMap, problem: Problem) -> Problem {
+        let Some(rate) = &self.rates.refused else {
+            return problem;
+        };
+        match rate.take(&client::counted(self.client(peer, headers))) {
+            Ok(()) => problem,
+            Err(Wait(seconds)) => Problem::RateLimited { seconds, detail: REFUSED_OFTEN },
+        }
     }
 
     /// Memory for a body of this length; of the limit where it is not known.
@@ -101,6 +131,7 @@ impl Handler {
     /// Takes the body where it is wanted.
     async fn route(
         &self,
+        peer: IpAddr,
         head: &request::Parts,
         body: &mut Option<Incoming>,
     ) -> Result<Answer, Problem> {
@@ -111,7 +142,7 @@ impl Handler {
         }
         if uri.path().strip_prefix(self.config.path_prefix.as_str()) == Some("/v1/process") {
             return match head.method {
-                Method::POST | Method::PUT => process::process(self, head, body).await,
+                Method::POST | Method::PUT => process::process(self, peer, head, body).await,
                 _ => Err(Problem::MethodNotAllowed("POST, PUT")),
             };
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 /// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// More than one credential, or an `Authorization` that is not Bearer.
+    /// More than one credential, or an `Authorization` that is neither Bearer nor Basic.
     InvalidRequest(&'static str),
     /// No credential.
     NoToken,
@@ -34,6 +34,13 @@ pub enum Problem {
     EncodingBroken,
     /// An `Expect` other than `100-continue`.
     ExpectationFailed,
+    /// The token, or an address without one, asks too often.
+    RateLimited {
+        /// After how many seconds it may ask again.
+        seconds: u64,
+        /// Who asks too often.
+        detail: &'static str,
+    },
     /// Too many alerts wait.
     Overloaded,
     /// The broker did not store it in time, or cannot be reached.
@@ -96,6 +103,9 @@ impl Problem {
                 "EXPECTATION_FAILED",
                 "only `Expect: 100-continue` is known",
             ),
+            Self::RateLimited { detail, .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
+            }
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OVERLOADED",
@@ -157,6 +167,9 @@ impl Problem {
             }
             Self::BodyTimeout | Self::BodyTooLarge(_) | Self::BodyBroken | Self::UriTooLong => {
                 headers.insert(header::CONNECTION, plain("close"));
+            }
+            Self::RateLimited { seconds, .. } => {
+                headers.insert(header::RETRY_AFTER, seconds.into());
             }
             Self::Overloaded
             | Self::BrokerUnavailable

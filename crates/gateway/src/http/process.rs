@@ -2,10 +2,11 @@
 //!
 //! Must not know what is in a payload.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::id::AlertId;
+use domain::id::{AlertId, TokenId};
 use http::{HeaderMap, HeaderValue, Response, header, request};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -15,23 +16,27 @@ use runtime::random::id_bytes;
 use tokio::time::{Instant, timeout_at};
 use wire::stored::alert::{Alert, Content, Record};
 
-use super::credential::{credential, query};
+use super::credential::{Query, credential, query};
 use super::prefer::{Prefer, prefer};
 use super::problem::Problem;
 use super::{Handler, answer, body, content};
 use crate::config::{ANSWER_DEADLINE, BODY_TIMEOUT};
+use crate::rate::Wait;
 use crate::tokens::Admitted;
 
 /// Takes an alert. Who may not come in is refused before the body is read.
 pub async fn process(
     handler: &Handler,
+    peer: IpAddr,
     head: &request::Parts,
     body: &mut Option<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let mut query = query(head.uri.query().unwrap_or_default());
-    let sent = credential(&head.headers, &mut query)?;
-    let admitted = handler.tokens.check(&sent.secret, sent.by_url);
-    let admitted = admitted.map_err(|_| Problem::TokensStale)?.ok_or(Problem::InvalidToken)?;
+    let admitted = admit(handler, &head.headers, &mut query).map_err(|problem| match problem {
+        Problem::NoToken | Problem::InvalidToken => handler.refuse(peer, &head.headers, problem),
+        problem => problem,
+    })?;
+    check_rate(handler, &admitted.token)?;
     check_expect(&head.headers)?;
     let encoding = body::encoding(&head.headers)?;
     if handler.draining.is_cancelled() {
@@ -48,6 +53,21 @@ pub async fn process(
     let answer = store(handler, alert, prefer(&head.headers), started).await;
     metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
     answer
+}
+
+/// The token that is let in.
+fn admit(handler: &Handler, headers: &HeaderMap, query: &mut Query) -> Result<Admitted, Problem> {
+    let sent = credential(headers, query)?;
+    let admitted = handler.tokens.check(&sent.secret, sent.by_url);
+    admitted.map_err(|_| Problem::TokensStale)?.ok_or(Problem::InvalidToken)
+}
+
+fn check_rate(handler: &Handler, token: &TokenId) -> Result<(), Problem> {
+    let rate = handler.rates.tokens.as_ref();
+    rate.map_or(Ok(()), |rate| rate.take(token)).map_err(|Wait(seconds)| {
+        let detail = "too many alerts by this token: send it again after the time in Retry-After";
+        Problem::RateLimited { seconds, detail }
+    })
 }
 
 fn check_expect(headers: &HeaderMap) -> Result<(), Problem> {

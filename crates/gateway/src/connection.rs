@@ -1,0 +1,180 @@
+//! One connection: the handshake, HTTP/1.1 or HTTP/2 within their limits, and its end.
+//!
+//! Must not know what is asked over it.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use runtime::listen::{Stream, secure};
+use runtime::tls::Certificate;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::http::Handler;
+
+/// What serves connections.
+pub struct Connections {
+    tls: Option<Certificate>,
+    handler: Handler,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stop: CancellationToken,
+}
+
+impl Connections {
+    /// Over TLS where there is a certificate; until `stop`.
+    pub fn new(tls: Option<Certificate>, handler: Handler, stop: CancellationToken) -> Self {
+        Self { tls, handler, builder: Arc::new(builder()), stop }
+    }
+
+    /// Serves a connection to its end.
+    pub fn serve(&self, socket: TcpStream, peer: IpAddr) -> impl Future<Output = ()> + use<> {
+        let (tls, handler, stop) = (self.tls.clone(), self.handler.clone(), self.stop.clone());
+        let builder = Arc::clone(&self.builder);
+        async move {
+            let stream = tokio::select! {
+                stream = secure(tls.as_ref(), socket) => stream,
+                () = stop.cancelled() => return,
+            };
+            if let Ok(stream) = stream {
+                requests(stream, peer, handler, &builder, &stop).await;
+            }
+        }
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config::HEADER_TIMEOUT)
+        .max_headers(config::MAX_HEADERS)
+        .max_buf_size(config::MAX_HEAD_BYTES)
+        // A client that has sent everything may close its side and still wants its answer.
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config::H2_STREAMS)
+        .max_header_list_size(config::H2_HEADER_BYTES)
+        .max_pending_accept_reset_streams(config::H2_RESETS)
+        .max_local_error_reset_streams(config::H2_ERRORS)
+        .initial_stream_window_size(config::H2_STREAM_WINDOW)
+        .initial_connection_window_size(config::H2_CONNECTION_WINDOW)
+        .max_send_buf_size(config::H2_SEND_BUFFER)
+        .keep_alive_interval(config::H2_PING)
+        .keep_alive_timeout(config::H2_PONG);
+    builder
+}
+
+/// Answers the requests of a connection. When the process stops, or nothing is asked for long, it
+/// takes no more, and ends with the last answer.
+async fn requests(
+    stream: Stream,
+    peer: IpAddr,
+    handler: Handler,
+    builder: &auto::Builder<TokioExecutor>,
+    stop: &CancellationToken,
+) {
+    let activity = Arc::new(Activity::default());
+    let counted = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (handler, in_hand) = (handler.clone(), InHand::begin(&counted));
+        async move {
+            let answer = handler.handle(peer, request).await;
+            drop(in_hand);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let idle = tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => false,
+        () = activity.is_idle() => true,
+    };
+    connection.as_mut().graceful_shutdown();
+    if idle {
+        let _ = tokio::time::timeout(config::LEAVE, connection).await;
+    } else {
+        let _ = connection.await;
+    }
+}
+
+/// What is asked over a connection.
+#[derive(Default)]
+struct Activity {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl Activity {
+    /// Waits until nothing has been asked for a while. It looks only now and then, so that a
+    /// request costs two additions and no timer.
+    async fn is_idle(&self) {
+        let mut before = (0, 0);
+        loop {
+            let patience = if before.0 == 0 { config::FIRST_REQUEST } else { config::IDLE };
+            tokio::time::sleep(patience).await;
+            let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+            let now = (load(&self.begun), load(&self.ended));
+            if now == before && now.0 == now.1 {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
+/// A request in hand, also one that its client has taken back.
+struct InHand(Arc<Activity>);
+
+impl InHand {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_once_nothing_was_asked_for_long() {
+        let activity = Arc::new(Activity::default());
+        let started = Instant::now();
+        activity.is_idle().await;
+        assert_eq!(started.elapsed(), config::FIRST_REQUEST, "nothing was ever asked");
+
+        let started = Instant::now();
+        let in_hand = InHand::begin(&activity);
+        let asking = async {
+            tokio::time::sleep(config::IDLE * 3).await;
+            drop(in_hand);
+            tokio::time::sleep(config::IDLE / 2).await;
+            drop(InHand::begin(&activity));
+        };
+        let ((), ()) = tokio::join!(activity.is_idle(), asking);
+        let idle_from = config::IDLE * 7 / 2;
+        let took = started.elapsed();
+        assert!(
+            took >= idle_from + config::IDLE && took <= idle_from + config::IDLE * 2,
+            "{took:?}"
+        );
+    }
+}

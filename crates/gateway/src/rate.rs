@@ -1,0 +1,142 @@
+//! How much one token, and one address without a token, may ask for: token buckets with bounded
+//! memory.
+//!
+//! Must not know HTTP.
+
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::id::TokenId;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{NotUntil, Quota, RateLimiter};
+
+use crate::config::Config;
+
+/// The most keys that have a bucket of their own; about 5 MB.
+const MAX_KEYS: usize = 65_536;
+/// After how many requests buckets that are full again are forgotten.
+const TIDY_EVERY: usize = 10_000;
+/// How many seconds' worth of refusals an address may use at once.
+const REFUSED_BURST: u32 = 10;
+
+/// How many seconds to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait(pub u64);
+
+/// The limits of a gateway; none where they are switched off.
+pub struct Rates {
+    /// Alerts by token.
+    pub tokens: Option<Rate<TokenId>>,
+    /// Requests without a valid token by address.
+    pub refused: Option<Rate<IpAddr>>,
+}
+
+impl Rates {
+    /// As the settings say.
+    pub fn new(config: &Config) -> Self {
+        let burst = config.rate_limit_token_burst.max(config.rate_limit_token);
+        let refused = config.rate_limit_refused;
+        Self {
+            tokens: Rate::new(config.rate_limit_token, burst, DefaultClock::default()),
+            refused: Rate::new(
+                refused,
+                refused.saturating_mul(REFUSED_BURST),
+                DefaultClock::default(),
+            ),
+        }
+    }
+}
+
+/// Governor's limiters name the instants of their own clock otherwise.
+type Plain<C> = NoOpMiddleware<<C as Clock>::Instant>;
+
+/// A bucket for each key.
+pub struct Rate<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
+    keyed: RateLimiter<K, DashMapStateStore<K>, C, Plain<C>>,
+    /// For all, while there are too many keys.
+    shared: RateLimiter<NotKeyed, InMemoryState, C, Plain<C>>,
+    clock: C,
+    asked: AtomicUsize,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Rate<K, C> {
+    /// So many a second on average, so many at once; none where it is 0.
+    pub fn new(per_second: u32, burst: u32, clock: C) -> Option<Self> {
+        let rate = NonZeroU32::new(per_second)?;
+        let quota = Quota::per_second(rate).allow_burst(NonZeroU32::new(burst).unwrap_or(rate));
+        Some(Self {
+            keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            shared: RateLimiter::direct_with_clock(quota, clock.clone()),
+            clock,
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    /// Takes one out of the bucket.
+    ///
+    /// # Errors
+    /// It is empty.
+    pub fn take(&self, key: &K) -> Result<(), Wait> {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_EVERY) {
+            self.keyed.retain_recent();
+        }
+        let taken = if self.keyed.len() < MAX_KEYS {
+            self.keyed.check_key(key)
+        } else {
+            self.shared.check()
+        };
+        taken.map_err(|not_until| self.wait(&not_until))
+    }
+
+    fn wait(&self, not_until: &NotUntil<C::Instant>) -> Wait {
+        let wait = not_until.wait_time_from(self.clock.now());
+        Wait(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_emptied_and_fills_again() {
+        let clock = FakeRelativeClock::default();
+        let rate = Rate::new(2, 3, clock.clone()).unwrap();
+        for _ in 0..3 {
+            assert_eq!(rate.take(&"a"), Ok(()));
+        }
+        assert_eq!(rate.take(&"a"), Err(Wait(1)));
+        assert_eq!(rate.take(&"b"), Ok(()), "another key has another bucket");
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(rate.take(&"a"), Ok(()));
+        assert_eq!(rate.take(&"a"), Err(Wait(1)));
+    }
+
+    #[test]
+    fn nothing_is_counted_where_the_rate_is_nought() {
+        assert!(Rate::<u8, _>::new(0, 10, FakeRelativeClock::default()).is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_freed() {
+        let clock = FakeRelativeClock::default();
+        let rate = Rate::new(1, 2, clock.clone()).unwrap();
+        let taken = (0..MAX_KEYS * 2).filter(|key| rate.take(key).is_ok()).count();
+        assert_eq!(rate.keyed.len(), MAX_KEYS);
+        assert_eq!(taken, MAX_KEYS + 2, "the others share a bucket");
+        clock.advance(Duration::from_secs(10));
+        for _ in 0..TIDY_EVERY {
+            let _ = rate.take(&0);
+        }
+        assert!(rate.keyed.len() < 10, "{}", rate.keyed.len());
+    }
+}
