@@ -56,7 +56,7 @@ pub enum Needs {
     ManageInstallationOrBootstrap,
     /// To read principals; everybody may read themselves.
     ReadInstallationOrSelf,
-    /// To read principals.
+    /// To read principals and the audit log.
     ReadInstallation,
     /// To manage the team.
     ManageTeam,
@@ -96,6 +96,10 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("PrincipalService/UpdatePrincipal", Needs::ManageInstallation),
     ("PrincipalService/ReplaceCredential", Needs::ManageInstallation),
     ("PrincipalService/DeletePrincipal", Needs::ManageInstallation),
+    ("AuditService/ListAuditRecords", Needs::ReadInstallation),
+    ("AuditService/GetAuditRecord", Needs::ReadInstallation),
+    ("AuditService/ExportAuditRecords", Needs::ReadInstallation),
+    ("AuditService/VerifyAudit", Needs::ReadInstallation),
     ("IncidentService/ListIncidents", Needs::OwnView),
     ("IncidentService/WatchIncidents", Needs::OwnView),
     ("IncidentService/ResolveIncident", Needs::ResolveIncidents),

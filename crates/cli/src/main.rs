@@ -6,6 +6,7 @@ mod args;
 mod client;
 mod out;
 mod roles;
+mod stored;
 
 use std::process::ExitCode;
 

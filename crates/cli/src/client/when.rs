@@ -48,6 +48,42 @@ impl When {
     }
 }
 
+/// A time that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl FromStr for Past {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(When::In(span)) => Ok(Self::Ago(span)),
+            Ok(When::At(at)) => Ok(Self::At(at)),
+            Ok(When::Never) | Err(_) => Err(
+                "is a span such as 12h, which means so long ago, or a time such as 2027-01-31T12:00:00Z",
+            ),
+        }
+    }
+}
+
+impl Past {
+    /// As the server takes it.
+    pub fn to_proto(self, clock: &dyn Clock) -> ProtoTime {
+        wire::event::time(match self {
+            Self::Ago(span) => {
+                let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+                Timestamp::from_micros(clock.now().as_micros().saturating_sub(span).max(0))
+            }
+            Self::At(at) => at,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -69,6 +105,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text: String) {
             let _ = text.parse::<When>();
+            let _ = text.parse::<Past>();
         }
     }
 }

@@ -86,6 +86,33 @@ impl Reader {
         }
     }
 
+    /// The next message of those that are stored; none after the last of them. Asked again, it
+    /// looks whether more have come.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn next_stored(&mut self) -> Result<Option<Message>, Error> {
+        loop {
+            if self.messages.is_none() {
+                let (messages, pending) = self.open().await?;
+                if pending == 0 {
+                    return Ok(None);
+                }
+                self.messages = Some(Box::new(messages));
+            }
+            match tokio::time::timeout(SILENCE, self.step()).await {
+                Ok(Ok(Some(message))) => {
+                    if message.pending == 0 {
+                        self.messages = None;
+                    }
+                    return Ok(Some(message));
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(_)) | Err(_) => self.messages = None,
+            }
+        }
+    }
+
     /// The next message if it has arrived already.
     pub fn try_next(&mut self) -> Option<Message> {
         loop {
@@ -181,19 +208,13 @@ impl Nats {
     ) -> Result<Vec<Message>, Error> {
         let mut reader = Reader::new(self, stream, filter, start);
         let mut found = Vec::new();
-        loop {
-            let (messages, pending) = reader.open().await?;
-            if pending == 0 {
-                return Ok(found);
-            }
-            reader.messages = Some(Box::new(messages));
-            while let Ok(message) = tokio::time::timeout(SILENCE, reader.next()).await {
-                let done = message.pending == 0;
-                found.push(message);
-                if done {
-                    return Ok(found);
-                }
+        while let Some(message) = reader.next_stored().await? {
+            let done = message.pending == 0;
+            found.push(message);
+            if done {
+                break;
             }
         }
+        Ok(found)
     }
 }
