@@ -245,6 +245,21 @@ pub fn check_two(head: Head, [one, other]: [Window<'_>; 2]) -> Result<Commit, Di
     Err(bad.difference(head, problem, hash(&good)))
 }
 
+/// Checks a chain from its first record; gives where it ends.
+///
+/// # Errors
+/// The first record that differs.
+pub fn check_records(records: &[Bytes], place: Place) -> Result<Head, Box<Difference>> {
+    let links: Vec<_> = records.iter().cloned().map(Link::new).collect();
+    let mut head = Head::default();
+    for at in 0..links.len() {
+        let window = Window { place, links: [0, 1, 2].map(|n| links.get(at + n)) };
+        check_one(head, window).map_err(Box::new)?;
+        head = head.after(&links[at].record);
+    }
+    Ok(head)
+}
+
 /// Whether a check must be left to a newer version of this program.
 pub fn is_newer(window: &Window<'_>) -> Option<stored::Error> {
     let error = control::decode_commit(&window.links[0]?.record).err()?;

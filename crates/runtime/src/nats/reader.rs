@@ -32,6 +32,15 @@ pub struct Message {
     pub pending: u64,
 }
 
+/// What was stored around the content of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// When it was stored, microseconds since the Unix epoch.
+    pub at_micros: i64,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Where reading starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -50,6 +59,7 @@ pub struct Reader {
     filter: String,
     start: Start,
     last: u64,
+    envelope: Envelope,
     messages: Option<Box<Ordered>>,
     reconnects: tokio::sync::watch::Receiver<u64>,
 }
@@ -66,6 +76,7 @@ impl Reader {
             filter: filter.to_owned(),
             start,
             last: 0,
+            envelope: Envelope::default(),
             messages: None,
             reconnects,
         }
@@ -84,6 +95,12 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// What was stored around the message that was read last.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
     }
 
     /// The next message of those that are stored; none after the last of them. Asked again, it
@@ -164,6 +181,7 @@ impl Reader {
             return Ok(None);
         }
         self.last = info.stream_sequence;
+        self.envelope = envelope(received, info.published.unix_timestamp_nanos());
         Ok(Some(Message {
             sequence: info.stream_sequence,
             subject: received.subject.to_string(),
@@ -193,6 +211,15 @@ impl Reader {
         let pending = consumer.cached_info().num_pending;
         Ok((consumer.messages().await.map_err(request)?, pending))
     }
+}
+
+fn envelope(received: &async_nats::jetstream::Message, at_nanos: i128) -> Envelope {
+    let headers = received.headers.iter().flat_map(|headers| headers.iter());
+    let all = headers.flat_map(|(name, values)| {
+        values.iter().map(move |value| (name.to_string(), value.to_string()))
+    });
+    let at_micros = i64::try_from(at_nanos / 1_000).unwrap_or(i64::MAX);
+    Envelope { at_micros, headers: all.collect() }
 }
 
 impl Nats {

@@ -632,7 +632,8 @@ pub struct BackupEnd {
     /// The streams, in the order in which they were finished.
     #[prost(message, repeated, tag = "1")]
     pub streams: ::prost::alloc::vec::Vec<BackupStream>,
-    /// The BLAKE3 digest of all bytes of the file before this frame, 32 bytes.
+    /// The BLAKE3 digest of all bytes of the file before this frame and of this frame with 32 zero
+    /// bytes as its digest, 32 bytes.
     #[prost(bytes = "bytes", tag = "2")]
     pub digest: ::prost::bytes::Bytes,
 }
