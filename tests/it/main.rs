@@ -2,6 +2,7 @@
 
 mod arrows;
 mod floods;
+mod audit;
 mod foreign;
 mod full_disk;
 mod http;

@@ -12,6 +12,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
@@ -129,6 +130,12 @@ impl Admin {
     #[must_use]
     pub fn principals(&self) -> PrincipalServiceClient<Authorized> {
         PrincipalServiceClient::new(self.channel.clone())
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> AuditServiceClient<Authorized> {
+        AuditServiceClient::new(self.channel.clone())
     }
 
     /// The incidents.

@@ -56,7 +56,7 @@ pub enum Needs {
     ManageInstallationOrBootstrap,
     /// To read principals; everybody may read themselves.
     ReadInstallationOrSelf,
-    /// To read principals.
+    /// To read principals and the audit log.
     ReadInstallation,
     /// To manage the team.
     ManageTeam,
@@ -98,6 +98,10 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("PrincipalService/UpdatePrincipal", Needs::ManageInstallation),
     ("PrincipalService/ReplaceCredential", Needs::ManageInstallation),
     ("PrincipalService/DeletePrincipal", Needs::ManageInstallation),
+    ("AuditService/ListAuditRecords", Needs::ReadInstallation),
+    ("AuditService/GetAuditRecord", Needs::ReadInstallation),
+    ("AuditService/ExportAuditRecords", Needs::ReadInstallation),
+    ("AuditService/VerifyAudit", Needs::ReadInstallation),
     ("IncidentService/GetIncident", Needs::ReadIncident),
     ("IncidentService/ListIncidents", Needs::OwnView),
     ("IncidentService/WatchIncidents", Needs::OwnView),

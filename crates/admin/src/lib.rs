@@ -3,11 +3,13 @@
 //! - `store`: decides commands one after the other, journals and relays them. `start`: compares
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
+//! - `audit`: is the chain of commits whole, and what was changed when.
 //! - `incoming`: connections. `run`: how it is put together.
 //!
 //! Must not know HTTP alerts, filters' matching or partitions' owners.
 
 mod access;
+pub mod audit;
 pub mod bootstrap;
 mod grpc;
 mod incoming;

@@ -21,6 +21,7 @@ use runtime::tls::{self, Certificate, Files};
 use tokio::sync::Semaphore;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
+use wire::proto::gander::admin::v1::audit_service_server::AuditServiceServer;
 use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
 use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
@@ -28,7 +29,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Calls, Incidents, WATCHES};
+use crate::grpc::{Audit, Calls, Incidents, WATCHES};
 use crate::incoming::incoming;
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -156,6 +157,7 @@ pub async fn run(
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),
     };
+    let audit = Audit::new(&calls, &parts.nats, &shutdown.soft);
     let incidents = Incidents {
         calls: calls.clone(),
         nats: parts.nats.clone(),
@@ -172,7 +174,7 @@ pub async fn run(
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
-        served = serve(listener, calls, incidents, &shutdown) => served,
+        served = serve(listener, calls, audit, incidents, &shutdown) => served,
         ended = &mut writing => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => return Err(error.into()),
@@ -218,6 +220,7 @@ async fn open(
 async fn serve(
     listener: Listener,
     calls: Calls,
+    audit: Audit,
     incidents: Incidents,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
@@ -227,6 +230,7 @@ async fn serve(
     health.set_serving::<TokenServiceServer<Calls>>().await;
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
+    health.set_serving::<AuditServiceServer<Audit>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -253,6 +257,7 @@ async fn serve(
         )
         .add_service(PrincipalServiceServer::new(calls).max_decoding_message_size(REQUEST_LIMIT))
         .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_LIMIT))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

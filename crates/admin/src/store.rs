@@ -14,7 +14,7 @@ use domain::commit::{Change, Commit, Request, Subject};
 use domain::directory::{Directory, Snapshot};
 use domain::time::Timestamp;
 use runtime::clock::Clock;
-use runtime::journal::{self, Head, Journal};
+use runtime::journal::{self, Head, Journal, Records};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Nats};
 use tokio::sync::{mpsc, oneshot};
@@ -93,6 +93,7 @@ type Job = (Command, Answer);
 pub struct Store {
     jobs: mpsc::Sender<Job>,
     shown: Arc<RwLock<Directory>>,
+    records: Arc<dyn Records>,
 }
 
 impl Store {
@@ -110,6 +111,11 @@ impl Store {
     /// Reads what is configured, as far as it is durable.
     pub fn read<T>(&self, read: impl FnOnce(&Directory) -> T) -> T {
         read(&self.shown.read().expect("no holder of this lock panics"))
+    }
+
+    /// The journal's records. Those after the number of what [`Self::read`] shows may not last.
+    pub fn records(&self) -> Arc<dyn Records> {
+        Arc::clone(&self.records)
     }
 }
 
@@ -202,7 +208,8 @@ impl Writer {
     ) -> (Store, impl Future<Output = Result<(), Fatal>> + Send) {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let shown = Arc::new(RwLock::new(self.directory.clone()));
-        let store = Store { jobs, shown: Arc::clone(&shown) };
+        let records = self.journal.records();
+        let store = Store { jobs, shown: Arc::clone(&shown), records };
         (store, self.run(receiver, shown, stop))
     }
 

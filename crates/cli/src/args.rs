@@ -49,6 +49,12 @@ pub enum Command {
     Gateway(Box<GatewayArgs>),
     /// Runs a worker: turns alerts into incidents.
     Worker(Box<WorkerArgs>),
+    /// Backups of what is stored: create, verify, restore.
+    Backup {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::backup::BackupCommand,
+    },
     /// Writes completions for a shell to standard output.
     #[command(after_help = "Example:\n  gander completions bash > /etc/bash_completion.d/gander")]
     Completions {

@@ -3,9 +3,11 @@
 //! Must not know how anything is done.
 
 mod args;
+mod backup;
 mod client;
 mod out;
 mod roles;
+mod stored;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => roles::gateway(&args),
         Command::Worker(args) => roles::worker(&args),
         Command::Completions { shell } => args::completions(shell),
+        Command::Backup { command } => backup::run(&command, cli.connect.output),
         Command::Client(command) => client::run(&cli.connect, &command),
     };
     match ended {

@@ -27,13 +27,12 @@ use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, StreamArgs, UpArgs, WorkerArgs,
 };
 use crate::out::say;
+use crate::stored::NATS_TEMPLATE;
 
 /// Ports of the ops listener where none is said, so that roles can share a machine.
 const ADMIN_OPS: u16 = 7701;
 const GATEWAY_OPS: u16 = 7702;
 const WORKER_OPS: u16 = 7703;
-
-const NATS_TEMPLATE: &str = include_str!("../../../deploy/nats.conf");
 
 /// What a starting process has.
 struct Process {

@@ -26,7 +26,7 @@ pub enum Role {
 pub enum Action {
     /// Manage teams, principals and Global tokens.
     ManageInstallation,
-    /// Read principals and Global tokens.
+    /// Read principals, Global tokens and the audit log.
     ReadInstallation,
     /// Manage services, filters, and Team and Service tokens of the team.
     ManageTeam(TeamId),

@@ -5,12 +5,14 @@
 //! - [`nats`]: streams, publishing, atomic batches, readers; no other crate names the client.
 //! - [`nats_server`]: the real nats-server as a child process. [`durability`]: what its
 //!   acknowledgements survive.
+//! - [`backup_file`]: a backup as a file.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
 //! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
+pub mod backup_file;
 pub mod clock;
 pub mod data_folder;
 pub mod durability;

@@ -3,10 +3,13 @@
 //! - [`proto`]: generated protobuf.
 //! - [`stored`]: what the journal and the streams hold, with versions.
 //! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types.
+//! - [`audit`]: commits in words of the contract. [`catalog`]: filters as they are shown.
 //! - [`event`], [`cloudevent`]: incident events for subscribers. [`timestamp`]: times in them.
 //!
 //! Must not know how bytes are moved: no NATS client, no sockets.
 
+pub mod audit;
+pub mod catalog;
 pub mod cloudevent;
 pub mod event;
 pub mod header;

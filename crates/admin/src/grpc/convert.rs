@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use domain::access::Role;
-use domain::aggregate::{Actor, Life};
+use domain::aggregate::Life;
 use domain::filter::{Condition, Filter, Filters, Item, Key, Resolve, Trigger, Urgency};
 use domain::id::{FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
 use domain::name::DisplayName;
@@ -18,6 +18,8 @@ use domain::time::Timestamp;
 use domain::token::Token;
 use pbjson_types::FieldMask;
 use tonic::Status;
+use wire::audit::actor_name;
+use wire::catalog::filter_to;
 use wire::event::{time, time_from};
 use wire::proto::gander::admin::v1 as api;
 use wire::timestamp::Timestamp as ProtoTime;
@@ -154,14 +156,6 @@ impl Mask {
     }
 }
 
-fn actor(actor: Actor) -> String {
-    match actor {
-        Actor::Principal(id) => format!("principals/{id}"),
-        Actor::Bootstrap => "bootstrap".to_owned(),
-        Actor::System => "system".to_owned(),
-    }
-}
-
 /// A team as it is shown.
 pub fn team_to(team: &Team) -> api::Team {
     api::Team {
@@ -183,36 +177,6 @@ pub fn service_to(service: &Service) -> api::Service {
         create_time: Some(time(service.life.created_at)),
         update_time: Some(time(service.life.updated_at)),
         etag: etag(&service.life),
-    }
-}
-
-fn filter_to(filter: &Filter) -> api::Filter {
-    let text = |key: &Option<Key>| key.as_ref().map(ToString::to_string).unwrap_or_default();
-    let urgency = match filter.trigger.urgency {
-        Urgency::High => api::Urgency::High,
-        Urgency::Low => api::Urgency::Low,
-    };
-    api::Filter {
-        id: filter.id.to_string(),
-        display_name: filter.name.to_string(),
-        trigger: Some(api::Trigger {
-            urgency: urgency.into(),
-            conditions: filter.trigger.conditions.iter().map(condition_to).collect(),
-            title_from: text(&filter.trigger.title_from),
-            description_from: text(&filter.trigger.description_from),
-            map_with: text(&filter.trigger.map_with),
-        }),
-        resolve: filter.resolve.as_ref().map(|resolve| api::Resolve {
-            condition: Some(condition_to(&resolve.condition)),
-            mapped_with: resolve.mapped_with.to_string(),
-        }),
-    }
-}
-
-fn condition_to(condition: &Condition) -> api::Condition {
-    api::Condition {
-        key: condition.key.as_ref().map(ToString::to_string).unwrap_or_default(),
-        contains: condition.contains.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -314,7 +278,7 @@ pub fn token_to(token: &Token) -> api::Token {
         expire_time: token.expires_at.map(time),
         secret: String::new(),
         hint: format!("gdr_…{}", token.last_four.as_str()),
-        creator: actor(token.life.creator),
+        creator: actor_name(token.life.creator),
         create_time: Some(time(token.life.created_at)),
         update_time: Some(time(token.life.updated_at)),
         etag: etag(&token.life),

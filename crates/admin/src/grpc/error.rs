@@ -57,6 +57,12 @@ pub fn too_many_watches() -> Status {
     status(Code::ResourceExhausted, "TOO_MANY_WATCHES", message)
 }
 
+/// As many exports and checks as there may be are going on.
+pub fn too_many_audits() -> Status {
+    let message = "too many exports and checks of the audit log are going on: try again later";
+    status(Code::ResourceExhausted, "TOO_MANY_AUDITS", message)
+}
+
 /// Something that was stored cannot be read.
 pub fn internal(message: &str) -> Status {
     status(Code::Internal, "UNREADABLE", message)

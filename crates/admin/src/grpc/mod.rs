@@ -5,6 +5,7 @@
 //!
 //! Must not know how commands are stored.
 
+mod audit;
 mod call;
 mod catalog;
 mod convert;
@@ -14,5 +15,6 @@ mod page;
 mod principal;
 mod token;
 
+pub use audit::Audit;
 pub use call::Calls;
 pub use incident::{Incidents, WATCHES};

@@ -11,8 +11,8 @@ use super::error;
 
 const DEFAULT: usize = 100;
 const MOST: i32 = 1_000;
-/// gRPC clients take 4 MiB where nothing else is said.
-const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// The most bytes of a page: gRPC clients take 4 MiB where nothing else is said.
+pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// What a thing takes in a list beside its own bytes, at most.
 const OVERHEAD: usize = 8;
 
@@ -47,6 +47,21 @@ impl Page {
             page.after = Some(after);
         }
         Ok(page)
+    }
+
+    /// The most things of the page.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The number of the last thing of the page before, where things are numbered.
+    pub fn after_number(&self) -> Option<u64> {
+        self.after.map(|after| u64::from_be_bytes(*after.last_chunk().unwrap_or(&[0; 8])))
+    }
+
+    /// The token of the page after the thing with this number.
+    pub fn token_of(&self, number: u64) -> String {
+        self.token(u128::from(number).to_be_bytes())
     }
 
     fn token(&self, last: [u8; 16]) -> String {

@@ -7,6 +7,8 @@
 //! Must not know anything of the server but its contract.
 
 mod advice;
+mod audit;
+mod audit_verify;
 pub mod commands;
 mod filter;
 mod incident;
@@ -167,6 +169,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Token { command } => token::run(connect, command).await,
             ClientCommand::Principal { command } => principal::run(connect, command).await,
             ClientCommand::Incident { command } => incident::run(connect, command).await,
+            ClientCommand::Audit { command } => audit::run(connect, command).await,
             ClientCommand::Send(args) => send::run(&connect.tls, args).await,
         }
     });

@@ -57,6 +57,8 @@ fn check<J: Journal>(open: impl Fn(Option<J>) -> J, operations: Vec<Operation>) 
             Operation::ReadAfter(after) => {
                 let expected: Vec<_> = model.iter().skip(after as usize).take(3).cloned().collect();
                 assert_eq!(journal.read(after, 3).unwrap(), expected);
+                let numbered: Vec<_> = (after + 1..).zip(expected).collect();
+                assert_eq!(journal.records().scan(after, 3).unwrap(), numbered);
             }
         }
         assert_eq!(journal.head().sequence, model.len() as u64);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::{Error, Head, Journal};
+use super::{Error, Head, Journal, Records};
 
 /// A journal in memory; a clone is the same journal, as opened again.
 #[derive(Clone, Debug, Default)]
@@ -40,5 +40,15 @@ impl Journal for MemoryJournal {
     fn read(&self, after: u64, most: usize) -> Result<Vec<Bytes>, Error> {
         let after = usize::try_from(after).unwrap_or(usize::MAX);
         Ok(self.with(|records| records.iter().skip(after).take(most).cloned().collect()))
+    }
+
+    fn records(&self) -> Arc<dyn Records> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Records for MemoryJournal {
+    fn scan(&self, after: u64, most: usize) -> Result<Vec<(u64, Bytes)>, Error> {
+        Ok((after + 1..).zip(self.read(after, most)?).collect())
     }
 }

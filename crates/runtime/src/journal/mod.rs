@@ -9,11 +9,12 @@ mod memory;
 mod sled;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use self::memory::MemoryJournal;
-pub use self::sled::SledJournal;
+pub use self::sled::{SledJournal, SledRecords};
 
 /// How many records there are, and the hash of the last: zeros before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,18 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// See [`Error`].
     fn read(&self, after: u64, most: usize) -> Result<Vec<Bytes>, Error>;
+
+    /// Its records for readers beside the one writer.
+    fn records(&self) -> Arc<dyn Records>;
+}
+
+/// What lies in a journal, for readers. What was appended last may not be durable yet.
+pub trait Records: Send + Sync {
+    /// What lies there after this number with its numbers, gaps and all, at most `most`, in order.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn scan(&self, after: u64, most: usize) -> Result<Vec<(u64, Bytes)>, Error>;
 }
 
 /// How to find the hash of the record before in a record.

@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sled::Transactional;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
-use super::{Error, Head, Journal};
+use super::{Error, Head, Journal, Records};
 
 const RECORDS: &str = "records";
 const META: &str = "meta";
@@ -38,13 +39,7 @@ impl SledJournal {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let fresh = !directory.exists();
         std::fs::create_dir_all(directory).map_err(failed)?;
-        let database = sled::Config::new()
-            .path(directory)
-            .cache_capacity(64 * 1024 * 1024)
-            .mode(sled::Mode::LowSpace)
-            .flush_every_ms(Some(500))
-            .open()
-            .map_err(|error| in_use(error, directory))?;
+        let database = open(directory)?;
         let records = database.open_tree(RECORDS).map_err(failed)?;
         let meta = database.open_tree(META).map_err(failed)?;
         match meta.get(FORMAT).map_err(failed)? {
@@ -126,6 +121,54 @@ impl Journal for SledJournal {
         }
         Ok(found)
     }
+
+    fn records(&self) -> Arc<dyn Records> {
+        Arc::new(SledRecords { _database: self.database.clone(), records: self.records.clone() })
+    }
+}
+
+/// The records of a journal, whatever state they are in.
+#[derive(Debug)]
+pub struct SledRecords {
+    _database: sled::Db,
+    records: sled::Tree,
+}
+
+impl SledRecords {
+    /// Opens the journal in this directory for looking at it, also where it is broken.
+    ///
+    /// # Errors
+    /// It is in use or not there, or the disk fails.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        if !directory.is_dir() {
+            return Err(Error::Failed(format!("{} is not there", directory.display())));
+        }
+        let database = open(directory)?;
+        let records = database.open_tree(RECORDS).map_err(failed)?;
+        Ok(Self { _database: database, records })
+    }
+}
+
+impl Records for SledRecords {
+    fn scan(&self, after: u64, most: usize) -> Result<Vec<(u64, Bytes)>, Error> {
+        let range = self.records.range(after.saturating_add(1).to_be_bytes()..);
+        let numbered = |item: Result<(sled::IVec, sled::IVec), sled::Error>| {
+            let (key, record) = item.map_err(failed)?;
+            let key = key.as_ref().try_into().map_err(|_| failed("a number cannot be read"))?;
+            Ok((u64::from_be_bytes(key), Bytes::copy_from_slice(&record)))
+        };
+        range.take(most).map(numbered).collect()
+    }
+}
+
+fn open(directory: &Path) -> Result<sled::Db, Error> {
+    sled::Config::new()
+        .path(directory)
+        .cache_capacity(64 * 1024 * 1024)
+        .mode(sled::Mode::LowSpace)
+        .flush_every_ms(Some(500))
+        .open()
+        .map_err(|error| in_use(error, directory))
 }
 
 /// The head as it was written, checked against the last record.

@@ -12,6 +12,11 @@ use super::{Nats, header_map};
 /// The most messages of a batch; the server's limit.
 pub const MAX_MESSAGES: usize = 1_000;
 
+/// The header of the last message of a batch.
+pub const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+/// The header of every message of a batch.
+pub const BATCH_ID: &str = "Nats-Batch-Id";
+
 /// One message of a batch.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -40,36 +45,42 @@ impl Nats {
         messages: &[Message],
         deadline: Duration,
     ) -> Result<u64, Error> {
+        let prepared = messages.iter().map(|message| {
+            let mut headers = header_map(&message.headers);
+            let expect = message.expect.map(|n| Expect::LastSubjectSequence(n).header());
+            if let Some((name, value)) = expect {
+                headers.insert(name, value.as_str());
+            }
+            (message.subject.clone(), headers, message.payload.clone())
+        });
+        self.publish_prepared(id, prepared.collect(), deadline).await
+    }
+
+    /// As [`Self::publish_batch`], with headers of any name.
+    pub(super) async fn publish_prepared(
+        &self,
+        id: &str,
+        mut messages: Vec<(String, async_nats::HeaderMap, Bytes)>,
+        deadline: Duration,
+    ) -> Result<u64, Error> {
         if !self.is_connected() {
             return Err(Error::Unreachable);
         }
-        let Some((last, before)) = messages.split_last() else {
+        let count = messages.len();
+        for (n, (_, headers, _)) in messages.iter_mut().enumerate() {
+            headers.insert(BATCH_ID, id);
+            headers.insert("Nats-Batch-Sequence", (n + 1).to_string().as_str());
+        }
+        let Some((subject, mut headers, payload)) = messages.pop() else {
             return Err(Error::Refused { code: 0, text: "an empty batch".to_owned() });
         };
-        for (n, message) in before.iter().enumerate() {
-            let headers = headers(id, n + 1, message);
-            let sent = self.client.publish_with_headers(
-                message.subject.clone(),
-                headers,
-                message.payload.clone(),
-            );
+        for (subject, headers, payload) in messages {
+            let sent = self.client.publish_with_headers(subject, headers, payload);
             let sent = tokio::time::timeout(deadline, sent).await.map_err(|_| Error::TimedOut)?;
             sent.map_err(|error| Error::Refused { code: 0, text: error.to_string() })?;
         }
-        let mut headers = headers(id, messages.len(), last);
-        headers.insert("Nats-Batch-Commit", "1");
-        let commit = self.request(last.subject.clone(), headers, last.payload.clone(), deadline);
-        let last_sequence = commit.await?;
-        Ok(last_sequence + 1 - messages.len() as u64)
+        headers.insert(BATCH_COMMIT, "1");
+        let last_sequence = self.request(subject, headers, payload, deadline).await?;
+        Ok(last_sequence + 1 - count as u64)
     }
-}
-
-fn headers(id: &str, number: usize, message: &Message) -> async_nats::HeaderMap {
-    let mut headers = header_map(&message.headers);
-    if let Some((name, value)) = message.expect.map(|n| Expect::LastSubjectSequence(n).header()) {
-        headers.insert(name, value.as_str());
-    }
-    headers.insert("Nats-Batch-Id", id);
-    headers.insert("Nats-Batch-Sequence", number.to_string().as_str());
-    headers
 }

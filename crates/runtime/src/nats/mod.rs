@@ -3,11 +3,12 @@
 //! - `publish`: one message, with expectations; `batch`: many, all or none.
 //! - `streams`: making and checking the streams. `reader`: reading them in order.
 //! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
-//! - `members`: who is alive.
+//! - `copy`: streams as a whole, for backups. `members`: who is alive.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
 pub mod batch;
+pub mod copy;
 mod get;
 pub mod members;
 mod past;
@@ -24,7 +25,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 
 pub use past::{Past, Since, Stored};
-pub use reader::{Message, Reader, Start};
+pub use reader::{Envelope, Message, Reader, Start};
 
 /// The oldest nats-server that does one fsync for a whole atomic batch.
 const OLDEST_SERVER: (u64, u64) = (2, 15);

@@ -35,6 +35,15 @@ pub struct Message {
     pub pending: u64,
 }
 
+/// What was stored around the content of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// When it was stored, microseconds since the Unix epoch.
+    pub at_micros: i64,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Where reading starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -53,6 +62,7 @@ pub struct Reader {
     filter: String,
     start: Start,
     last: u64,
+    envelope: Envelope,
     messages: Option<Box<Ordered>>,
     reconnects: tokio::sync::watch::Receiver<u64>,
 }
@@ -69,6 +79,7 @@ impl Reader {
             filter: filter.to_owned(),
             start,
             last: 0,
+            envelope: Envelope::default(),
             messages: None,
             reconnects,
         }
@@ -85,6 +96,39 @@ impl Reader {
                     self.messages = None;
                     tokio::time::sleep(BACK_OFF).await;
                 }
+            }
+        }
+    }
+
+    /// What was stored around the message that was read last.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The next message of those that are stored; none after the last of them. Asked again, it
+    /// looks whether more have come.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn next_stored(&mut self) -> Result<Option<Message>, Error> {
+        loop {
+            if self.messages.is_none() {
+                let (messages, pending) = self.open().await?;
+                if pending == 0 {
+                    return Ok(None);
+                }
+                self.messages = Some(Box::new(messages));
+            }
+            match tokio::time::timeout(SILENCE, self.step()).await {
+                Ok(Ok(Some(message))) => {
+                    if message.pending == 0 {
+                        self.messages = None;
+                    }
+                    return Ok(Some(message));
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(_)) | Err(_) => self.messages = None,
             }
         }
     }
@@ -140,6 +184,7 @@ impl Reader {
             return Ok(None);
         }
         self.last = info.stream_sequence;
+        self.envelope = envelope(received, info.published.unix_timestamp_nanos());
         Ok(Some(Message {
             sequence: info.stream_sequence,
             stored_at: timestamp(info.published),
@@ -172,6 +217,15 @@ impl Reader {
     }
 }
 
+fn envelope(received: &async_nats::jetstream::Message, at_nanos: i128) -> Envelope {
+    let headers = received.headers.iter().flat_map(|headers| headers.iter());
+    let all = headers.flat_map(|(name, values)| {
+        values.iter().map(move |value| (name.to_string(), value.to_string()))
+    });
+    let at_micros = i64::try_from(at_nanos / 1_000).unwrap_or(i64::MAX);
+    Envelope { at_micros, headers: all.collect() }
+}
+
 impl Nats {
     /// The messages that are in the stream now, as a reader from this start would meet them.
     ///
@@ -185,19 +239,13 @@ impl Nats {
     ) -> Result<Vec<Message>, Error> {
         let mut reader = Reader::new(self, stream, filter, start);
         let mut found = Vec::new();
-        loop {
-            let (messages, pending) = reader.open().await?;
-            if pending == 0 {
-                return Ok(found);
-            }
-            reader.messages = Some(Box::new(messages));
-            while let Ok(message) = tokio::time::timeout(SILENCE, reader.next()).await {
-                let done = message.pending == 0;
-                found.push(message);
-                if done {
-                    return Ok(found);
-                }
+        while let Some(message) = reader.next_stored().await? {
+            let done = message.pending == 0;
+            found.push(message);
+            if done {
+                break;
             }
         }
+        Ok(found)
     }
 }

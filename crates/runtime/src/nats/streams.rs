@@ -43,10 +43,7 @@ impl Nats {
         self.ensure(control(settings)).await?;
         self.ensure(incidents(settings)).await?;
         let (found, identity) = self.ensure(alerts(settings)).await?;
-        let partitions = found.metadata.get(PARTITIONS).and_then(|text| text.parse().ok());
-        let partitions = partitions.and_then(Partitions::new).ok_or_else(|| {
-            request(format!("stream {} does not say its partitions", subject::ALERTS_STREAM))
-        })?;
+        let partitions = partitions_of(&found)?;
         if partitions != settings.partitions {
             tracing::warn!(
                 asked = settings.partitions.count(),
@@ -98,6 +95,14 @@ impl Nats {
     }
 }
 
+/// How many partitions the stream of alerts was made with.
+pub(super) fn partitions_of(alerts: &Config) -> Result<Partitions, Error> {
+    let partitions = alerts.metadata.get(PARTITIONS).and_then(|text| text.parse().ok());
+    partitions.and_then(Partitions::new).ok_or_else(|| {
+        request(format!("stream {} does not say its partitions", subject::ALERTS_STREAM))
+    })
+}
+
 fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {
     Config {
         name: name.to_owned(),
@@ -115,7 +120,7 @@ fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {
     }
 }
 
-fn control(settings: &Settings) -> Config {
+pub(super) fn control(settings: &Settings) -> Config {
     Config {
         deny_delete: true,
         deny_purge: true,
@@ -123,7 +128,7 @@ fn control(settings: &Settings) -> Config {
     }
 }
 
-fn alerts(settings: &Settings) -> Config {
+pub(super) fn alerts(settings: &Settings) -> Config {
     let partitions = settings.partitions.count().to_string();
     Config {
         discard: DiscardPolicy::New,
@@ -133,7 +138,7 @@ fn alerts(settings: &Settings) -> Config {
     }
 }
 
-fn incidents(settings: &Settings) -> Config {
+pub(super) fn incidents(settings: &Settings) -> Config {
     let subjects =
         [subject::EVENTS_ALL, subject::STATES_ALL, subject::CHECKPOINTS_ALL, subject::PARKED_ALL];
     Config {

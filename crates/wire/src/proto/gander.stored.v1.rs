@@ -555,6 +555,104 @@ pub struct IncidentCommand {
     #[prost(int64, tag = "6")]
     pub received_at_micros: i64,
 }
+/// One frame of a backup file: first a head, then messages, at last an end.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackupFrame {
+    /// What it is.
+    #[prost(oneof = "backup_frame::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<backup_frame::Kind>,
+}
+/// Nested message and enum types in `BackupFrame`.
+pub mod backup_frame {
+    /// What it is.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// How the backup was made.
+        #[prost(message, tag = "1")]
+        Head(super::BackupHead),
+        /// A message of a stream.
+        #[prost(message, tag = "2")]
+        Message(super::BackupMessage),
+        /// That the backup is complete.
+        #[prost(message, tag = "3")]
+        End(super::BackupEnd),
+    }
+}
+/// How a backup was made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupHead {
+    /// The version of this form: 1.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// When it was begun, microseconds since the Unix epoch.
+    #[prost(int64, tag = "2")]
+    pub at_micros: i64,
+    /// The version of Gander that made it.
+    #[prost(string, tag = "3")]
+    pub gander_version: ::prost::alloc::string::String,
+    /// The version of nats-server that it was read from.
+    #[prost(string, tag = "4")]
+    pub nats_version: ::prost::alloc::string::String,
+    /// Into how many parts teams are divided.
+    #[prost(uint32, tag = "5")]
+    pub partitions: u32,
+}
+/// A message of a stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackupMessage {
+    /// The stream.
+    #[prost(string, tag = "1")]
+    pub stream: ::prost::alloc::string::String,
+    /// Its sequence there.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// Its subject.
+    #[prost(string, tag = "3")]
+    pub subject: ::prost::alloc::string::String,
+    /// When it was stored, microseconds since the Unix epoch.
+    #[prost(int64, tag = "4")]
+    pub at_micros: i64,
+    /// Its headers.
+    #[prost(message, repeated, tag = "5")]
+    pub headers: ::prost::alloc::vec::Vec<BackupHeader>,
+    /// Its content.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub payload: ::prost::bytes::Bytes,
+}
+/// A header of a message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupHeader {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+/// That a backup is complete, and what is in it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackupEnd {
+    /// The streams, in the order in which they were finished.
+    #[prost(message, repeated, tag = "1")]
+    pub streams: ::prost::alloc::vec::Vec<BackupStream>,
+    /// The BLAKE3 digest of all bytes of the file before this frame and of this frame with 32 zero
+    /// bytes as its digest, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub digest: ::prost::bytes::Bytes,
+}
+/// What a backup has of a stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupStream {
+    /// The stream.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many messages.
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    /// The last sequence of the stream at the moment that the backup shows.
+    #[prost(uint64, tag = "3")]
+    pub last_sequence: u64,
+}
 /// How far a partition has come, and who owns it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Checkpoint {

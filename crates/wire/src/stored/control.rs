@@ -104,6 +104,12 @@ pub fn decode_message(message: &Bytes) -> Result<(Bytes, Snapshot), Error> {
     Ok((message.commit, snapshot))
 }
 
+/// The record in a message of GANDER_CONTROL, also where the rest of it cannot be read.
+#[must_use]
+pub fn record_in(message: &Bytes) -> Option<Bytes> {
+    Some(stored::ControlMessage::decode(message.clone()).ok()?.commit)
+}
+
 /// What is deleted is told by the commit that deleted it.
 fn deleted_from(record: &Bytes) -> Result<Snapshot, Error> {
     let commit = decode_commit(record)?;

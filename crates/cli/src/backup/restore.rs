@@ -1,0 +1,249 @@
+//! Putting a backup back where there is nothing.
+//!
+//! Configuration keeps its numbers, since they are the chain. Alerts keep theirs, since workers
+//! refer to them. Incidents get numbers far behind the old ones, so that no cursor of before can
+//! skip one. Must not know what the roles do when they start on it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use admin::audit::{Verdict, compare};
+use anyhow::{Context, bail, ensure};
+use domain::aggregate::Actor;
+use domain::commit::{Change, Commit};
+use domain::directory::Directory;
+use domain::secret::{Kind, Secret};
+use domain::time::Timestamp;
+use domain::{principal, token};
+use runtime::backup_file::Reader;
+use runtime::clock::{Clock, SystemClock};
+use runtime::data_folder::DataFolder;
+use runtime::journal::{Journal, SledJournal};
+use runtime::nats::Nats;
+use runtime::nats::streams::{Settings, Streams};
+use runtime::random::SystemRandom;
+use wire::partition::Partitions;
+use wire::stored::backup::Message;
+use wire::stored::control::{decode_message, encode_commit, encode_message};
+use wire::stored::worker::Checkpoint;
+use wire::{header, subject};
+
+use super::check::{Found, check};
+use super::{RestoreArgs, Secrets};
+use crate::client::Output;
+use crate::out::say;
+use crate::stored;
+
+/// So far behind the old sequences of incidents the new ones begin.
+const GAP: u64 = 1_000_000_000;
+/// A batch of messages, and of bytes.
+const BATCH: usize = 500;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// Carries it out.
+pub async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
+    let found = check(&args.file)?;
+    found.tell(output);
+    let empty = !args.data.exists() || args.data.read_dir()?.next().is_none();
+    ensure!(empty, "{} is not empty: name an empty folder", args.data.display());
+    let taken = DataFolder::take(&args.data)?;
+    match &args.nats_url {
+        Some(url) => restore(args, &found, &taken.path, url).await?,
+        None => {
+            std::fs::create_dir(taken.path.join("nats"))?;
+            let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
+            let restored = restore(args, &found, &taken.path, &server.url()).await;
+            server.stop().await?;
+            restored.context("the restore is not complete: delete what it made and try again")?;
+        }
+    }
+    drop(taken);
+    if args.secrets == Secrets::Revoke {
+        let file = admin::bootstrap::recover(&args.data)?;
+        say(
+            "All secrets are revoked. The next start writes a bootstrap credential, which makes a Global Admin:",
+        );
+        say(&format!(
+            "  gander principal create NAME --role global-admin --bootstrap-file {}",
+            file.display()
+        ));
+        say("Then replace the secrets of tokens and the credentials of principals.");
+    }
+    Ok(())
+}
+
+async fn restore(args: &RestoreArgs, found: &Found, data: &Path, url: &str) -> anyhow::Result<()> {
+    let nats = Nats::connect(url, "gander-restore").await?;
+    let there = nats.streams_there().await?;
+    ensure!(there.is_empty(), "there are streams of Gander already: {}", there.join(", "));
+    let settings = Settings {
+        replicas: usize::from(args.replicas),
+        partitions: Partitions::new(found.head.partitions).context("a number of partitions")?,
+        alerts_max_bytes: args.alerts_max_bytes,
+    };
+    let last_incident = found.last(subject::INCIDENTS_STREAM);
+    let streams = nats.create_streams(&settings, found.first_alert, last_incident + GAP).await?;
+    let mut journal = SledJournal::open(&admin::bootstrap::journal_path(data))?;
+    let mut write = Write {
+        nats: &nats,
+        found,
+        streams,
+        journal: &mut journal,
+        batch: vec![],
+        bytes: 0,
+        batches: 0,
+    };
+    let mut reader = Reader::open(&args.file)?;
+    while let Some(message) = reader.message()? {
+        write.message(message).await?;
+    }
+    write.flush().await?;
+    if args.secrets == Secrets::Revoke {
+        write.revoke(found.directory.clone()).await?;
+    }
+    let compared = compare(journal.records(), &nats, u64::MAX, None, |_| {}).await?;
+    match compared {
+        Verdict::Whole(head) => say(&format!(
+            "restored; the head of the chain is {}:{}",
+            head.sequence,
+            wire::audit::hex(&head.hash)
+        )),
+        Verdict::Differs(found) => bail!("what was restored is not whole: {found}"),
+    }
+    Ok(())
+}
+
+struct Write<'a> {
+    nats: &'a Nats,
+    found: &'a Found,
+    streams: Streams,
+    journal: &'a mut SledJournal,
+    batch: Vec<Message>,
+    bytes: usize,
+    batches: u64,
+}
+
+impl Write<'_> {
+    async fn message(&mut self, message: Message) -> anyhow::Result<()> {
+        match message.stream.as_str() {
+            subject::CONTROL_STREAM => {
+                let (record, _) = decode_message(&message.payload)?;
+                self.journal.append(message.sequence - 1, &[record])?;
+                self.single(&message).await
+            }
+            subject::ALERTS_STREAM if message.sequence < self.found.first_alert => Ok(()),
+            subject::ALERTS_STREAM => self.single(&message).await,
+            subject::INCIDENTS_STREAM => self.incident(message).await,
+            other => bail!("a newer version of Gander made this backup: it has a stream {other}"),
+        }
+    }
+
+    /// Stores a message at the sequence that it had.
+    async fn single(&self, message: &Message) -> anyhow::Result<()> {
+        let stored = self.nats.restore(message, message.sequence - 1).await?;
+        ensure!(stored == message.sequence, "message {} is stored at {stored}", message.sequence);
+        Ok(())
+    }
+
+    /// Adds a message to the batch, unless it was replaced or its time is over.
+    async fn incident(&mut self, mut message: Message) -> anyhow::Result<()> {
+        let replaced = self.found.newest.get(&message.subject);
+        if replaced.is_some_and(|newest| *newest != message.sequence) || !keep(&mut message) {
+            return Ok(());
+        }
+        if message.subject.starts_with("gander.checkpoints.") {
+            // The stream of alerts is another one, with the same alerts.
+            let checkpoint = Checkpoint::decode(&message.payload)?;
+            let input_identity = self.streams.alerts_identity;
+            message.payload = Checkpoint { input_identity, ..checkpoint }.encode();
+        }
+        self.bytes += message.payload.len();
+        self.batch.push(message);
+        if self.batch.len() == BATCH || self.bytes > BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        self.batches += 1;
+        self.bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Ok(self.nats.restore_batch(&format!("restore.{}", self.batches), &batch).await?)
+    }
+
+    /// Replaces every secret by one that nobody knows.
+    async fn revoke(&mut self, mut directory: Directory) -> anyhow::Result<()> {
+        let now = SystemClock.now();
+        let fresh = |kind| admin::bootstrap::secret(kind, &SystemRandom);
+        let tokens = directory.tokens().filter(|token| !token.expired(now)).map(|found| {
+            let secret: Secret = fresh(Kind::Token);
+            let (digest, last_four) = (secret.digest(), secret.last_four());
+            Change::Token(found.id, token::Event::SecretReplaced { digest, last_four })
+        });
+        let principals = directory.principals().filter(|found| !found.expired(now)).map(|found| {
+            let secret: Secret = fresh(Kind::Credential);
+            let (digest, last_four) = (secret.digest(), secret.last_four());
+            Change::Principal(found.id, principal::Event::CredentialReplaced { digest, last_four })
+        });
+        let changes: Vec<_> = tokens.chain(principals).collect();
+        for change in changes {
+            self.commit(&mut directory, change, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &mut self,
+        directory: &mut Directory,
+        change: Change,
+        at: Timestamp,
+    ) -> anyhow::Result<()> {
+        let head = self.journal.head();
+        let subject = change.subject();
+        let commit = Commit {
+            sequence: head.sequence + 1,
+            previous_hash: head.hash,
+            at,
+            actor: Actor::System,
+            request: None,
+            changes: vec![change],
+        };
+        directory.apply(&commit);
+        let record = encode_commit(&commit);
+        let payload = encode_message(record.clone(), &directory.snapshot(subject));
+        self.journal.append(head.sequence, &[record])?;
+        let message = Message {
+            stream: subject::CONTROL_STREAM.to_owned(),
+            sequence: commit.sequence,
+            subject: subject::control(subject),
+            at_micros: at.as_micros(),
+            headers: vec![],
+            payload,
+        };
+        self.single(&message).await
+    }
+}
+
+/// Leaves out what belongs to the moment of storing, and shortens the time that is left; whether
+/// there is any.
+fn keep(message: &mut Message) -> bool {
+    message.headers.retain(|(name, _)| {
+        !name.starts_with("Nats-Batch-") && !name.starts_with("Nats-Expected-")
+    });
+    let age = SystemClock.now().since(Timestamp::from_micros(message.at_micros));
+    for (name, value) in &mut message.headers {
+        if name == header::TTL {
+            let Ok(whole) = humantime::parse_duration(value) else { return true };
+            let left = whole.saturating_sub(age);
+            if left < Duration::from_secs(1) {
+                return false;
+            }
+            *value = format!("{}s", left.as_secs());
+        }
+    }
+    true
+}

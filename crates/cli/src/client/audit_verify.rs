@@ -1,0 +1,142 @@
+//! `gander audit verify`: by a running server, in the folder of a stopped one, or in a file.
+//!
+//! Must not know how a record is judged.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use admin::audit::{Expected, Verdict, check_lines, compare};
+use anyhow::Context;
+use runtime::data_folder::DataFolder;
+use runtime::journal::{Head, SledRecords};
+use runtime::nats::Nats;
+use wire::audit::{hash_from_hex, hex};
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
+
+use super::commands::VerifyArgs;
+use super::{Connect, Output, Usage};
+use crate::out::{complain, say};
+use crate::stored;
+
+/// A head as `verify` prints it: SEQUENCE:HASH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted(pub Head);
+
+impl FromStr for Noted {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once(':').and_then(|(sequence, hash)| {
+            let sequence = sequence.parse().ok().filter(|sequence| *sequence > 0)?;
+            Some(Self(Head { sequence, hash: hash_from_hex(hash)? }))
+        });
+        parsed.ok_or("is SEQUENCE:HASH, as `gander audit verify` prints it")
+    }
+}
+
+/// The audit log is not whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit log is not whole:\n{0}")]
+pub struct NotWhole(pub String);
+
+/// Carries it out.
+pub async fn run(connect: &Connect, args: &VerifyArgs) -> anyhow::Result<()> {
+    let expected = args.expect.map(|noted| Expected(noted.0));
+    let verdict = match (&args.file, &args.data) {
+        (Some(file), _) => in_file(file, expected)?,
+        (None, Some(data)) => in_folder(data, args, expected).await?,
+        (None, None) => return by_server(connect, args.expect).await,
+    };
+    match verdict {
+        Verdict::Whole(head) => whole(connect.output, head.sequence, &hex(&head.hash)),
+        Verdict::Differs(found) => Err(NotWhole(found.to_string()).into()),
+    }
+}
+
+fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
+    match output {
+        Output::Table => {
+            say(&format!("whole: {sequence} records; note this head somewhere else:"));
+            say(&format!("{sequence}:{hash}"));
+        }
+        Output::Json => {
+            let head = api::AuditHead { sequence, hash: hash.to_owned() };
+            say(&serde_json::to_string_pretty(&head)?);
+        }
+    }
+    Ok(())
+}
+
+fn in_file(file: &Path, expected: Option<Expected>) -> anyhow::Result<Verdict> {
+    let opened = File::open(file).with_context(|| format!("{}", file.display()))?;
+    let told = |number| complain(&format!("checked up to record {number}"));
+    Ok(check_lines(BufReader::new(opened), expected, told)?)
+}
+
+/// Checks what a stopped installation has stored.
+async fn in_folder(
+    data: &Path,
+    args: &VerifyArgs,
+    expected: Option<Expected>,
+) -> anyhow::Result<Verdict> {
+    if !data.is_dir() {
+        return Err(Usage("--data is not the folder of an installation").into());
+    }
+    let taken = DataFolder::take(data)?;
+    let records = SledRecords::open(&admin::bootstrap::journal_path(&taken.path))?;
+    let (server, url) = match &args.nats_url {
+        Some(url) => (None, url.clone()),
+        None if stored::has_streams(&taken.path) => {
+            let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
+            let url = server.url();
+            (Some(server), url)
+        }
+        None => return Err(Usage("there are no streams in --data: say --nats-url").into()),
+    };
+    let nats = Nats::connect(&url, "gander-audit-verify").await?;
+    let told = |number| complain(&format!("checked {number} records"));
+    let verdict = compare(Arc::new(records), &nats, u64::MAX, expected, told).await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    drop(taken);
+    Ok(verdict?)
+}
+
+async fn by_server(connect: &Connect, noted: Option<Noted>) -> anyhow::Result<()> {
+    let mut client = AuditServiceClient::new(connect.open().await?);
+    let head =
+        |Noted(head): Noted| api::AuditHead { sequence: head.sequence, hash: hex(&head.hash) };
+    let request = api::VerifyAuditRequest { expected: noted.map(head) };
+    let mut answers = client.verify_audit(request).await?.into_inner();
+    while let Some(answer) = answers.message().await? {
+        if let Some(head) = answer.head {
+            return whole(connect.output, head.sequence, &head.hash);
+        }
+        if let Some(found) = answer.difference {
+            if connect.output == Output::Json {
+                say(&serde_json::to_string_pretty(&found)?);
+            }
+            return Err(NotWhole(described(&found)).into());
+        }
+        complain(&format!("checked {} of {} records", answer.checked, answer.total));
+    }
+    anyhow::bail!("the server ended before there was a result: ask again")
+}
+
+fn described(found: &api::AuditDifference) -> String {
+    let or = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    format!(
+        "record {} in {}: {}\n  expected hash  {}\n  found hash     {}\n  it says        {}",
+        found.sequence,
+        found.place,
+        found.problem,
+        or(&found.expected_hash),
+        or(&found.found_hash),
+        or(&found.says)
+    )
+}
