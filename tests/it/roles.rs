@@ -22,8 +22,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 27] = [
-const TABLE: [(&str, [&str; 3]); 29] = [
+const TABLE: [(&str, [&str; 3]); 31] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
