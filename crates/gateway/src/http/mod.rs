@@ -108,10 +108,11 @@ impl Handler {
         client::address(peer, headers, &self.config.trusted_proxies)
     }
 
-    /// What somebody without a valid token is told: `problem`, as long as they do not ask too
-    /// often.
+    /// What somebody who is not let in is told: `problem`, and where it is that they have no valid
+    /// token, only as long as they do not ask too often.
     fn refuse(&self, peer: IpAddr, headers: &HeaderMap, problem: Problem) -> Problem {
-        let Some(rate) = &self.rates.refused else {
+        let counts = matches!(problem, Problem::NoToken | Problem::InvalidToken);
+        let Some(rate) = self.rates.refused.as_ref().filter(|_| counts) else {
             return problem;
         };
         match rate.take(&client::counted(self.client(peer, headers))) {

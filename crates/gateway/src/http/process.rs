@@ -32,10 +32,8 @@ pub async fn process(
     body: &mut Option<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let mut query = query(head.uri.query().unwrap_or_default());
-    let admitted = admit(handler, &head.headers, &mut query).map_err(|problem| match problem {
-        Problem::NoToken | Problem::InvalidToken => handler.refuse(peer, &head.headers, problem),
-        problem => problem,
-    })?;
+    let admitted = admit(handler, &head.headers, &mut query);
+    let admitted = admitted.map_err(|problem| handler.refuse(peer, &head.headers, problem))?;
     check_rate(handler, &admitted.token)?;
     check_expect(&head.headers)?;
     let encoding = body::encoding(&head.headers)?;

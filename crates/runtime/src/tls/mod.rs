@@ -173,7 +173,7 @@ impl Certificate {
     async fn read(&self) -> (blake3::Hash, Result<Contents, Error>) {
         let files = self.0.files.clone();
         let read = tokio::task::spawn_blocking(move || files.read()).await;
-        let read = read.unwrap_or_else(|_| Err(Error::Stopping));
+        let read = read.unwrap_or(Err(Error::Stopping));
         let tried = match &read {
             Ok(contents) => contents.fingerprint(),
             Err(error) => blake3::hash(error.to_string().as_bytes()),
