@@ -1,6 +1,7 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod arrows;
+mod documents;
 mod floods;
 mod foreign;
 mod full_disk;
