@@ -10,6 +10,7 @@ mod incidents;
 mod journal;
 mod kills;
 mod limits;
+mod python;
 mod roles;
 mod secrets;
 mod story;
