@@ -76,7 +76,8 @@ async fn nothing_is_answered_that_the_document_does_not_describe() -> anyhow::Re
 #[tokio::test]
 async fn the_copy_in_docs_is_what_a_gateway_serves() -> anyhow::Result<()> {
     let args = ["--path-prefix", "/gander"].map(str::to_owned).to_vec();
-    let (_rig, gateway, _) = stage(Plan { gateways: 1, gateway_args: args, ..Plan::default() }).await?;
+    let (_rig, gateway, _) =
+        stage(Plan { gateways: 1, gateway_args: args, ..Plan::default() }).await?;
     let (status, served) = get(gateway, "/openapi.json").await?;
     assert_eq!((status.as_u16(), &served), (200, &get(gateway, "/gander/openapi.json").await?.1));
     let served: Value = serde_json::from_str(&served).context("JSON")?;

@@ -120,11 +120,8 @@ async fn lines(
     url: &str,
     last: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let mut child = python(folder)?
-        .arg(program)
-        .env("NATS_URL", url)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        python(folder)?.arg(program).env("NATS_URL", url).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("piped")?;
     let mut lines = BufReader::new(stdout).lines();
     let mut read: Vec<String> = Vec::new();

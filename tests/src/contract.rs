@@ -16,9 +16,8 @@ pub const DOCUMENT: &str = "docs/asyncapi.json";
 /// Where the files are said to be, so that references between them are found.
 const ROOT: &str = "file:///gander/";
 
-static CHANNELS: LazyLock<Vec<Channel>> = LazyLock::new(|| {
-    channels().expect("docs/asyncapi.json has channels with one message each")
-});
+static CHANNELS: LazyLock<Vec<Channel>> =
+    LazyLock::new(|| channels().expect("docs/asyncapi.json has channels with one message each"));
 
 /// A channel with its one message.
 struct Channel {
@@ -50,7 +49,8 @@ impl Channel {
     }
 
     fn violations(&self, message: &Stored, subject: &[&str], payload: &Value) -> Vec<String> {
-        let headers = message.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        let headers =
+            message.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         let headers = Value::Object(headers.collect());
         let by_schema = [(&self.headers, &headers), (&self.payload, payload)].into_iter();
         let by_schema = by_schema.flat_map(|(schema, value)| schema.iter_errors(value));

@@ -291,7 +291,8 @@ fn described(id: &str) -> Value {
 /// GET and HEAD of something that anybody may read; HEAD is answered without the body.
 fn probe(id: &str, summary: &str, mut responses: Value) -> Value {
     let problems = [Problem::UriTooLong, Problem::MethodNotAllowed("GET, HEAD")];
-    if let (Value::Object(all), Value::Object(more)) = (&mut responses, problem_responses(problems)) {
+    if let (Value::Object(all), Value::Object(more)) = (&mut responses, problem_responses(problems))
+    {
         all.extend(more);
     }
     let mut bare = responses.clone();

@@ -96,8 +96,18 @@ fn message(kind: Kind, schema: &str) -> Value {
 /// What is always there, and what an event of this kind says of its incident.
 fn promises(kind: Kind) -> Value {
     let incident = [
-        "name", "id", "team", "service", "filter", "urgency", "status", "occurrences",
-        "createTime", "lastOccurrenceTime", "token", "alert",
+        "name",
+        "id",
+        "team",
+        "service",
+        "filter",
+        "urgency",
+        "status",
+        "occurrences",
+        "createTime",
+        "lastOccurrenceTime",
+        "token",
+        "alert",
     ];
     let resolved = json!({"const": "INCIDENT_STATUS_RESOLVED"});
     let (status, more): (_, &[&str]) = match kind {
@@ -128,9 +138,8 @@ fn headers(kind: Kind) -> Value {
 
 fn header_schema(name: &str, kind: Kind) -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
-    let uuid = |description: &str| {
-        json!({"type": "string", "format": "uuid", "description": description})
-    };
+    let uuid =
+        |description: &str| json!({"type": "string", "format": "uuid", "description": description});
     match name {
         "ce-specversion" => json!({"const": "1.0"}),
         "ce-id" => uuid("The id of the event, the same however often it is delivered."),

@@ -26,7 +26,8 @@ const MEMBERS: i32 = 2;
 pub fn of_event() -> Value {
     let files = FileDescriptorSet::decode(wire::proto::DESCRIPTORS).unwrap().file;
     let files: Vec<_> = files.into_iter().filter(|file| file.package() == PACKAGE).collect();
-    let mut definitions: Map<_, _> = files.iter().flat_map(|file| File::new(file).schemas()).collect();
+    let mut definitions: Map<_, _> =
+        files.iter().flat_map(|file| File::new(file).schemas()).collect();
     let mut root = definitions.remove(ROOT).unwrap();
     let used = references(&root, &definitions);
     definitions.retain(|name, _| used.contains(name));
