@@ -125,7 +125,15 @@ fn schema(field: &FieldDescriptorProto) -> Value {
             let name = field.type_name().strip_prefix(&format!(".{PACKAGE}.")).unwrap();
             json!({"$ref": format!("#/definitions/{name}")})
         }
-        other => panic!("{}: say here what JSON a {other:?} is", field.name()),
+        other @ (Type::Double
+        | Type::Float
+        | Type::Int32
+        | Type::Int64
+        | Type::Sint32
+        | Type::Sint64
+        | Type::Sfixed32
+        | Type::Sfixed64
+        | Type::Group) => panic!("{}: say here what JSON a {other:?} is", field.name()),
     };
     assert!(!field.proto3_optional() && field.oneof_index.is_none(), "say here what that is");
     if field.label() == Label::Repeated {
