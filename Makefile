@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chaos upgrade lint proto fmt clean
+.PHONY: help setup build demo test chaos upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,11 @@ lint: ## Format, clippy, proto
 
 proto: ## Write the generated code anew
 	cargo test --locked -p wire --test generated || cargo test --locked -p wire --test generated
+
+current = cargo test --workspace --locked --no-fail-fast --lib --test forms -- is_current
+
+documents: ## Write OpenAPI, AsyncAPI and JSON Schema anew
+	$(current) || $(current)
 
 fmt: ## Format
 	cargo fmt --all

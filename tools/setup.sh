@@ -39,10 +39,13 @@ nats_server() {
 # Clients that nobody here wrote, for the tests.
 python_packages() {
     fresh python tools/python.txt && return
-    echo "setup: fetching Python packages for the tests"
+    echo "setup: fetching Python packages for the tests (30 MB) by hash"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "the tests need Python 3.11 or newer"
     rm -rf "$tools/python"
     python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
-        --target "$tools/python" -r tools/python.txt || fail "pip could not fetch them"
+        --require-hashes --only-binary :all: --target "$tools/python" -r tools/python.txt ||
+        fail "pip could not fetch them: is the network up?"
     cksum <tools/python.txt >"$tools/python.from"
 }
 

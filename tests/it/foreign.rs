@@ -8,18 +8,13 @@ use anyhow::Context;
 use e2e::admin::{filter, payload};
 use e2e::alerts::{Sender, send};
 use e2e::rig::{Rig, free_address};
+use e2e::tools::{python, tool};
 use e2e::wait::eventually;
 use http::Request;
 use http_body_util::Full;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use wire::proto::gander::admin::v1 as api;
-
-fn tool(name: &str) -> anyhow::Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools").join(name);
-    anyhow::ensure!(path.exists(), "{} is missing: run `make setup`", path.display());
-    Ok(path.canonicalize()?)
-}
 
 /// The filter of `docs/filters.md` for Alertmanager.
 fn alertmanager_filter() -> api::Filter {
@@ -125,15 +120,8 @@ async fn lines(
     url: &str,
     last: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let mut child = Command::new("python3")
-        .arg("-u")
-        .arg(program)
-        .current_dir(folder)
-        .env("PYTHONPATH", tool("python")?)
-        .env("NATS_URL", url)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut child =
+        python(folder)?.arg(program).env("NATS_URL", url).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("piped")?;
     let mut lines = BufReader::new(stdout).lines();
     let mut read: Vec<String> = Vec::new();

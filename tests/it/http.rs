@@ -248,6 +248,18 @@ fn rows(token: &str) -> Vec<Row<'_>> {
         row("empty body", &post("Content-Length: 0\r\n\r\n"), 202, &["\"id\":\""]),
         row("alive", "GET /livez HTTP/1.1\r\nHost: g\r\n\r\n", 200, &["ok"]),
         row(
+            "described",
+            "GET /openapi.json HTTP/1.1\r\nHost: g\r\n\r\n",
+            200,
+            &["content-type: application/json", "\"openapi\":\"3.1.0\""],
+        ),
+        row(
+            "described, with another method",
+            "POST /openapi.json HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
+            405,
+            &["allow: GET, HEAD"],
+        ),
+        row(
             "ready",
             "GET /readyz?verbose HTTP/1.1\r\nHost: g\r\n\r\n",
             200,

@@ -1,6 +1,7 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod arrows;
+mod documents;
 mod floods;
 mod audit;
 mod foreign;
@@ -10,6 +11,7 @@ mod incidents;
 mod journal;
 mod kills;
 mod limits;
+mod python;
 mod roles;
 mod secrets;
 mod story;

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use wire::proto::gander::events::v1::IncidentEvent;
 
+use crate::contract;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A message of a stream.
@@ -28,11 +30,13 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The incident event that it is.
+    /// The incident event that it is, in every way as `docs/asyncapi.json` promises.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or breaks a promise.
     pub fn event(&self) -> anyhow::Result<IncidentEvent> {
+        let wrong = contract::violations(self);
+        anyhow::ensure!(wrong.is_empty(), "{} breaks its promise: {wrong:?}", self.subject);
         serde_json::from_slice(&self.payload).context("an incident event")
     }
 }

@@ -5,7 +5,8 @@
 //! - [`certificates`]: for TLS.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
-//! - [`disk`]: a disk that can be full.
+//! - [`contract`]: what is promised of events, checked on each that is read.
+//! - [`disk`]: a disk that can be full. [`tools`]: programs of others.
 //! - [`load`]: clients that keep sending. [`ledger`]: what they were told against what is stored.
 //!
 //! Must not know a single test.
@@ -13,10 +14,12 @@
 pub mod admin;
 pub mod alerts;
 pub mod certificates;
+pub mod contract;
 pub mod disk;
 pub mod events;
 pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod rig;
+pub mod tools;
 pub mod wait;

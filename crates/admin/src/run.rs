@@ -231,11 +231,14 @@ async fn serve(
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
     health.set_serving::<AuditServiceServer<Audit>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| failed(&error))?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection_v1 = reflection().build_v1().map_err(|error| failed(&error))?;
+    // Older tools ask for this one.
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed(&error))?;
     let soft = shutdown.soft.clone();
     let hard = shutdown.hard.clone();
     let serving = Server::builder()
@@ -248,7 +251,8 @@ async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
         .add_service(
             CatalogServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
         )

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
-use crate::http::Handler;
+use crate::http::{Handler, document};
 use crate::rate::Rates;
 use crate::tokens::Tokens;
 
@@ -85,6 +85,7 @@ pub async fn run(
         partitions: parts.streams.partitions,
         clock: parts.clock,
         random: parts.random,
+        document: document(&config).to_string().into(),
         checks: parts.checks.clone(),
         draining: shutdown.soft.clone(),
     };

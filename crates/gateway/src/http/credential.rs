@@ -39,8 +39,12 @@ pub struct Query {
     pub from: Option<String>,
 }
 
-const MALFORMED: &str =
+/// For an `Authorization` that cannot be read.
+pub const MALFORMED: &str =
     "Authorization must be `Bearer` and a token, or `Basic` with the token as password";
+
+/// For more than one token.
+pub const SEVERAL: &str = "send one token, in the header or in the URL";
 
 /// Reads the query; of several sources the first counts.
 pub fn query(text: &str) -> Query {
@@ -63,7 +67,7 @@ pub fn query(text: &str) -> Query {
 pub fn credential(headers: &HeaderMap, query: &mut Query) -> Result<Credential, Problem> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let header = sent.next();
-    let several = Problem::InvalidRequest("send one token, in the header or in the URL");
+    let several = Problem::InvalidRequest(SEVERAL);
     if sent.next().is_some() || query.tokens.len() > 1 {
         return Err(several);
     }

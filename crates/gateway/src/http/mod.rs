@@ -1,7 +1,7 @@
 //! Requests: where they go, one endpoint a file, and what all answers share.
 //!
 //! - `process`: alerts. `credential`, `body`, `content`, `prefer`: what a request carries, parsed.
-//! - `answer`, `problem`: what goes back.
+//! - `answer`, `problem`: what goes back. `openapi`: all of this, described.
 //!
 //! Must not know connections.
 
@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod content;
 mod credential;
+mod openapi;
 mod prefer;
 mod problem;
 mod process;
@@ -17,7 +18,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header, request,
+};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use runtime::clock::Clock;
@@ -33,7 +36,12 @@ use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
+pub use openapi::document;
 use problem::Problem;
+
+/// Headers that every answer has.
+const COMMON: [(HeaderName, &str); 2] =
+    [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
 
 /// What answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +64,8 @@ pub struct Handler {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids.
     pub random: Arc<dyn Random>,
+    /// The description of this interface, JSON.
+    pub document: Bytes,
     /// Whether this process is ready.
     pub checks: Checks,
     /// Cancelled once the process stops.
@@ -64,6 +74,7 @@ pub struct Handler {
 
 type Answer = Response<Full<Bytes>>;
 
+/// For addresses that ask without a valid token.
 const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address";
 
 impl Handler {
@@ -91,8 +102,9 @@ impl Handler {
         if !ended {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        for (name, value) in COMMON {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         if self.draining.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -141,17 +153,24 @@ impl Handler {
         if length > MAX_URI {
             return Err(Problem::UriTooLong);
         }
-        if uri.path().strip_prefix(self.config.path_prefix.as_str()) == Some("/v1/process") {
+        let below = uri.path().strip_prefix(self.config.path_prefix.as_str());
+        if below == Some(process::PATH) {
             return match head.method {
                 Method::POST | Method::PUT => process::process(self, peer, head, body).await,
                 _ => Err(Problem::MethodNotAllowed("POST, PUT")),
             };
         }
-        match self.checks.probe(uri.path(), uri.query()) {
+        let found = if below == Some(openapi::PATH) || uri.path() == openapi::PATH {
+            Some(answer::document(self.document.clone()))
+        } else {
+            let probe = self.checks.probe(uri.path(), uri.query());
+            probe.map(|(status, text)| answer::text(status, text))
+        };
+        match found {
             Some(_) if head.method != Method::GET && head.method != Method::HEAD => {
                 Err(Problem::MethodNotAllowed("GET, HEAD"))
             }
-            Some((status, text)) => Ok(answer::text(status, text)),
+            Some(answer) => Ok(answer),
             None => Err(Problem::NotFound),
         }
     }

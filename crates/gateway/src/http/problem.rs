@@ -5,7 +5,12 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::REFUSED_OFTEN;
+use super::credential::{MALFORMED, SEVERAL};
+use super::process::SENT_OFTEN;
 
 /// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +58,60 @@ pub enum Problem {
     Draining,
 }
 
+/// What went wrong (RFC 9457). `title` and `detail` are for people and may change.
+#[derive(Serialize, ToSchema)]
+pub struct Details {
+    /// Always `about:blank`: `code` says what kind of problem it is.
+    r#type: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What went wrong, for programs: stable.
+    code: &'static str,
+    /// What to do.
+    detail: &'static str,
+    /// The largest body in bytes; with `BODY_TOO_LARGE` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    limit_bytes: Option<u64>,
+}
+
 impl Problem {
+    /// One of each kind and detail, for a gateway with this limit of a body.
+    pub const fn each(body_limit: u64) -> [Self; 20] {
+        [
+            Self::UriTooLong,
+            Self::NotFound,
+            Self::MethodNotAllowed("POST, PUT"),
+            Self::InvalidRequest(SEVERAL),
+            Self::InvalidRequest(MALFORMED),
+            Self::NoToken,
+            Self::InvalidToken,
+            Self::TokensStale,
+            Self::RateLimited { seconds: 1, detail: REFUSED_OFTEN },
+            Self::RateLimited { seconds: 1, detail: SENT_OFTEN },
+            Self::ExpectationFailed,
+            Self::UnsupportedEncoding,
+            Self::Draining,
+            Self::BodyTooLarge(body_limit),
+            Self::BodyTimeout,
+            Self::BodyBroken,
+            Self::EncodingBroken,
+            Self::Overloaded,
+            Self::StreamFull,
+            Self::BrokerUnavailable,
+        ]
+    }
+
     /// The stable code.
     pub const fn code(self) -> &'static str {
         self.row().1
     }
 
+    /// Status, code, and what to do.
     #[expect(clippy::too_many_lines, reason = "one row for each problem")]
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+    pub const fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest(detail) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail),
             Self::NoToken | Self::InvalidToken => (
@@ -137,17 +188,17 @@ impl Problem {
     /// The answer.
     pub fn answer(self) -> Response<Full<Bytes>> {
         let (status, code, detail) = self.row();
-        let mut body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "code": code,
-            "detail": detail,
-        });
-        if let Self::BodyTooLarge(limit) = self {
-            body["limit_bytes"] = json!(limit);
-        }
-        let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
+        let limit_bytes = if let Self::BodyTooLarge(limit) = self { Some(limit) } else { None };
+        let details = Details {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code,
+            detail,
+            limit_bytes,
+        };
+        let body = serde_json::to_vec(&details).expect("these types are plain JSON");
+        let mut answer = Response::new(Full::new(Bytes::from(body)));
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         let plain = HeaderValue::from_static;
@@ -184,5 +235,38 @@ impl Problem {
             | Self::ExpectationFailed => {}
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_is_listed() {
+        let place = |problem| match problem {
+            Problem::InvalidRequest(_) => 0,
+            Problem::NoToken => 1,
+            Problem::InvalidToken => 2,
+            Problem::NotFound => 3,
+            Problem::MethodNotAllowed(_) => 4,
+            Problem::BodyTimeout => 5,
+            Problem::BodyTooLarge(_) => 6,
+            Problem::BodyBroken => 7,
+            Problem::UriTooLong => 8,
+            Problem::UnsupportedEncoding => 9,
+            Problem::EncodingBroken => 10,
+            Problem::ExpectationFailed => 11,
+            Problem::Overloaded => 12,
+            Problem::BrokerUnavailable => 13,
+            Problem::StreamFull => 14,
+            Problem::TokensStale => 15,
+            Problem::Draining => 16,
+            Problem::RateLimited { .. } => 17,
+        };
+        let places: BTreeSet<_> = Problem::each(1).map(place).into();
+        assert!(places.iter().copied().eq(0..18), "{places:?}");
     }
 }

@@ -24,6 +24,13 @@ use crate::config::{ANSWER_DEADLINE, BODY_TIMEOUT};
 use crate::rate::Wait;
 use crate::tokens::Admitted;
 
+/// Where it is, after the prefix.
+pub const PATH: &str = "/v1/process";
+
+/// For tokens that send more than they may.
+pub const SENT_OFTEN: &str =
+    "too many alerts by this token: send it again after the time in Retry-After";
+
 /// Takes an alert. Who may not come in is refused before the body is read.
 pub async fn process(
     handler: &Handler,
@@ -63,8 +70,7 @@ fn admit(handler: &Handler, headers: &HeaderMap, query: &mut Query) -> Result<Ad
 fn check_rate(handler: &Handler, token: &TokenId) -> Result<(), Problem> {
     let rate = handler.rates.tokens.as_ref();
     rate.map_or(Ok(()), |rate| rate.take(token)).map_err(|Wait(seconds)| {
-        let detail = "too many alerts by this token: send it again after the time in Retry-After";
-        Problem::RateLimited { seconds, detail }
+        Problem::RateLimited { seconds, detail: SENT_OFTEN }
     })
 }
 
