@@ -1,9 +1,9 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod arrows;
+mod audit;
 mod documents;
 mod floods;
-mod audit;
 mod foreign;
 mod full_disk;
 mod http;
@@ -11,6 +11,7 @@ mod incidents;
 mod journal;
 mod kills;
 mod limits;
+mod maintenance;
 mod python;
 mod roles;
 mod secrets;

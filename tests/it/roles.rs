@@ -33,6 +33,10 @@ const TABLE: [(&str, [&str; 3]); 31] = [
     ("ListServices", ["ASMRO", "AS", "ASMRO"]),
     ("UpdateService", ["AM", "A", ""]),
     ("DeleteService", ["AM", "A", ""]),
+    ("CreateMaintenance", ["AM", "A", ""]),
+    ("GetMaintenance", ["ASMRO", "AS", ""]),
+    ("ListMaintenance", ["ASMRO", "AS", "ASMRO"]),
+    ("EndMaintenance", ["AM", "A", ""]),
     ("CreateToken", ["AM", "A", "A"]),
     ("GetToken", ["ASMRO", "AS", "AS"]),
     ("ListTokens", ["ASMRO", "AS", "ASMRO"]),
@@ -64,6 +68,7 @@ const BY_TOKEN: [&str; 4] = ["GetToken", "UpdateToken", "ReplaceSecret", "Delete
 struct Things {
     team: String,
     service: String,
+    window: String,
     token: String,
     target: String,
     principal: String,
@@ -81,6 +86,7 @@ impl Things {
         Self {
             team: self.team.clone(),
             service: replace(&self.service),
+            window: replace(&self.window),
             token: replace(&self.token),
             target: self.target.clone(),
             principal: replace(&self.principal),
@@ -101,6 +107,9 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         }
         "CreateService" | "GetService" | "ListServices" | "UpdateService" | "DeleteService" => {
             services(caller, method, about, etag).await
+        }
+        "CreateMaintenance" | "GetMaintenance" | "ListMaintenance" | "EndMaintenance" => {
+            maintenance(caller, method, about).await
         }
         "CreateToken" | "GetToken" | "ListTokens" | "UpdateToken" | "ReplaceSecret"
         | "DeleteToken" => tokens(caller, method, about, etag).await,
@@ -199,6 +208,32 @@ async fn services(caller: &Admin, method: &str, about: Things, etag: String) -> 
     }
 }
 
+async fn maintenance(caller: &Admin, method: &str, about: Things) -> Result<(), Status> {
+    let mut maintenance = caller.maintenance();
+    let (name, request_id) = (about.window, String::new());
+    match method {
+        "CreateMaintenance" => {
+            let request = api::CreateMaintenanceRequest {
+                parent: about.service,
+                maintenance_window: Some(api::MaintenanceWindow::default()),
+                request_id,
+            };
+            maintenance.create_maintenance(request).await.map(drop)
+        }
+        "GetMaintenance" => {
+            maintenance.get_maintenance(api::GetMaintenanceRequest { name }).await.map(drop)
+        }
+        "ListMaintenance" => {
+            let request = api::ListMaintenanceRequest { parent: about.team, ..Default::default() };
+            maintenance.list_maintenance(request).await.map(drop)
+        }
+        _ => {
+            let request = api::EndMaintenanceRequest { name, request_id };
+            maintenance.end_maintenance(request).await.map(drop)
+        }
+    }
+}
+
 async fn tokens(caller: &Admin, method: &str, about: Things, etag: String) -> Result<(), Status> {
     let mut tokens = caller.tokens();
     let (name, target, request_id) = (about.token, about.target, String::new());
@@ -293,11 +328,13 @@ async fn stage() -> anyhow::Result<Stage> {
         let team = admin.team(scope).await?;
         let service = admin.service(&team, "one", vec![filter("status")]).await?;
         let token = admin.token("of the service", &service.name).await?;
+        let window = admin.window(&service, Some(600), &[]).await?;
         things.push(Things {
             team: team.name,
             token: token.name,
             target: service.name.clone(),
             service: service.name,
+            window: window.name,
             ..Things::default()
         });
     }
@@ -404,6 +441,10 @@ async fn lists_show_what_the_caller_may_read() -> anyhow::Result<()> {
         assert_eq!(teams.into_inner().teams.len(), if everything { 2 } else { 1 }, "{letter}");
         let tokens = caller.tokens().list_tokens(api::ListTokensRequest::default()).await?;
         assert_eq!(tokens.into_inner().tokens.len(), if everything { 3 } else { 1 }, "{letter}");
+        let windows = api::ListMaintenanceRequest::default();
+        let windows = caller.maintenance().list_maintenance(windows).await?.into_inner();
+        let expected = if everything { 2 } else { 1 };
+        assert_eq!(windows.maintenance_windows.len(), expected, "{letter}");
         assert_eq!(
             caller.open_incidents().await?.len(),
             if everything { 2 } else { 1 },

@@ -184,6 +184,22 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     let id = listed[0]["id"].as_str().unwrap_or_default().to_owned();
     assert!(client.done(&format!("incident resolve {id}")).await?.contains("resolved"));
+    client.done("maintenance create Payments/Checkout --for 2h --tag firing,a --tag b").await?;
+    assert!(client.done("service list").await?.contains("maintenance"));
+    let listed = client.done("maintenance list --state active --output json").await?;
+    let listed: serde_json::Value = serde_json::from_str(&listed)?;
+    let window = listed[0]["name"].as_str().unwrap_or_default().to_owned();
+    let sent = client.done(&send).await?;
+    assert!(sent.starts_with("202") && sent.contains("suppressed"), "{sent}");
+    let id = window.rsplit('/').next().unwrap_or_default();
+    let shown = client.done(&format!("maintenance get {id}")).await?;
+    assert!(shown.contains("active") && shown.contains("firing + a or b"), "{shown}");
+    assert!(client.done(&format!("maintenance end {id}")).await?.contains("ended"));
+    client.done("maintenance create Payments/Checkout --start 1h --end 2h").await?;
+    let listed = client.done("maintenance list --service Payments/Checkout").await?;
+    assert!(listed.contains("upcoming") && listed.contains("ended"), "{listed}");
+    let sent = client.done(&send).await?;
+    assert!(sent.starts_with("201 Created"), "{sent}");
     client.done("token update t --name renamed --url-parameter forbid --expires never").await?;
     client.done("token replace-secret renamed --secret-file token").await?;
     client.done("principal create kim --role observer:Payments --secret-file kim").await?;
@@ -219,6 +235,12 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
         ("filter add Payments/Checkout x --when nothing", 2, "KEY=TEXT"),
         ("filter add Payments/Checkout x --when a[=b", 1, "breaks off at character"),
         ("service create Checkout", 2, "TEAM/NAME"),
+        ("maintenance create Payments/Checkout", 2, "--for"),
+        ("maintenance create Payments/Checkout --for 2h --end 2h", 2, "cannot be used"),
+        ("maintenance create Payments/Checkout --for never", 2, "a span"),
+        ("maintenance create Payments/Checkout --for 367d", 1, "at most 366 days"),
+        ("maintenance create Payments/Checkout --for 1h --tag a,,b", 1, "1 to 50 characters"),
+        ("maintenance end 01a20e18-6be7-7ae1-9eba-24fad35824c3", 3, "there is no maintenance"),
         ("principal create x --role king", 2, "a role is"),
         ("token create", 2, "required"),
         ("token create t", 2, "--global"),

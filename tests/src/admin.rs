@@ -15,9 +15,11 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
+use wire::proto::gander::admin::v1::maintenance_service_client::MaintenanceServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 use wire::proto::gander::events::v1 as events;
+use wire::timestamp::Timestamp;
 
 /// Adds a credential to each call; none where it is empty.
 #[derive(Clone, Debug)]
@@ -95,6 +97,14 @@ pub async fn next_event(
     }
 }
 
+/// The time so many seconds from now.
+#[must_use]
+pub fn in_seconds(seconds: u64) -> Timestamp {
+    use runtime::clock::Clock;
+    let now = runtime::clock::SystemClock.now();
+    wire::event::time(now.plus(std::time::Duration::from_secs(seconds)))
+}
+
 impl Admin {
     /// Connects with a credential; an empty one is not sent.
     ///
@@ -118,6 +128,12 @@ impl Admin {
     #[must_use]
     pub fn catalog(&self) -> CatalogServiceClient<Authorized> {
         CatalogServiceClient::new(self.channel.clone())
+    }
+
+    /// The maintenance windows.
+    #[must_use]
+    pub fn maintenance(&self) -> MaintenanceServiceClient<Authorized> {
+        MaintenanceServiceClient::new(self.channel.clone())
     }
 
     /// The tokens.
@@ -203,6 +219,42 @@ impl Admin {
         let (service, request_id) = (Some(service), request_id());
         let request = api::UpdateServiceRequest { service, update_mask, request_id };
         Ok(self.catalog().update_service(request).await?.into_inner())
+    }
+
+    /// Makes a maintenance window of a service that begins so many seconds from now, now without,
+    /// and ends in an hour.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn window(
+        &self,
+        service: &api::Service,
+        begins: Option<u64>,
+        tags: &[&[&str]],
+    ) -> Result<api::MaintenanceWindow, Status> {
+        let tag = |texts: &&[&str]| api::MaintenanceTag {
+            contains: texts.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let window = api::MaintenanceWindow {
+            start_time: begins.map(in_seconds),
+            end_time: Some(in_seconds(3_600)),
+            tags: tags.iter().map(tag).collect(),
+            ..api::MaintenanceWindow::default()
+        };
+        let (parent, maintenance_window) = (service.name.clone(), Some(window));
+        let request_id = request_id();
+        let request = api::CreateMaintenanceRequest { parent, maintenance_window, request_id };
+        Ok(self.maintenance().create_maintenance(request).await?.into_inner())
+    }
+
+    /// Ends a maintenance window.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn end_window(&self, name: &str) -> Result<api::MaintenanceWindow, Status> {
+        let request =
+            api::EndMaintenanceRequest { name: name.to_owned(), request_id: request_id() };
+        Ok(self.maintenance().end_maintenance(request).await?.into_inner())
     }
 
     /// Makes a token for everything (no target), a team or a service.

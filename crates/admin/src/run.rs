@@ -24,6 +24,7 @@ use wire::proto::DESCRIPTORS;
 use wire::proto::gander::admin::v1::audit_service_server::AuditServiceServer;
 use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
+use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServiceServer;
 use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
 use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
@@ -227,6 +228,7 @@ async fn serve(
     let failed = |error: &dyn std::fmt::Display| Error::Serve(error.to_string());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CatalogServiceServer<Calls>>().await;
+    health.set_serving::<MaintenanceServiceServer<Calls>>().await;
     health.set_serving::<TokenServiceServer<Calls>>().await;
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
@@ -255,6 +257,9 @@ async fn serve(
         .add_service(reflection_v1alpha)
         .add_service(
             CatalogServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
+        )
+        .add_service(
+            MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
         )
         .add_service(
             TokenServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),

@@ -28,7 +28,7 @@ pub enum Action {
     ManageInstallation,
     /// Read principals, Global tokens and the audit log.
     ReadInstallation,
-    /// Manage services, filters, and Team and Service tokens of the team.
+    /// Manage services, filters, maintenance windows, and Team and Service tokens of the team.
     ManageTeam(TeamId),
     /// Acknowledge and resolve incidents of the team.
     HandleIncidents(TeamId),

@@ -3,6 +3,7 @@
 //! Must not know any single kind of thing.
 
 use crate::id::PrincipalId;
+use crate::maintenance::{MAX_DAYS, MAX_TEXT_BYTES, MAX_WINDOWS};
 use crate::time::Timestamp;
 
 /// Who asked for a change.
@@ -118,6 +119,21 @@ pub enum Rejection {
     /// The first principal must be a Global Admin without an expiry.
     #[error("the first principal must be a global admin without an expiry")]
     FirstMustBeGlobalAdmin,
+    /// A maintenance window would begin before it is made.
+    #[error("the start has passed already: leave it out to begin now")]
+    StartInThePast,
+    /// A maintenance window would end before it begins.
+    #[error("the end is later than the start")]
+    EndNotAfterStart,
+    /// A maintenance window would last too long.
+    #[error("a maintenance window lasts at most {MAX_DAYS} days")]
+    WindowTooLong,
+    /// The service has as many maintenance windows as it may have.
+    #[error(
+        "a service has at most {MAX_WINDOWS} maintenance windows that have not ended, with at most {} KiB of texts: end some first",
+        MAX_TEXT_BYTES / 1024
+    )]
+    TooManyWindows,
 }
 
 /// Refuses if the caller expects another version than this.

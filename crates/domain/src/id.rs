@@ -67,6 +67,8 @@ ids! {
     ServiceId;
     /// An API filter of a service.
     FilterId;
+    /// A maintenance window of a service.
+    MaintenanceId;
     /// An API token; not its secret.
     TokenId;
     /// A principal: who administers Gander.

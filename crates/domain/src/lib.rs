@@ -3,9 +3,10 @@
 //! Pure: no runtime, no storage, no wire format, no clock and no randomness. Time, ids and
 //! looked-up facts come in with the command.
 //!
-//! - Configuration: [`team`], [`service`], [`token`], [`principal`], each with its commands,
-//!   events, `decide` and `evolve`; [`aggregate`] is what they share, [`commit`] what one
-//!   command changed, [`directory`] all of it read together, [`access`] who may do what.
+//! - Configuration: [`team`], [`service`] with its [`maintenance`] windows, [`token`],
+//!   [`principal`], each with its commands, events, `decide` and `evolve`; [`aggregate`] is what
+//!   they share, [`commit`] what one command changed, [`directory`] all of it read together,
+//!   [`access`] who may do what.
 //! - Alerts: [`payload`] and [`json`] are what came, [`filter`] the reference meaning of API
 //!   filters, [`incident`] what follows.
 //! - Small types: [`id`], [`time`], [`name`], [`secret`], [`reach`].
@@ -18,6 +19,7 @@ pub mod filter;
 pub mod id;
 pub mod incident;
 pub mod json;
+pub mod maintenance;
 pub mod name;
 pub mod payload;
 pub mod principal;

@@ -1,4 +1,4 @@
-//! A service of a team: its API filters and its states.
+//! A service of a team: its API filters, its maintenance windows, and whether it is disabled.
 //!
 //! Must not know whether its team lives, nor its tokens or incidents.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::aggregate::{Entry, Life, Rejection, Stamp, check_version};
 use crate::filter::Filters;
 use crate::id::{ServiceId, TeamId};
+use crate::maintenance::{self, Windows};
 use crate::name::DisplayName;
 
 /// A service.
@@ -22,6 +23,8 @@ pub struct Service {
     pub disabled: bool,
     /// Its API filters, in the order in which they are tried.
     pub filters: Arc<Filters>,
+    /// Its maintenance windows.
+    pub maintenance: Arc<Windows>,
     /// When it was made and changed.
     pub life: Life,
 }
@@ -57,6 +60,8 @@ pub enum Command {
         /// The new filters, all of them.
         filters: Option<Arc<Filters>>,
     },
+    /// Change its maintenance windows.
+    Maintenance(maintenance::Command),
     /// Delete it for good.
     Delete {
         /// The version that the caller knows, if it says so.
@@ -93,6 +98,8 @@ pub enum Event {
         /// All its filters.
         filters: Arc<Filters>,
     },
+    /// Its maintenance windows changed.
+    Maintenance(maintenance::Event),
     /// It was deleted for good.
     Deleted,
 }
@@ -114,6 +121,10 @@ pub fn decide(state: &Entry<Service>, command: Command) -> Result<Vec<Event>, Re
             Ok(vec![])
         }
         (Entry::Live(service), command @ Command::Update { .. }) => update(service, command),
+        (Entry::Live(service), Command::Maintenance(command)) => {
+            let events = maintenance::decide(&service.maintenance, command)?;
+            Ok(events.into_iter().map(Event::Maintenance).collect())
+        }
         (Entry::Live(service), Command::Delete { expected }) => {
             check_version(&service.life, expected)?;
             Ok(vec![Event::Deleted])
@@ -158,6 +169,7 @@ pub fn evolve(
             name: name.clone(),
             disabled: *disabled,
             filters: Arc::clone(filters),
+            maintenance: Arc::default(),
             life: Life::begun(stamp),
         }),
         Event::Renamed { name } => {
@@ -169,6 +181,10 @@ pub fn evolve(
         Event::FiltersReplaced { filters } => {
             state.map(|service| Service { filters: Arc::clone(filters), ..touched(service, stamp) })
         }
+        Event::Maintenance(event) => state.map(|mut service| {
+            Arc::make_mut(&mut service.maintenance).evolve(event, stamp);
+            touched(service, stamp)
+        }),
         Event::Deleted => Entry::Deleted,
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::aggregate::Actor;
 use crate::filter::{Condition, Filter, Item, Trigger, Urgency};
-use crate::id::FilterId;
+use crate::id::{FilterId, MaintenanceId};
 use crate::time::Timestamp;
 
 const TEAM: TeamId = TeamId::from_bytes([2; 16]);
@@ -181,7 +181,38 @@ fn events_make_the_service_and_date_it() {
         name: name("Basket"),
         disabled: true,
         filters: filters(2),
+        maintenance: Arc::default(),
         life: Life::begun(&stamp(1)).touched(&stamp(4)),
     };
     assert_eq!(state, Entry::Live(expected));
+}
+
+const WINDOW: MaintenanceId = MaintenanceId::from_bytes([5; 16]);
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+#[test]
+fn a_live_service_has_maintenance_windows() {
+    let (id, start, end, tags) = (WINDOW, at(3), at(9), Arc::default());
+    let now = at(3);
+    let create = maintenance::Command::Create { id, start: None, end, tags, now };
+    let create = Command::Maintenance(create);
+    let (tags, forgotten) = (Arc::default(), vec![]);
+    let made = maintenance::Event::Created { id, start, end, tags, forgotten };
+    let made = Event::Maintenance(made);
+    check(&[created()], create.clone(), Ok(std::slice::from_ref(&made)));
+    let stop = Command::Maintenance(maintenance::Command::End { id, now: at(5) });
+    let ended = Event::Maintenance(maintenance::Event::Ended { id, at: at(5) });
+    check(&[created(), made.clone()], stop.clone(), Ok(std::slice::from_ref(&ended)));
+    for state in [&[][..], &[created(), Event::Deleted]] {
+        check(state, create.clone(), Err(Rejection::NotFound));
+        check(state, stop.clone(), Err(Rejection::NotFound));
+    }
+    let state = given(&[created(), made, ended]);
+    let service = state.live().unwrap();
+    assert_eq!(service.life, Life::begun(&stamp(1)).touched(&stamp(3)));
+    let window = service.maintenance.get(WINDOW).unwrap();
+    assert_eq!((window.start, window.end, window.made), (at(3), at(5), stamp(2)));
 }

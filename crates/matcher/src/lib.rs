@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use domain::filter::{Filters, Match};
 use domain::id::{ServiceId, TeamId};
+use domain::maintenance::Windows;
 use domain::payload::Payload;
 use domain::reach::Reach;
 
@@ -24,6 +25,8 @@ pub struct Entry {
     pub disabled: bool,
     /// Its filters, in the order in which they are tried.
     pub filters: Arc<Filters>,
+    /// Its maintenance windows.
+    pub maintenance: Arc<Windows>,
 }
 
 /// The live services by team.
@@ -149,7 +152,7 @@ mod tests {
                 index.remove(service(id));
                 model.remove(&service(id));
                 if let Some(in_team) = in_team {
-                    let entry = Entry { team: team(in_team), service: service(id), disabled: false, filters: Arc::default() };
+                    let entry = Entry { team: team(in_team), service: service(id), disabled: false, filters: Arc::default(), maintenance: Arc::default() };
                     index.put(entry.clone());
                     model.insert(entry.service, entry);
                 }

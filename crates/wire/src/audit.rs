@@ -12,6 +12,7 @@ use domain::aggregate::{Actor, Entry};
 use domain::commit::{Change, Commit, Subject};
 use domain::directory::Snapshot;
 use domain::filter::Filters;
+use domain::maintenance;
 use domain::principal::{self, Principal};
 use domain::reach::Reach;
 use domain::secret::LastFour;
@@ -20,14 +21,14 @@ use domain::team;
 use domain::time::Timestamp;
 use domain::token::{self, Token};
 
-use crate::catalog::filter_to;
+use crate::catalog::{filter_to, tag_to};
 use crate::event::time;
 use crate::proto::gander::admin::v1 as api;
 use crate::stored::Error;
 use crate::stored::control::decode_commit;
 
 /// Every kind of change.
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 23] = [
     "team.created",
     "team.renamed",
     "team.deleted",
@@ -35,6 +36,8 @@ pub const KINDS: [&str; 21] = [
     "service.renamed",
     "service.disabled_set",
     "service.filters_replaced",
+    "service.maintenance_created",
+    "service.maintenance_ended",
     "service.deleted",
     "token.created",
     "token.renamed",
@@ -65,6 +68,10 @@ pub const fn kind(change: &Change) -> &'static str {
             service::Event::Renamed { .. } => "service.renamed",
             service::Event::DisabledSet { .. } => "service.disabled_set",
             service::Event::FiltersReplaced { .. } => "service.filters_replaced",
+            service::Event::Maintenance(event) => match event {
+                maintenance::Event::Created { .. } => "service.maintenance_created",
+                maintenance::Event::Ended { .. } => "service.maintenance_ended",
+            },
             service::Event::Deleted => "service.deleted",
         },
         Change::Token(_, event) => match event {
@@ -298,8 +305,35 @@ fn service_details(event: &service::Event, known: &Snapshot) -> Vec<api::AuditDe
             let old = service(known).map(|service| filters_text(&service.filters));
             vec![detail("filters", old, filters_text(filters))]
         }
+        service::Event::Maintenance(event) => maintenance_details(event, known),
         service::Event::Deleted => deleted(known),
     }
+}
+
+fn maintenance_details(event: &maintenance::Event, known: &Snapshot) -> Vec<api::AuditDetail> {
+    match event {
+        maintenance::Event::Created { id, start, end, tags, forgotten } => {
+            let tags: Vec<_> = tags.as_slice().iter().map(tag_to).collect();
+            let mut all = vec![
+                detail("maintenance_window", None, id.to_string()),
+                detail("start_time", None, time_text(*start)),
+                detail("end_time", None, time_text(*end)),
+                detail("tags", None, serde_json::to_string(&tags).unwrap_or_default()),
+            ];
+            all.extend(forgotten.iter().map(|id| detail("forgotten", id.to_string().into(), None)));
+            all
+        }
+        maintenance::Event::Ended { id, at } => {
+            let window = service(known).and_then(|service| service.maintenance.get(*id));
+            let old = window.and_then(|window| time_text(window.end));
+            let id = detail("maintenance_window", None, id.to_string());
+            vec![id, detail("end_time", old, time_text(*at))]
+        }
+    }
+}
+
+fn time_text(at: Timestamp) -> Option<String> {
+    time(at).to_rfc3339()
 }
 
 fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail> {
@@ -378,7 +412,7 @@ fn hint(prefix: &str, last_four: &LastFour) -> String {
 }
 
 fn expiry_text(at: Option<Timestamp>) -> String {
-    at.and_then(|at| time(at).to_rfc3339()).unwrap_or_else(|| "never".to_owned())
+    at.and_then(time_text).unwrap_or_else(|| "never".to_owned())
 }
 
 fn reach_text(reach: Reach) -> (&'static str, Option<String>) {

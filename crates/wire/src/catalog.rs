@@ -1,8 +1,9 @@
-//! Filters as the API shows them.
+//! Filters and tags as the API shows them.
 //!
-//! Must not know rights, and not how filters are stored.
+//! Must not know rights, and not how they are stored.
 
 use domain::filter::{Condition, Filter, Key, Urgency};
+use domain::maintenance::Tag;
 
 use crate::proto::gander::admin::v1 as api;
 
@@ -29,6 +30,12 @@ pub fn filter_to(filter: &Filter) -> api::Filter {
             mapped_with: resolve.mapped_with.to_string(),
         }),
     }
+}
+
+/// A tag of a maintenance window as it is shown.
+#[must_use]
+pub fn tag_to(tag: &Tag) -> api::MaintenanceTag {
+    api::MaintenanceTag { contains: tag.texts().iter().map(ToString::to_string).collect() }
 }
 
 fn condition_to(condition: &Condition) -> api::Condition {

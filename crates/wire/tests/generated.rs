@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "gander/admin/v1/audit.proto",
     "gander/admin/v1/catalog.proto",
     "gander/admin/v1/incident.proto",
+    "gander/admin/v1/maintenance.proto",
     "gander/admin/v1/principal.proto",
     "gander/admin/v1/token.proto",
     "gander/events/v1/incident.proto",

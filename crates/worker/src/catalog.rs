@@ -45,5 +45,6 @@ fn entry(service: &domain::service::Service) -> matcher::Entry {
         service: service.id,
         disabled: service.disabled,
         filters: std::sync::Arc::clone(&service.filters),
+        maintenance: std::sync::Arc::clone(&service.maintenance),
     }
 }

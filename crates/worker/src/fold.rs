@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::filter::Match;
 use domain::id::{AlertId, IncidentId, InstanceId};
 use domain::incident::{self, Deciding, Event, Flags, Incidents, Kind, Totals, Trace, Verdict};
+use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
 use matcher::Index;
 use wire::Partition;
@@ -103,6 +104,13 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.touched.is_empty()
     }
+}
+
+/// What an alert leads to in one service.
+struct Decided {
+    events: Vec<Event>,
+    verdict: Verdict,
+    suppressed_by: WindowIds,
 }
 
 /// What is the same for all folds of a worker.
@@ -239,21 +247,23 @@ impl Folding<'_> {
                 team: entry.team,
                 service: entry.service,
                 identical_window: self.identical_window,
+                in_maintenance: false,
             };
-            let from = alert.from.as_deref();
+            let mut windows = WindowIds::default();
             let verdict = if entry.disabled {
                 Verdict::Disabled
-            } else if let Some((events, verdict)) = self.decide(state, &on, entry, &payload, from) {
+            } else if let Some(decided) = self.decide(state, on, entry, &payload) {
                 let cause = Some(seen.cause());
-                emit(state, &events, Trace::Alert(alert.id), cause.as_ref(), out);
-                verdict
+                emit(state, &decided.events, Trace::Alert(alert.id), cause.as_ref(), out);
+                windows = decided.suppressed_by;
+                decided.verdict
             } else {
                 let reason = "the evaluation of the filters failed".to_owned();
                 park(state, parked(sequence, reason, Some(entry.service), stored), out);
                 Verdict::Failed
             };
             state.totals.count(verdict);
-            state.position.flags = state.position.flags.with(verdict);
+            state.position.flags = state.position.flags.with(verdict, windows);
             state.position.service = Some(entry.service);
             out.touched.insert(partition);
         }
@@ -265,14 +275,19 @@ impl Folding<'_> {
     fn decide(
         &self,
         state: &PartitionState,
-        on: &Deciding<'_>,
+        on: Deciding<'_>,
         entry: &matcher::Entry,
         payload: &Payload<'_>,
-        from: Option<&str>,
-    ) -> Option<(Vec<Event>, Verdict)> {
+    ) -> Option<Decided> {
         let decide = || {
-            let found = (self.evaluate)(entry, payload, from);
-            incident::decide(&state.incidents, on, &found)
+            let found = (self.evaluate)(entry, payload, on.alert.from.as_deref());
+            let suppressed_by = match found.trigger {
+                Some(_) => entry.maintenance.covering(on.alert.received_at, payload),
+                None => WindowIds::default(),
+            };
+            let on = Deciding { in_maintenance: !suppressed_by.is_empty(), ..on };
+            let (events, verdict) = incident::decide(&state.incidents, &on, &found);
+            Decided { events, verdict, suppressed_by }
         };
         catch_unwind(AssertUnwindSafe(decide)).ok()
     }

@@ -6,7 +6,7 @@ use wire::stored::alert::decode_batch;
 use super::*;
 use crate::catalog::Catalog;
 use crate::model::world::{
-    Change, GATEWAY, Recipe, Say, World, evaluate, fragile, service, streams,
+    Change, GATEWAY, Recipe, Say, World, evaluate, fragile, service, streams, window,
 };
 
 const DAY: i64 = 24 * 3_600;
@@ -234,4 +234,102 @@ fn who_waits_is_told_what_the_record_came_to_over_all_its_services() {
     let created = Flags { created: true, ..Flags::default() };
     let duplicate = Flags { trigger_duplicate: true, ..Flags::default() };
     assert_eq!(told, [created, duplicate]);
+}
+
+/// An alert for the first service, so many seconds after the one before.
+fn first(say: Say, after: i64) -> Recipe {
+    Recipe::Alert { reach: 10, say, after }
+}
+
+/// The window that is made first is this one: five commits make the services.
+const FIRST: u64 = 5;
+
+impl Given {
+    fn told(&self) -> Vec<Flags> {
+        self.out.outcomes[&GATEWAY].iter().map(|told| told.flags).collect()
+    }
+}
+
+fn suppressed(windows: &[u64]) -> Flags {
+    let suppressed_by = windows.iter().map(|n| window(*n)).collect();
+    Flags { suppressed: true, suppressed_by, ..Flags::default() }
+}
+
+#[test]
+fn in_maintenance_nothing_is_opened_or_repeated_but_resolves_still_work() {
+    let given = given().when(&[first(DOWN, 0)]).committed();
+    let then = given.changed(Change::Maintain(0, 0, 100, false)).when(&[first(DOWN, 1)]);
+    assert_eq!((then.events(), then.told()), (vec![], vec![suppressed(&[FIRST])]));
+    assert_eq!(then.out.dirty.len(), 0, "the open incident is as it was");
+    assert_eq!((then.state.totals.suppressed, then.state.totals.duplicate), (1, 0));
+    assert!(then.state.totals.invariant_verdicts_balance());
+    let then = then.committed().when(&[first(UP, 1), first(DOWN, 1)]);
+    assert_eq!(then.events(), [(Kind::Resolved, service(0), 1)]);
+    let resolved = Flags { resolved: true, ..Flags::default() };
+    assert_eq!(then.told(), [resolved, suppressed(&[FIRST])]);
+}
+
+#[test]
+fn one_alert_may_resolve_one_incident_and_have_its_trigger_suppressed() {
+    let both = Say::Mapped { trigger: Some(1), resolve: Some(0) };
+    let given = given().when(&[first(DOWN, 0)]).committed();
+    let then = given.changed(Change::Maintain(0, 0, 100, false)).when(&[first(both, 1)]);
+    assert_eq!(then.events(), [(Kind::Resolved, service(0), 1)]);
+    assert_eq!(then.told(), [Flags { resolved: true, ..suppressed(&[FIRST]) }]);
+}
+
+#[test]
+fn a_window_is_from_its_start_to_before_its_end_by_the_time_of_arrival() {
+    let given = given().changed(Change::Maintain(0, -5, 10, false));
+    let after = [4, 1, 9, 1].map(|after| first(Say::Note(0), after));
+    let then = given.when(&after);
+    let kinds: Vec<_> = then.told().iter().map(|flags| (flags.created, flags.suppressed)).collect();
+    let (passes, held) = ((true, false), (false, true));
+    assert_eq!(kinds[..3], [passes, held, held]);
+    assert!(then.told()[3].trigger_duplicate, "at its end it is over");
+}
+
+#[test]
+fn an_alert_that_came_before_the_end_is_suppressed_also_if_it_is_folded_after_it() {
+    let mut given = given().changed(Change::Maintain(0, 0, 100, false));
+    let early = given.input(&[first(DOWN, 3)]);
+    let late = given.input(&[first(DOWN, 1)]);
+    let mut then = given.changed(Change::EndMaintenance(0));
+    assert!(then.fold(&early) && then.fold(&late));
+    assert_eq!(then.events(), [(Kind::Created, service(0), 1)]);
+    assert!(then.told()[0].suppressed && then.told()[1].created);
+}
+
+#[test]
+fn tags_choose_alerts_and_what_triggers_nothing_is_not_suppressed() {
+    let given = given().changed(Change::Maintain(0, 0, 100, true));
+    let nothing = Say::Mapped { trigger: None, resolve: None };
+    let then = given.when(&[first(DOWN, 1), first(Say::Note(0), 0), first(nothing, 0)]);
+    let created = Flags { created: true, ..Flags::default() };
+    assert_eq!(then.told(), [suppressed(&[FIRST]), created, Flags::default()]);
+}
+
+#[test]
+fn every_window_that_covers_it_is_named_and_a_disabled_service_names_none() {
+    let given = given()
+        .changed(Change::Maintain(0, 0, 100, false))
+        .changed(Change::Maintain(0, 5, 90, true))
+        .changed(Change::Maintain(2, 0, 100, false));
+    let then = given.when(&[everybody(DOWN, 1)]);
+    let all = Flags { created: true, ..suppressed(&[FIRST, FIRST + 1, FIRST + 2]) };
+    assert_eq!(then.told(), [all], "service 3 is not in maintenance");
+    let then = then.committed().changed(Change::Disable(2, true)).when(&[everybody(DOWN, 1)]);
+    let told = Flags { trigger_duplicate: true, ..suppressed(&[FIRST, FIRST + 1]) };
+    assert_eq!((then.told(), then.state.totals.disabled), (vec![told], 1));
+}
+
+#[test]
+fn what_suppressed_the_first_services_of_an_alert_is_told_after_several_commits() {
+    let given = given().changed(Change::Maintain(0, 0, 100, false));
+    let mut then = Given { room: Room { messages: 4, ..WIDE }, ..given };
+    let input = then.input(&[everybody(DOWN, 1)]);
+    while !then.fold(&input) {
+        then = then.committed();
+    }
+    assert_eq!(then.told(), [Flags { created: true, ..suppressed(&[FIRST]) }]);
 }

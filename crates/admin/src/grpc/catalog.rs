@@ -30,8 +30,10 @@ impl Calls {
     }
 
     fn show_service(&self, team: TeamId, id: ServiceId) -> Result<Response<api::Service>, Status> {
+        let now = self.now();
         let service = self.store.read(|directory| {
-            directory.service(id).filter(|service| service.team == team).map(service_to)
+            let service = directory.service(id).filter(|service| service.team == team);
+            service.map(|service| service_to(service, now))
         });
         service.map(Response::new).ok_or_else(error::not_found)
     }
@@ -191,12 +193,13 @@ impl CatalogService for Calls {
         };
         let question = format!("{method} {}", message.parent);
         let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let now = self.now();
         let (services, next_page_token) = self.store.read(|directory| {
             let own = directory
                 .services()
                 .filter(|service| team.is_none_or(|team| service.team == team))
                 .filter(|service| caller.may(Action::ReadTeam(service.team)));
-            page.of(own, |service| *service.id.as_bytes(), service_to)
+            page.of(own, |service| *service.id.as_bytes(), |service| service_to(service, now))
         });
         Ok(Response::new(api::ListServicesResponse { services, next_page_token }))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use domain::access::Role;
 use domain::aggregate::Life;
 use domain::filter::{Condition, Filter, Filters, Item, Key, Resolve, Trigger, Urgency};
-use domain::id::{FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::id::{FilterId, IncidentId, MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId};
 use domain::name::DisplayName;
 use domain::principal::{MAX_ROLES, Principal};
 use domain::reach::Reach;
@@ -52,6 +52,20 @@ pub fn service_name(name: &str, at: &str) -> Result<(TeamId, ServiceId), Status>
     let ids =
         ids.and_then(|ids| Some((TeamId::parse(ids[0]).ok()?, ServiceId::parse(ids[1]).ok()?)));
     ids.ok_or_else(|| field(at, "is teams/{team}/services/{service}"))
+}
+
+/// Reads `teams/{team}/services/{service}/maintenances/{maintenance}`.
+pub fn maintenance_name(name: &str) -> Result<(TeamId, ServiceId, MaintenanceId), Status> {
+    let ids = parts(name, "teams/{}/services/{}/maintenances/{}").and_then(|ids| {
+        Some((
+            TeamId::parse(ids[0]).ok()?,
+            ServiceId::parse(ids[1]).ok()?,
+            MaintenanceId::parse(ids[2]).ok()?,
+        ))
+    });
+    ids.ok_or_else(|| {
+        field("name", "is teams/{team}/services/{service}/maintenances/{maintenance}")
+    })
 }
 
 /// Reads `tokens/{token}`.
@@ -124,8 +138,8 @@ pub fn expected(etag: &str, at: &str) -> Result<Option<u64>, Status> {
     number.map(Some).ok_or_else(|| field(at, "is one that was read before"))
 }
 
-/// Reads a time of expiry.
-pub fn expiry(at: Option<&ProtoTime>, name: &str) -> Result<Option<Timestamp>, Status> {
+/// Reads a time; none if it is not set.
+pub fn time_at(at: Option<&ProtoTime>, name: &str) -> Result<Option<Timestamp>, Status> {
     let read =
         |at| time_from(at).ok_or_else(|| field(name, "is a time between the years 1 and 9999"));
     at.map(read).transpose()
@@ -167,8 +181,8 @@ pub fn team_to(team: &Team) -> api::Team {
     }
 }
 
-/// A service as it is shown.
-pub fn service_to(service: &Service) -> api::Service {
+/// A service as it is shown at this time.
+pub fn service_to(service: &Service, now: Timestamp) -> api::Service {
     api::Service {
         name: format!("teams/{}/services/{}", service.team, service.id),
         display_name: service.name.to_string(),
@@ -177,6 +191,7 @@ pub fn service_to(service: &Service) -> api::Service {
         create_time: Some(time(service.life.created_at)),
         update_time: Some(time(service.life.updated_at)),
         etag: etag(&service.life),
+        in_maintenance: service.maintenance.active(now),
     }
 }
 
@@ -245,12 +260,17 @@ fn resolve_from(resolve: &api::Resolve, at: &str) -> Result<Resolve, Status> {
 }
 
 fn condition_from(condition: &api::Condition, at: &str) -> Result<Condition, Status> {
+    let items = items_from(&condition.contains, at)?;
+    let key = key_from(&condition.key, &format!("{at}.key"))?;
+    Condition::new(key, items).map_err(|rule| field(format!("{at}.contains"), rule))
+}
+
+/// Reads texts to contain.
+pub fn items_from(contains: &[String], at: &str) -> Result<Vec<Item>, Status> {
     let item = |(n, text): (usize, &String)| {
         Item::parse(text).map_err(|rule| field(format!("{at}.contains[{n}]"), rule))
     };
-    let items = condition.contains.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?;
-    let key = key_from(&condition.key, &format!("{at}.key"))?;
-    Condition::new(key, items).map_err(|rule| field(format!("{at}.contains"), rule))
+    contains.iter().enumerate().map(item).collect()
 }
 
 fn key_from(text: &str, at: &str) -> Result<Option<Key>, Status> {

@@ -104,6 +104,11 @@ fn rejected(rejection: Rejection) -> Status {
         Rejection::LastGlobalAdmin => status(Code::FailedPrecondition, "LAST_GLOBAL_ADMIN", &text),
         Rejection::Expired => status(Code::FailedPrecondition, "EXPIRED", &text),
         Rejection::ExpiryInThePast => field("expire_time", text),
+        Rejection::StartInThePast => field("maintenance_window.start_time", text),
+        Rejection::EndNotAfterStart | Rejection::WindowTooLong => {
+            field("maintenance_window.end_time", text)
+        }
+        Rejection::TooManyWindows => field("maintenance_window", text),
         Rejection::FirstMustBeGlobalAdmin => {
             status(Code::FailedPrecondition, "FIRST_MUST_BE_GLOBAL_ADMIN", &text)
         }

@@ -11,6 +11,7 @@ mod catalog;
 mod convert;
 pub mod error;
 mod incident;
+mod maintenance;
 mod page;
 mod principal;
 mod token;

@@ -14,7 +14,7 @@ use wire::proto::gander::admin::v1::principal_service_server::PrincipalService;
 
 use super::call::{Calls, request_of};
 use super::convert::{
-    Mask, display_name, expected, expiry, principal_name, principal_to, roles_from,
+    Mask, display_name, expected, principal_name, principal_to, roles_from, time_at,
 };
 use super::error;
 use super::page::Page;
@@ -57,7 +57,7 @@ impl PrincipalService for Calls {
         let sent = message.principal.ok_or_else(|| error::field("principal", "is required"))?;
         let name = display_name(&sent.display_name, "principal.display_name")?;
         let roles = roles_from(&sent.roles)?;
-        let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
+        let expires_at = time_at(sent.expire_time.as_ref(), "principal.expire_time")?;
         let id = PrincipalId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Credential);
         let (digest, last_four) = (secret.digest(), secret.last_four());
@@ -132,7 +132,7 @@ impl PrincipalService for Calls {
         let name = name.then(|| display_name(&sent.display_name, "principal.display_name"));
         let roles = mask.has("roles", !sent.roles.is_empty()).then(|| roles_from(&sent.roles));
         let (name, roles) = (name.transpose()?, roles.transpose()?);
-        let expires_at = expiry(sent.expire_time.as_ref(), "principal.expire_time")?;
+        let expires_at = time_at(sent.expire_time.as_ref(), "principal.expire_time")?;
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let expected = expected(&sent.etag, "principal.etag")?;
         self.execute(&caller, asked, move |directory, now| {

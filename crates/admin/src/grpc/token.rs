@@ -15,7 +15,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenService;
 
 use super::call::{Calls, request_of};
 use super::convert::{
-    Mask, display_name, expected, expiry, list_parent, reach_from, token_name, token_to,
+    Mask, display_name, expected, list_parent, reach_from, time_at, token_name, token_to,
 };
 use super::error;
 use super::page::Page;
@@ -53,7 +53,7 @@ impl TokenService for Calls {
         let reach = reach_of(&message)?;
         let sent = message.token.unwrap_or_default();
         let name = display_name(&sent.display_name, "token.display_name")?;
-        let expires_at = expiry(sent.expire_time.as_ref(), "token.expire_time")?;
+        let expires_at = time_at(sent.expire_time.as_ref(), "token.expire_time")?;
         let url_parameter_allowed = sent.url_parameter_allowed.unwrap_or(true);
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
@@ -135,7 +135,7 @@ impl TokenService for Calls {
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name =
             name.then(|| display_name(&sent.display_name, "token.display_name")).transpose()?;
-        let expires_at = expiry(sent.expire_time.as_ref(), "token.expire_time")?;
+        let expires_at = time_at(sent.expire_time.as_ref(), "token.expire_time")?;
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let url = sent.url_parameter_allowed;
         let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));

@@ -3,11 +3,12 @@
 //! Must not know how they are carried out.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::audit_verify::Noted;
-use super::when::{Ago, When};
+use super::when::{Ago, Point, When, span};
 
 /// Client commands.
 #[derive(Debug, Subcommand)]
@@ -23,6 +24,12 @@ pub enum ClientCommand {
         /// What to do.
         #[command(subcommand)]
         command: ServiceCommand,
+    },
+    /// Maintenance windows: while one covers an alert, it opens no incident in the service.
+    Maintenance {
+        /// What to do.
+        #[command(subcommand)]
+        command: MaintenanceCommand,
     },
     /// API filters: which alerts open and close incidents of a service.
     Filter {
@@ -122,6 +129,80 @@ pub enum ServiceCommand {
         /// The service, as TEAM/SERVICE, by names or ids.
         service: String,
     },
+}
+
+/// What to do with maintenance windows.
+#[derive(Debug, Subcommand)]
+pub enum MaintenanceCommand {
+    /// Makes a maintenance window: from its start to its end, alerts open and repeat no incident
+    /// in the service; what they resolve is resolved all the same.
+    #[command(after_help = "Examples:
+  gander maintenance create Payments/Checkout --for 2h
+  gander maintenance create Payments/Checkout --start 2027-01-31T22:00:00Z --for 4h
+  gander maintenance create Payments/Checkout --end 2027-02-01T06:00:00Z \\
+    --tag db1,replica --tag backup
+
+The last one is for the alerts that have both db1 and replica, or backup, anywhere in their payload.")]
+    Create(MaintenanceArgs),
+    /// Lists maintenance windows.
+    #[command(after_help = "Examples:
+  gander maintenance list --state active
+  gander maintenance list --service Payments/Checkout --output json")]
+    List {
+        /// Only those of this team.
+        #[arg(long, conflicts_with = "service")]
+        team: Option<String>,
+        /// Only those of this service, as TEAM/SERVICE, by names or ids.
+        #[arg(long)]
+        service: Option<String>,
+        /// Only those in this state.
+        #[arg(long, value_enum)]
+        state: Option<StateArg>,
+    },
+    /// Shows a maintenance window.
+    Get {
+        /// Its id or resource name.
+        window: String,
+    },
+    /// Ends a maintenance window at once; one that has not begun is cancelled.
+    #[command(after_help = "Example:
+  gander maintenance end 01a20e18-6be7-7ae1-9eba-24fad35824c3")]
+    End {
+        /// Its id or resource name.
+        window: String,
+    },
+}
+
+/// A new maintenance window.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("until").args(["end", "lasts"]).required(true))]
+pub struct MaintenanceArgs {
+    /// The service, as TEAM/SERVICE, by names or ids.
+    pub service: String,
+    /// When it begins: now, a span from now such as 30m, or an RFC 3339 time.
+    #[arg(long, value_name = "WHEN", default_value = "now")]
+    pub start: Point,
+    /// When it ends: a span from now such as 2h, or an RFC 3339 time.
+    #[arg(long, value_name = "WHEN")]
+    pub end: Option<Point>,
+    /// How long it lasts, from its start: a span such as 2h, at most 366d.
+    #[arg(long = "for", id = "lasts", value_name = "SPAN", value_parser = span)]
+    pub lasts: Option<Duration>,
+    /// Only for alerts that have this text anywhere in their payload; texts that must all be there
+    /// are joined by commas (\, is a comma in a text). May be repeated: one that fits is enough.
+    #[arg(long = "tag", value_name = "TEXT[,TEXT]…")]
+    pub tags: Vec<String>,
+}
+
+/// Where a maintenance window is in its life.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StateArg {
+    /// It has not begun.
+    Upcoming,
+    /// It has begun and not ended.
+    Active,
+    /// It has ended, was ended, or was cancelled.
+    Ended,
 }
 
 /// What to do with filters.

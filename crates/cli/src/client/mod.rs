@@ -12,6 +12,7 @@ mod audit_verify;
 pub mod commands;
 mod filter;
 mod incident;
+mod maintenance;
 mod names;
 mod principal;
 mod send;
@@ -165,6 +166,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
         match command {
             ClientCommand::Team { command } => team::run(connect, command).await,
             ClientCommand::Service { command } => service::run(connect, command).await,
+            ClientCommand::Maintenance { command } => maintenance::run(connect, command).await,
             ClientCommand::Filter { command } => filter::run(connect, command).await,
             ClientCommand::Token { command } => token::run(connect, command).await,
             ClientCommand::Principal { command } => principal::run(connect, command).await,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
+use wire::proto::gander::admin::v1::maintenance_service_client::MaintenanceServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
@@ -40,6 +41,27 @@ pub async fn services(channel: &Authorized, parent: &str) -> anyhow::Result<Vec<
         let request = api::ListServicesRequest { parent, page_size: PAGE, page_token };
         let page = client.list_services(request).await?.into_inner();
         all.extend(page.services);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// All maintenance windows of a parent that are in this state; unspecified for any.
+pub async fn maintenance_windows(
+    channel: &Authorized,
+    parent: &str,
+    state: api::MaintenanceState,
+) -> anyhow::Result<Vec<api::MaintenanceWindow>> {
+    let mut client = MaintenanceServiceClient::new(channel.clone());
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let (parent, state) = (parent.to_owned(), state.into());
+        let request = api::ListMaintenanceRequest { parent, state, page_size: PAGE, page_token };
+        let page = client.list_maintenance(request).await?.into_inner();
+        all.extend(page.maintenance_windows);
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(all);
@@ -129,6 +151,11 @@ impl Labels {
     pub fn of_incident<'a>(&'a self, name: &'a str) -> &'a str {
         self.of(name.split("/incidents/").next().unwrap_or(name))
     }
+
+    /// What people call the service of a maintenance window.
+    pub fn of_maintenance<'a>(&'a self, name: &'a str) -> &'a str {
+        self.of(name.split("/maintenances/").next().unwrap_or(name))
+    }
 }
 
 /// A team by name or id.
@@ -167,6 +194,15 @@ pub async fn principal_called(channel: &Authorized, name: &str) -> Result<String
     let request = api::GetPrincipalRequest { name: name.to_owned() };
     let found = PrincipalServiceClient::new(channel.clone()).get_principal(request).await?;
     Ok(found.into_inner().display_name)
+}
+
+/// The resource name of a maintenance window by its id or resource name.
+pub async fn maintenance_window(channel: &Authorized, wanted: &str) -> anyhow::Result<String> {
+    if wanted.contains('/') {
+        return Ok(wanted.to_owned());
+    }
+    let all = maintenance_windows(channel, "teams/-", api::MaintenanceState::Unspecified).await?;
+    Ok(find(all, "maintenance window", wanted, |window| (&window.name, ""))?.name)
 }
 
 /// The parent of lists for a team, or for all.

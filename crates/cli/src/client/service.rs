@@ -73,7 +73,11 @@ async fn show(
 ) -> anyhow::Result<()> {
     let labels = names::Labels::read(channel).await?;
     connect.output.show(services, &["SERVICE", "NAME", "FILTERS", "STATE"], |service| {
-        let state = if service.disabled { "disabled" } else { "active" };
+        let state = match (service.disabled, service.in_maintenance) {
+            (true, _) => "disabled",
+            (false, true) => "maintenance",
+            (false, false) => "active",
+        };
         vec![
             service.name.rsplit('/').next().unwrap_or_default().to_owned(),
             labels.of(&service.name).to_owned(),

@@ -1,5 +1,5 @@
-//! Points in time on the command line: `never`, a span such as `30d`, or an RFC 3339 time. A span
-//! is from here on, or ago.
+//! Points in time on the command line: `now` or `never`, a span such as `30d`, or an RFC 3339 time.
+//! A span is from here on, or ago.
 //!
 //! Must not know what happens then.
 
@@ -28,7 +28,7 @@ impl FromStr for When {
         if text == "never" {
             return Ok(Self::Never);
         }
-        if let Ok(span) = humantime::parse_duration(text) {
+        if let Ok(span) = span(text) {
             return Ok(Self::In(span));
         }
         point(text)
@@ -46,6 +46,49 @@ impl When {
             Self::At(at) => Some(wire::event::time(at)),
         }
     }
+}
+
+/// When something begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Now.
+    Now,
+    /// So long from now.
+    In(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl FromStr for Point {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "now" {
+            return Ok(Self::Now);
+        }
+        if let Ok(span) = span(text) {
+            return Ok(Self::In(span));
+        }
+        point(text)
+            .map(Self::At)
+            .ok_or("is `now`, a span such as 2h or 30m, or a time such as 2027-01-31T12:00:00Z")
+    }
+}
+
+impl Point {
+    /// The time that is meant.
+    pub fn at(self, clock: &dyn Clock) -> Timestamp {
+        match self {
+            Self::Now => clock.now(),
+            Self::In(span) => clock.now().plus(span),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// Reads a span such as `2h`.
+pub fn span(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "is a span such as 2h or 30m")
 }
 
 fn point(text: &str) -> Option<Timestamp> {
@@ -132,10 +175,22 @@ mod tests {
         assert!("yesterday".parse::<Ago>().is_err());
     }
 
+    #[test]
+    fn points_are_read() {
+        assert_eq!("now".parse(), Ok(Point::Now));
+        assert_eq!("90m".parse(), Ok(Point::In(Duration::from_secs(5_400))));
+        let at = Timestamp::from_micros(1_801_396_800_000_000);
+        assert_eq!("2027-01-31T12:00:00Z".parse(), Ok(Point::At(at)));
+        for text in ["never", "", "2", "yesterday"] {
+            assert!(text.parse::<Point>().is_err(), "{text}");
+        }
+        assert!(span("now").is_err());
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text: String) {
-            let _ = (text.parse::<When>(), text.parse::<Ago>());
+            let _ = (text.parse::<When>(), text.parse::<Ago>(), text.parse::<Point>());
         }
     }
 }

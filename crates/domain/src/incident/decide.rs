@@ -27,15 +27,18 @@ pub struct Deciding<'a> {
     pub service: ServiceId,
     /// For how long after the first, identical payloads of an unmapped incident are one.
     pub identical_window: Duration,
+    /// Whether a maintenance window of the service covers the alert.
+    pub in_maintenance: bool,
 }
 
 /// What an alert leads to in a service whose filters found this: first what it resolves, then
-/// what it triggers.
+/// what it triggers. In maintenance nothing is triggered.
 #[must_use]
 pub fn decide(state: &Incidents, on: &Deciding<'_>, found: &Match) -> (Vec<Event>, Verdict) {
     let (resolved, resolve) = resolve(state, on, &found.resolves);
     let closing = resolved.as_ref().map(Event::incident);
     let (triggered, trigger) = match &found.trigger {
+        Some(_) if on.in_maintenance => (None, TriggerVerdict::Suppressed),
         Some(triggered) => decide_trigger(state, on, triggered, closing),
         None => (None, TriggerVerdict::None),
     };

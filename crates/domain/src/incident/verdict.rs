@@ -2,6 +2,8 @@
 //!
 //! Must not know incidents, only the words for what happened.
 
+use crate::maintenance::WindowIds;
+
 /// What the trigger parts of a service's filters came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TriggerVerdict {
@@ -63,6 +65,8 @@ pub struct Flags {
     pub resolve_duplicate: bool,
     /// A trigger was suppressed.
     pub suppressed: bool,
+    /// The maintenance windows that suppressed one.
+    pub suppressed_by: WindowIds,
     /// An evaluation failed.
     pub failed: bool,
     /// An incident was acknowledged.
@@ -72,21 +76,22 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// These and those of one more service.
+    /// These and those of one more service, where these maintenance windows suppressed a trigger.
     #[must_use]
-    pub fn with(self, verdict: Verdict) -> Self {
-        self.union(Self::from(verdict))
+    pub fn with(self, verdict: Verdict, suppressed_by: WindowIds) -> Self {
+        self.union(Self { suppressed_by, ..Self::from(verdict) })
     }
 
     /// These and those.
     #[must_use]
-    pub const fn union(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         Self {
             created: self.created || other.created,
             trigger_duplicate: self.trigger_duplicate || other.trigger_duplicate,
             resolved: self.resolved || other.resolved,
             resolve_duplicate: self.resolve_duplicate || other.resolve_duplicate,
             suppressed: self.suppressed || other.suppressed,
+            suppressed_by: self.suppressed_by.union(other.suppressed_by),
             failed: self.failed || other.failed,
             acknowledged: self.acknowledged || other.acknowledged,
             acknowledge_duplicate: self.acknowledge_duplicate || other.acknowledge_duplicate,

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use domain::access::Role;
-use domain::id::{PrincipalId, ServiceId, TeamId, TokenId};
+use domain::id::{MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId};
 use domain::name::DisplayName;
 use domain::reach::Reach;
 use proptest::prelude::*;
@@ -14,6 +14,8 @@ use proptest::prelude::*;
 pub const TEAMS: u8 = 4;
 /// How many services there may be.
 pub const SERVICES: u8 = 5;
+/// How many maintenance windows of a service there may be.
+const WINDOWS: u8 = 2;
 /// How many tokens there may be.
 pub const TOKENS: u8 = 8;
 /// How many principals there may be.
@@ -49,6 +51,9 @@ pub enum OfService {
     Create(DisplayName),
     /// The name, whether it is disabled, how many filters.
     Update(Known, Option<DisplayName>, Option<bool>, Option<u8>),
+    /// A maintenance window that begins so much later, if it says so, and lasts so many days.
+    Maintain(MaintenanceId, Option<i8>, i16),
+    EndMaintenance(MaintenanceId),
     Delete(Known),
 }
 
@@ -101,7 +106,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn asks() -> impl Strategy<Value = Ask> {
     prop_oneof![
         4 => (teams(), of_team()).prop_map(|(id, ask)| Ask::Team(id, ask)),
-        5 => (teams(), services(), of_service())
+        9 => (teams(), services(), of_service())
             .prop_map(|(team, id, ask)| Ask::Service(team, id, ask)),
         10 => (tokens(), of_token()).prop_map(|(id, ask)| Ask::Token(id, ask)),
         6 => (principals(), of_principal()).prop_map(|(id, ask)| Ask::Principal(id, ask)),
@@ -121,9 +126,12 @@ fn of_service() -> impl Strategy<Value = OfService> {
     let change = (known(), maybe(names()), any::<Option<bool>>(), maybe(0..3u8));
     prop_oneof![
         6 => names().prop_map(OfService::Create),
-        3 => change.prop_map(|(known, name, disabled, filters)| {
+        4 => change.prop_map(|(known, name, disabled, filters)| {
             OfService::Update(known, name, disabled, filters)
         }),
+        3 => (windows(), maybe(starts()), days())
+            .prop_map(|(id, later, days)| OfService::Maintain(id, later, days)),
+        2 => windows().prop_map(OfService::EndMaintenance),
         1 => known().prop_map(OfService::Delete),
     ]
 }
@@ -171,6 +179,15 @@ fn names() -> impl Strategy<Value = DisplayName> {
     prop::sample::select(&NAMES[..]).prop_map(|text| DisplayName::parse(text).unwrap())
 }
 
+fn starts() -> impl Strategy<Value = i8> {
+    prop_oneof![1 => Just(-1), 3 => 0..30i8]
+}
+
+/// The bounds of a window's length, and beyond.
+fn days() -> impl Strategy<Value = i16> {
+    prop_oneof![1 => Just(0), 6 => 1..=366i16, 1 => Just(367)]
+}
+
 fn expiries() -> impl Strategy<Value = Expiry> {
     prop_oneof![2 => Just(None), 1 => (-1..2i8).prop_map(Some), 3 => (1..30i8).prop_map(Some)]
 }
@@ -203,6 +220,11 @@ pub fn service(n: u8) -> ServiceId {
     ServiceId::from_bytes([n; 16])
 }
 
+/// A maintenance window by its number.
+fn window(n: u8) -> MaintenanceId {
+    MaintenanceId::from_bytes([n; 16])
+}
+
 /// A token by its number.
 pub fn token(n: u8) -> TokenId {
     TokenId::from_bytes([n; 16])
@@ -219,6 +241,10 @@ fn teams() -> impl Strategy<Value = TeamId> {
 
 fn services() -> impl Strategy<Value = ServiceId> {
     (0..SERVICES).prop_map(service)
+}
+
+fn windows() -> impl Strategy<Value = MaintenanceId> {
+    (0..WINDOWS).prop_map(window)
 }
 
 fn tokens() -> impl Strategy<Value = TokenId> {

@@ -14,7 +14,7 @@ use domain::id::{FilterId, PrincipalId, ServiceId, TeamId, TokenId};
 use domain::name::DisplayName;
 use domain::secret::{Digest, LastFour};
 use domain::time::Timestamp;
-use domain::{principal, service, team, token};
+use domain::{maintenance, principal, service, team, token};
 
 use crate::asks::{Ask, Expiry, Known, OfPrincipal, OfService, OfTeam, OfToken, Step};
 
@@ -143,6 +143,21 @@ impl History {
                     filters: count.map(filters),
                 }
             }
+            OfService::Maintain(window, later, days) => {
+                let start = later.map(|later| self.after(later));
+                let day = 24 * 60 * 60 * 1_000_000;
+                let end = start.unwrap_or(self.now).as_micros() + i64::from(days) * day;
+                service::Command::Maintenance(maintenance::Command::Create {
+                    id: window,
+                    start,
+                    end: Timestamp::from_micros(end),
+                    tags: Arc::default(),
+                    now: self.now,
+                })
+            }
+            OfService::EndMaintenance(id) => {
+                service::Command::Maintenance(maintenance::Command::End { id, now: self.now })
+            }
             OfService::Delete(version) => {
                 if entry.live().is_some_and(|found| found.team != team) {
                     return Err(Rejection::NotFound);
@@ -243,7 +258,11 @@ impl History {
     }
 
     fn expires_at(&self, expiry: Expiry) -> Option<Timestamp> {
-        expiry.map(|after| Timestamp::from_micros(self.now.as_micros() + i64::from(after)))
+        expiry.map(|after| self.after(after))
+    }
+
+    fn after(&self, micros: i8) -> Timestamp {
+        Timestamp::from_micros(self.now.as_micros() + i64::from(micros))
     }
 
     /// The secret drawn for the ask at hand.
@@ -297,6 +316,12 @@ fn kind(change: &Change) -> String {
         Change::Service(_, service::Event::Renamed { .. }) => "service renamed",
         Change::Service(_, service::Event::DisabledSet { .. }) => "service disabled",
         Change::Service(_, service::Event::FiltersReplaced { .. }) => "service filters",
+        Change::Service(_, service::Event::Maintenance(maintenance::Event::Created { .. })) => {
+            "service window"
+        }
+        Change::Service(_, service::Event::Maintenance(maintenance::Event::Ended { .. })) => {
+            "service ended"
+        }
         Change::Service(_, service::Event::Deleted) => "service deleted",
         Change::Token(_, token::Event::Created { .. }) => "token created",
         Change::Token(_, token::Event::Renamed { .. }) => "token renamed",

@@ -63,7 +63,8 @@ impl Plain {
                 _,
                 service::Event::Renamed { .. }
                 | service::Event::DisabledSet { .. }
-                | service::Event::FiltersReplaced { .. },
+                | service::Event::FiltersReplaced { .. }
+                | service::Event::Maintenance(_),
             ) => {}
         }
     }

@@ -21,6 +21,11 @@ pub struct Outcome {
     triggered: Triggered,
     #[schema(inline)]
     resolved: Resolved,
+    /// The ids of the maintenance windows that suppressed a trigger, at most 10; not there where
+    /// there are none.
+    #[schema(required = false, min_items = 1, max_items = 10)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressed: Vec<String>,
 }
 
 /// What triggers led to.
@@ -60,7 +65,8 @@ enum Status {
 }
 
 /// The alert is stored and this is what became of it: 201 if any incident was created, else 200
-/// if any was resolved or the call was a duplicate, else 202.
+/// if any was resolved or the call was a duplicate, else 202. Maintenance windows that suppressed
+/// something are named.
 pub fn outcome(id: AlertId, flags: Flags) -> Response<Full<Bytes>> {
     let status = if flags.created {
         StatusCode::CREATED
@@ -73,6 +79,7 @@ pub fn outcome(id: AlertId, flags: Flags) -> Response<Full<Bytes>> {
         id: id.to_string(),
         triggered: Triggered { created: flags.created, duplicate: flags.trigger_duplicate },
         resolved: Resolved { resolved: flags.resolved, duplicate: flags.resolve_duplicate },
+        suppressed: flags.suppressed_by.iter().map(|window| window.to_string()).collect(),
     };
     json_answer(status, &outcome)
 }

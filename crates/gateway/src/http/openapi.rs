@@ -373,6 +373,10 @@ mod tests {
             };
             check(&document, path, answer::outcome(id, flags)).await;
         }
+        let window = domain::id::MaintenanceId::from_bytes([8; 16]);
+        let suppressed_by = [window].into_iter().collect();
+        let flags = Flags { suppressed: true, suppressed_by, ..Flags::default() };
+        check(&document, path, answer::outcome(id, flags)).await;
         check(&document, path, answer::accepted(id)).await;
         for problem in Problem::each(2_048).into_iter().filter(|p| answers_process(*p)) {
             check(&document, path, problem.answer()).await;

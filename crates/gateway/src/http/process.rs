@@ -69,9 +69,8 @@ fn admit(handler: &Handler, headers: &HeaderMap, query: &mut Query) -> Result<Ad
 
 fn check_rate(handler: &Handler, token: &TokenId) -> Result<(), Problem> {
     let rate = handler.rates.tokens.as_ref();
-    rate.map_or(Ok(()), |rate| rate.take(token)).map_err(|Wait(seconds)| {
-        Problem::RateLimited { seconds, detail: SENT_OFTEN }
-    })
+    rate.map_or(Ok(()), |rate| rate.take(token))
+        .map_err(|Wait(seconds)| Problem::RateLimited { seconds, detail: SENT_OFTEN })
 }
 
 fn check_expect(headers: &HeaderMap) -> Result<(), Problem> {

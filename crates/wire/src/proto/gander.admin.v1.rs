@@ -795,6 +795,9 @@ pub struct Service {
     /// the service has changed since.
     #[prost(string, tag = "7")]
     pub etag: ::prost::alloc::string::String,
+    /// Whether a maintenance window of the service is active; it may be one with tags. Output only.
+    #[prost(bool, tag = "8")]
+    pub in_maintenance: bool,
 }
 /// An API filter: which payloads open an incident, and which close it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2803,6 +2806,710 @@ pub mod incident_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "gander.admin.v1.IncidentService";
     impl<T> tonic::server::NamedService for IncidentServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A maintenance window of a service. It covers the alerts that a gateway received in it and that
+/// one of its tags fits; without tags every alert. Windows may overlap. A service has at most 50,
+/// with at most 128 KiB of texts in their tags: those that have ended make room for others, at the
+/// latest 7 days after their end.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaintenanceWindow {
+    /// The resource name, `teams/{team}/services/{service}/maintenances/{maintenance}`. Output only.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// When it begins: alerts received at that time and later are covered. Not set: now. Not in the
+    /// past.
+    #[prost(message, optional, tag = "2")]
+    pub start_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// When it ends: alerts received at that time and later are not covered. Later than the start,
+    /// by at most 366 days. Required. In a window that was ended it is the time of that; in one that
+    /// was cancelled it is before the start.
+    #[prost(message, optional, tag = "3")]
+    pub end_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// Up to 10 tags; one that fits is enough. None: every alert.
+    #[prost(message, repeated, tag = "4")]
+    pub tags: ::prost::alloc::vec::Vec<MaintenanceTag>,
+    /// Where it is in its life. Output only.
+    #[prost(enumeration = "MaintenanceState", tag = "5")]
+    pub state: i32,
+    /// Who made it: `principals/{principal}`. Output only.
+    #[prost(string, tag = "6")]
+    pub creator: ::prost::alloc::string::String,
+    /// When it was made. Output only.
+    #[prost(message, optional, tag = "7")]
+    pub create_time: ::core::option::Option<crate::timestamp::Timestamp>,
+}
+/// Which alerts a maintenance window is for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MaintenanceTag {
+    /// 1 to 10 texts of 1 to 50 characters. All must occur in the text of the whole payload, without
+    /// regard to case.
+    #[prost(string, repeated, tag = "1")]
+    pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Request of CreateMaintenance.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateMaintenanceRequest {
+    /// `teams/{team}/services/{service}`. Required.
+    #[prost(string, tag = "1")]
+    pub parent: ::prost::alloc::string::String,
+    /// The maintenance window. Required.
+    #[prost(message, optional, tag = "2")]
+    pub maintenance_window: ::core::option::Option<MaintenanceWindow>,
+    /// A UUID that makes a repeat within 24 hours have its effect once.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Request of GetMaintenance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMaintenanceRequest {
+    /// `teams/{team}/services/{service}/maintenances/{maintenance}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Request of ListMaintenance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMaintenanceRequest {
+    /// `teams/{team}/services/{service}`, `teams/{team}`, or `teams/-` for all that the caller may
+    /// read. Empty: the same as `teams/-`.
+    #[prost(string, tag = "1")]
+    pub parent: ::prost::alloc::string::String,
+    /// Only those in this state. Not said: all.
+    #[prost(enumeration = "MaintenanceState", tag = "2")]
+    pub state: i32,
+    /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
+    /// means 1,000.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of maintenance windows.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMaintenanceResponse {
+    /// The maintenance windows, by time of creation.
+    #[prost(message, repeated, tag = "1")]
+    pub maintenance_windows: ::prost::alloc::vec::Vec<MaintenanceWindow>,
+    /// Empty on the last page only.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request of EndMaintenance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndMaintenanceRequest {
+    /// `teams/{team}/services/{service}/maintenances/{maintenance}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// A UUID that makes a repeat within 24 hours have its effect once.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Where a maintenance window is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MaintenanceState {
+    /// Not said: in a list, all of them.
+    Unspecified = 0,
+    /// It has not begun.
+    Upcoming = 1,
+    /// It has begun and not ended.
+    Active = 2,
+    /// It has ended, was ended, or was cancelled.
+    Ended = 3,
+}
+impl MaintenanceState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MAINTENANCE_STATE_UNSPECIFIED",
+            Self::Upcoming => "MAINTENANCE_STATE_UPCOMING",
+            Self::Active => "MAINTENANCE_STATE_ACTIVE",
+            Self::Ended => "MAINTENANCE_STATE_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MAINTENANCE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MAINTENANCE_STATE_UPCOMING" => Some(Self::Upcoming),
+            "MAINTENANCE_STATE_ACTIVE" => Some(Self::Active),
+            "MAINTENANCE_STATE_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod maintenance_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Maintenance windows of services. An alert that a window covers opens and repeats no incident in
+    /// that service; what it resolves is resolved all the same.
+    #[derive(Debug, Clone)]
+    pub struct MaintenanceServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MaintenanceServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MaintenanceServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MaintenanceServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MaintenanceServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes a maintenance window. For a Global Admin or a Team Manager of the team.
+        pub async fn create_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.MaintenanceService/CreateMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.MaintenanceService",
+                        "CreateMaintenance",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads a maintenance window. For all who may read in its team.
+        pub async fn get_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.MaintenanceService/GetMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.MaintenanceService",
+                        "GetMaintenance",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the maintenance windows of one service, of one team, or with the parent `teams/-` of
+        /// all teams that the caller may read.
+        pub async fn list_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.MaintenanceService/ListMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.MaintenanceService",
+                        "ListMaintenance",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a maintenance window at once; one that has not begun is cancelled. For a Global Admin or
+        /// a Team Manager of the team. Ending one that has ended succeeds.
+        pub async fn end_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.MaintenanceService/EndMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.MaintenanceService",
+                        "EndMaintenance",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod maintenance_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MaintenanceServiceServer.
+    #[async_trait]
+    pub trait MaintenanceService: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes a maintenance window. For a Global Admin or a Team Manager of the team.
+        async fn create_maintenance(
+            &self,
+            request: tonic::Request<super::CreateMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        >;
+        /// Reads a maintenance window. For all who may read in its team.
+        async fn get_maintenance(
+            &self,
+            request: tonic::Request<super::GetMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        >;
+        /// Lists the maintenance windows of one service, of one team, or with the parent `teams/-` of
+        /// all teams that the caller may read.
+        async fn list_maintenance(
+            &self,
+            request: tonic::Request<super::ListMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMaintenanceResponse>,
+            tonic::Status,
+        >;
+        /// Ends a maintenance window at once; one that has not begun is cancelled. For a Global Admin or
+        /// a Team Manager of the team. Ending one that has ended succeeds.
+        async fn end_maintenance(
+            &self,
+            request: tonic::Request<super::EndMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MaintenanceWindow>,
+            tonic::Status,
+        >;
+    }
+    /// Maintenance windows of services. An alert that a window covers opens and repeats no incident in
+    /// that service; what it resolves is resolved all the same.
+    #[derive(Debug)]
+    pub struct MaintenanceServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MaintenanceServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MaintenanceServiceServer<T>
+    where
+        T: MaintenanceService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/gander.admin.v1.MaintenanceService/CreateMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateMaintenanceSvc<T: MaintenanceService>(pub Arc<T>);
+                    impl<
+                        T: MaintenanceService,
+                    > tonic::server::UnaryService<super::CreateMaintenanceRequest>
+                    for CreateMaintenanceSvc<T> {
+                        type Response = super::MaintenanceWindow;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaintenanceService>::create_maintenance(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.MaintenanceService/GetMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMaintenanceSvc<T: MaintenanceService>(pub Arc<T>);
+                    impl<
+                        T: MaintenanceService,
+                    > tonic::server::UnaryService<super::GetMaintenanceRequest>
+                    for GetMaintenanceSvc<T> {
+                        type Response = super::MaintenanceWindow;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaintenanceService>::get_maintenance(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.MaintenanceService/ListMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListMaintenanceSvc<T: MaintenanceService>(pub Arc<T>);
+                    impl<
+                        T: MaintenanceService,
+                    > tonic::server::UnaryService<super::ListMaintenanceRequest>
+                    for ListMaintenanceSvc<T> {
+                        type Response = super::ListMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaintenanceService>::list_maintenance(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.MaintenanceService/EndMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndMaintenanceSvc<T: MaintenanceService>(pub Arc<T>);
+                    impl<
+                        T: MaintenanceService,
+                    > tonic::server::UnaryService<super::EndMaintenanceRequest>
+                    for EndMaintenanceSvc<T> {
+                        type Response = super::MaintenanceWindow;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaintenanceService>::end_maintenance(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MaintenanceServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "gander.admin.v1.MaintenanceService";
+    impl<T> tonic::server::NamedService for MaintenanceServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -62,7 +62,7 @@ pub struct ControlEvent {
     /// What happened.
     #[prost(
         oneof = "control_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub kind: ::core::option::Option<control_event::Kind>,
 }
@@ -134,6 +134,12 @@ pub mod control_event {
         /// A bootstrap credential was written.
         #[prost(message, tag = "22")]
         BootstrapIssued(super::BootstrapIssued),
+        /// A service got a maintenance window.
+        #[prost(message, tag = "23")]
+        MaintenanceCreated(super::MaintenanceCreated),
+        /// A maintenance window of a service was ended.
+        #[prost(message, tag = "24")]
+        MaintenanceEnded(super::MaintenanceEnded),
     }
 }
 /// A team was made.
@@ -165,6 +171,9 @@ pub struct ServiceCreated {
     /// Its filters, in order.
     #[prost(message, repeated, tag = "4")]
     pub filters: ::prost::alloc::vec::Vec<Filter>,
+    /// Its maintenance windows; in a snapshot only.
+    #[prost(message, repeated, tag = "5")]
+    pub maintenance_windows: ::prost::alloc::vec::Vec<MaintenanceWindow>,
 }
 /// A service was disabled or enabled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -234,6 +243,68 @@ pub struct Condition {
     /// The texts.
     #[prost(string, repeated, tag = "2")]
     pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A service got a maintenance window.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaintenanceCreated {
+    /// The id of the window, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// When it begins, microseconds since the Unix epoch.
+    #[prost(int64, tag = "2")]
+    pub start_micros: i64,
+    /// When it ends, microseconds since the Unix epoch.
+    #[prost(int64, tag = "3")]
+    pub end_micros: i64,
+    /// Its tags; none: it is for every alert.
+    #[prost(message, repeated, tag = "4")]
+    pub tags: ::prost::alloc::vec::Vec<MaintenanceTag>,
+    /// The windows that are forgotten with it, 16 bytes each.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub forgotten: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// A maintenance window was ended, or cancelled before it began.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MaintenanceEnded {
+    /// The id of the window, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// When, microseconds since the Unix epoch.
+    #[prost(int64, tag = "2")]
+    pub at_micros: i64,
+}
+/// Texts that must all occur in the payload.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MaintenanceTag {
+    /// The texts.
+    #[prost(string, repeated, tag = "1")]
+    pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A maintenance window as it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaintenanceWindow {
+    /// Its id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// When it begins, microseconds since the Unix epoch.
+    #[prost(int64, tag = "2")]
+    pub start_micros: i64,
+    /// When it ends or was ended, microseconds since the Unix epoch; before its start where it was
+    /// cancelled.
+    #[prost(int64, tag = "3")]
+    pub end_micros: i64,
+    /// Its tags; none: it is for every alert.
+    #[prost(message, repeated, tag = "4")]
+    pub tags: ::prost::alloc::vec::Vec<MaintenanceTag>,
+    /// The number of the commit that made it.
+    #[prost(uint64, tag = "5")]
+    pub commit: u64,
+    /// When it was made, microseconds since the Unix epoch.
+    #[prost(int64, tag = "6")]
+    pub created_at_micros: i64,
+    /// Who made it.
+    #[prost(message, optional, tag = "7")]
+    pub creator: ::core::option::Option<Actor>,
 }
 /// What a token reaches.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -789,6 +860,10 @@ pub struct Outcome {
     /// An acknowledgement was a duplicate.
     #[prost(bool, tag = "10")]
     pub acknowledge_duplicate: bool,
+    /// The maintenance windows that suppressed a trigger, 16 bytes each, at most 10: of more the
+    /// first by id.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub suppressed_by: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Outcomes on their way back to who waits for them.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -22,6 +22,7 @@ use domain::token::{self, Token};
 use prost::Message;
 
 use super::filter::{filters_from, filters_to};
+use super::maintenance::{created_from, ended_from, event_to, windows_from, windows_to};
 use super::{Error, VERSION, check_version, field, fixed};
 use crate::proto::gander::stored::v1 as stored;
 use stored::control_event::Kind;
@@ -127,7 +128,7 @@ fn copy(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn actor_to(actor: Actor) -> stored::Actor {
+pub(super) fn actor_to(actor: Actor) -> stored::Actor {
     let kind = match actor {
         Actor::Principal(id) => stored::actor::Kind::Principal(copy(id.as_bytes())),
         Actor::Bootstrap => stored::actor::Kind::Bootstrap(stored::Unit {}),
@@ -136,7 +137,7 @@ fn actor_to(actor: Actor) -> stored::Actor {
     stored::Actor { kind: Some(kind) }
 }
 
-fn actor_from(actor: Option<stored::Actor>) -> Result<Actor, Error> {
+pub(super) fn actor_from(actor: Option<stored::Actor>) -> Result<Actor, Error> {
     match actor.and_then(|actor| actor.kind).ok_or(field("actor"))? {
         stored::actor::Kind::Principal(id) => {
             Ok(Actor::Principal(PrincipalId::from_bytes(fixed(&id, "actor.principal")?)))
@@ -193,6 +194,7 @@ fn service_event_to(event: &service::Event) -> Kind {
                 display_name: name.to_string(),
                 disabled: *disabled,
                 filters: filters_to(filters),
+                maintenance_windows: Vec::new(),
             })
         }
         service::Event::Renamed { name } => Kind::ServiceRenamed(renamed(name)),
@@ -202,6 +204,7 @@ fn service_event_to(event: &service::Event) -> Kind {
         service::Event::FiltersReplaced { filters } => {
             Kind::FiltersReplaced(stored::FiltersReplaced { filters: filters_to(filters) })
         }
+        service::Event::Maintenance(event) => event_to(event),
         service::Event::Deleted => Kind::ServiceDeleted(stored::Unit {}),
     }
 }
@@ -286,6 +289,8 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
         Kind::FiltersReplaced(new) => service(service::Event::FiltersReplaced {
             filters: Arc::new(filters_from(new.filters)?),
         }),
+        Kind::MaintenanceCreated(made) => service(service::Event::Maintenance(created_from(made)?)),
+        Kind::MaintenanceEnded(ended) => service(service::Event::Maintenance(ended_from(&ended)?)),
         Kind::ServiceDeleted(_) => service(service::Event::Deleted),
         Kind::TokenCreated(made) => token(token::Event::Created {
             name: name(&made.display_name)?,
@@ -441,6 +446,7 @@ fn service_snapshot(service: &Service) -> stored::snapshot::Kind {
         display_name: service.name.to_string(),
         disabled: service.disabled,
         filters: filters_to(&service.filters),
+        maintenance_windows: windows_to(&service.maintenance),
     })
 }
 
@@ -507,6 +513,7 @@ fn service_from(id: ServiceId, made: stored::ServiceCreated, life: Life) -> Resu
         name: name(&made.display_name)?,
         disabled: made.disabled,
         filters: Arc::new(filters_from(made.filters)?),
+        maintenance: Arc::new(windows_from(made.maintenance_windows)?),
         life,
     })
 }

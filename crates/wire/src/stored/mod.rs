@@ -7,6 +7,7 @@ pub mod alert;
 pub mod backup;
 pub mod control;
 pub mod filter;
+mod maintenance;
 pub mod worker;
 
 /// The version of every stored form that this build writes.

@@ -8,6 +8,7 @@ use domain::id::{AlertId, InstanceId, ServiceId};
 use domain::incident::{Flags, Incident, Totals};
 use prost::Message;
 
+use super::maintenance::{id_from, id_to};
 use super::{Error, VERSION, check_version, field, fixed};
 use crate::event::{incident_from, incident_to};
 use crate::partition::PartitionSet;
@@ -93,7 +94,7 @@ impl Checkpoint {
                 sequence: position.sequence,
                 records: position.records,
                 service,
-                flags: flags_from(&position.outcome.unwrap_or_default()),
+                flags: flags_from(&position.outcome.unwrap_or_default())?,
             },
             control_sequence: checkpoint.control_sequence,
             totals: totals_from(&checkpoint.totals.ok_or(field("checkpoint.totals"))?),
@@ -113,20 +114,26 @@ fn flags_to(flags: Flags) -> stored::Outcome {
         failed: flags.failed,
         acknowledged: flags.acknowledged,
         acknowledge_duplicate: flags.acknowledge_duplicate,
+        suppressed_by: flags.suppressed_by.iter().map(id_to).collect(),
     }
 }
 
-const fn flags_from(outcome: &stored::Outcome) -> Flags {
-    Flags {
+fn flags_from(outcome: &stored::Outcome) -> Result<Flags, Error> {
+    Ok(Flags {
         created: outcome.created,
         trigger_duplicate: outcome.trigger_duplicate,
         resolved: outcome.resolved,
         resolve_duplicate: outcome.resolve_duplicate,
         suppressed: outcome.suppressed,
+        suppressed_by: outcome
+            .suppressed_by
+            .iter()
+            .map(|id| id_from(id))
+            .collect::<Result<_, _>>()?,
         failed: outcome.failed,
         acknowledged: outcome.acknowledged,
         acknowledge_duplicate: outcome.acknowledge_duplicate,
-    }
+    })
 }
 
 const fn totals_to(totals: &Totals) -> stored::Totals {
@@ -228,7 +235,7 @@ pub fn decode_outcomes(bytes: &Bytes) -> Result<Vec<Outcome>, Error> {
         Ok(Outcome {
             id: AlertId::from_bytes(fixed(&outcome.id, "outcome.id")?),
             partitions: PartitionSet(outcome.partitions),
-            flags: flags_from(&outcome),
+            flags: flags_from(&outcome)?,
         })
     };
     batch.outcomes.into_iter().map(from).collect()

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::access::Role;
-use domain::aggregate::{Actor, Entry, Life};
+use domain::aggregate::{Actor, Entry, Life, Stamp};
 use domain::commit::{Change, Commit, Request};
 use domain::directory::Snapshot;
 use domain::filter::{
     Condition, Filter, Filters, Item, Key, MappedValue, Resolve, Trigger, Urgency,
 };
 use domain::id::{
-    AlertId, EventId, FilterId, IncidentId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId,
+    AlertId, EventId, FilterId, IncidentId, InstanceId, MaintenanceId, PrincipalId, ServiceId,
+    TeamId, TokenId,
 };
 use domain::incident::{
     self, Acknowledgement, Cause, Flags, Incident, Kind, Opening, ResolveReason, Status, Totals,
 };
+use domain::maintenance::{self, Tag, Tags, Window, WindowIds, Windows};
 use domain::name::DisplayName;
 use domain::principal::{self, Principal};
 use domain::reach::Reach;
@@ -51,6 +53,7 @@ const TOKEN: TokenId = TokenId::from_bytes([0x16; 16]);
 const PRINCIPAL: PrincipalId = PrincipalId::from_bytes([0x17; 16]);
 const INSTANCE: InstanceId = InstanceId::from_bytes([0x18; 16]);
 const EVENT: EventId = EventId::from_bytes([0x19; 16]);
+const WINDOW: MaintenanceId = MaintenanceId::from_bytes([0x1a; 16]);
 
 /// A form's bytes as this build writes them, and whether bytes are read as the same value.
 pub struct Example {
@@ -97,7 +100,11 @@ pub fn examples() -> Vec<Example> {
     for (name, incident) in incidents() {
         all.push(example(name, incident, encode_state, decode_state));
     }
-    for (name, all_of_it) in [("outcomes", outcomes()), ("outcomes_acknowledge", acknowledged())] {
+    for (name, all_of_it) in [
+        ("outcomes", outcomes()),
+        ("outcomes_acknowledge", acknowledged()),
+        ("outcomes_suppressed", suppressed()),
+    ] {
         all.push(example(name, all_of_it, |all| encode_outcomes(all), decode_outcomes));
     }
     let read = |bytes: &Bytes| Ok(stored::Parked::decode(bytes.clone())?);
@@ -195,6 +202,7 @@ fn commits() -> Vec<(&'static str, Commit)> {
     vec![
         ("commit_team", commit(admin, team.into())),
         ("commit_service", commit(admin, service.into())),
+        ("commit_maintenance", commit(admin, maintenance_events().into())),
         ("commit_token", commit(admin, token.collect())),
         ("commit_principal", commit(Actor::Bootstrap, principal.into())),
         ("commit_installation", bootstrap),
@@ -208,6 +216,27 @@ fn service_created() -> service::Event {
         disabled: true,
         filters: filters(),
     }
+}
+
+fn tags() -> Arc<Tags> {
+    let tag = |texts: &[&str]| {
+        Tag::new(texts.iter().map(|text| Item::parse(text).unwrap()).collect()).unwrap()
+    };
+    Arc::new(Tags::new(vec![tag(&["db1", "Störung"]), tag(&["backup"])]).unwrap())
+}
+
+fn maintenance_events() -> [Change; 3] {
+    let forgotten = [0x2a, 0x2b].map(|n| MaintenanceId::from_bytes([n; 16])).to_vec();
+    let created = |tags, forgotten| maintenance::Event::Created {
+        id: WINDOW,
+        start: at(15),
+        end: at(16),
+        tags,
+        forgotten,
+    };
+    let ended = maintenance::Event::Ended { id: WINDOW, at: at(17) };
+    [created(tags(), forgotten), created(Arc::default(), vec![]), ended]
+        .map(|event| Change::Service(SERVICE, service::Event::Maintenance(event)))
 }
 
 /// One creation for each reach, then the other events.
@@ -253,19 +282,35 @@ fn principal_events() -> [principal::Event; 7] {
     ]
 }
 
-/// Each kind of thing as a commit left it.
-fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
-    let creator = Actor::Principal(PRINCIPAL);
-    let life = Life { created_at: at(5), creator, updated_at: at(6), version: 300 };
-    let team = Team { id: TEAM, name: name("Payments"), life };
-    let service = Service {
+fn windows(creator: Actor) -> Arc<Windows> {
+    let made = Stamp { sequence: 299, at: at(18), actor: creator };
+    let window = |id, tags| Window { id, start: at(15), end: at(17), tags, made };
+    let other = MaintenanceId::from_bytes([0x2c; 16]);
+    Arc::new([window(WINDOW, tags()), window(other, Arc::default())].into_iter().collect())
+}
+
+fn service() -> Service {
+    Service {
         id: SERVICE,
         team: TEAM,
         name: name("Checkout"),
         disabled: true,
         filters: filters(),
-        life,
-    };
+        maintenance: Arc::default(),
+        life: life(),
+    }
+}
+
+fn life() -> Life {
+    let creator = Actor::Principal(PRINCIPAL);
+    Life { created_at: at(5), creator, updated_at: at(6), version: 300 }
+}
+
+/// Each kind of thing as a commit left it.
+fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
+    let (service, life) = (service(), life());
+    let team = Team { id: TEAM, name: name("Payments"), life };
+    let in_maintenance = Service { maintenance: windows(life.creator), ..service.clone() };
     let token = Token {
         id: TOKEN,
         name: name("Grafana"),
@@ -297,6 +342,11 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
             "control_service",
             Change::Service(SERVICE, service_created()),
             Snapshot::Service(SERVICE, Entry::Live(service)),
+        ),
+        (
+            "control_maintenance",
+            maintenance_events()[2].clone(),
+            Snapshot::Service(SERVICE, Entry::Live(in_maintenance)),
         ),
         (
             "control_token",
@@ -461,6 +511,7 @@ fn outcomes() -> Vec<Outcome> {
             resolved: flag(2),
             resolve_duplicate: flag(3),
             suppressed: flag(4),
+            suppressed_by: WindowIds::default(),
             failed: flag(5),
             ..Flags::default()
         }
@@ -468,6 +519,14 @@ fn outcomes() -> Vec<Outcome> {
     let outcome =
         |n| Outcome { id: ALERT, partitions: PartitionSet(1_u64 << (10 * n)), flags: only(n) };
     (0..6).map(outcome).collect()
+}
+
+/// By two maintenance windows.
+fn suppressed() -> Vec<Outcome> {
+    let windows = [0x1a, 0x2a].map(|n| MaintenanceId::from_bytes([n; 16]));
+    let suppressed_by = windows.into_iter().collect();
+    let flags = Flags { suppressed: true, suppressed_by, ..Flags::default() };
+    vec![Outcome { id: ALERT, partitions: PartitionSet(1), flags }]
 }
 
 fn parked() -> Parked {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::filter;
 use domain::id::ServiceId;
 use domain::incident::{self, Deciding, Verdict};
+use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
 use domain::reach::Reach;
 use domain::service::Service;
@@ -125,11 +126,16 @@ impl Oracle<'_> {
                 Verdict::Failed
             } else {
                 let found = filter::evaluate(service.filters.as_slice(), &payload, None);
+                let windows = match found.trigger {
+                    Some(_) => service.maintenance.covering(alert.received_at, &payload),
+                    None => WindowIds::default(),
+                };
                 let on = Deciding {
                     alert: &seen,
                     team: service.team,
                     service: service.id,
                     identical_window: incident::IDENTICAL_WINDOW,
+                    in_maintenance: !windows.is_empty(),
                 };
                 let (events, verdict) = incident::decide(&self.state.incidents, &on, &found);
                 events.iter().for_each(|event| self.state.incidents.evolve(event));

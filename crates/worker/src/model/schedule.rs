@@ -73,6 +73,9 @@ fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (0..5_u8).prop_map(Change::Delete),
         4 => (0..5_u8, any::<bool>()).prop_map(|(n, disabled)| Change::Disable(n, disabled)),
+        4 => (0..5_u8, -300..300_i64, 1..900_i64, any::<bool>())
+            .prop_map(|(n, ago, lasts, mapped)| Change::Maintain(n, ago, lasts, mapped)),
+        2 => (0..5_u8).prop_map(Change::EndMaintenance),
         1 => (0..3_u8).prop_map(Change::DeleteTeam),
     ]
 }

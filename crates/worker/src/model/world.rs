@@ -10,8 +10,11 @@ use bytes::Bytes;
 use domain::aggregate::{Actor, Entry, Life, Stamp};
 use domain::directory::Snapshot;
 use domain::filter::{Condition, Filter, Filters, Item, Key, Match, Resolve, Trigger, Urgency};
-use domain::id::{AlertId, FilterId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::id::{
+    AlertId, FilterId, InstanceId, MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId,
+};
 use domain::incident::{Command, incident_id};
+use domain::maintenance::{Tag, Tags, Window, Windows};
 use domain::name::DisplayName;
 use domain::payload::Payload;
 use domain::reach::Reach;
@@ -30,6 +33,7 @@ pub const PARTITIONS: u32 = 2;
 /// The gateway that waits for outcomes.
 pub const GATEWAY: InstanceId = InstanceId::from_bytes([9; 16]);
 const SERVICES: u8 = 5;
+const STAMP: Stamp = Stamp { sequence: 1, at: Timestamp::from_micros(0), actor: Actor::System };
 
 /// What the streams are like.
 pub fn streams() -> Streams {
@@ -103,6 +107,11 @@ pub enum Change {
     Delete(u8),
     /// A service is disabled, or enabled again.
     Disable(u8, bool),
+    /// A service gets a maintenance window from so many seconds ago, for so many; for mapped
+    /// payloads only, or for all.
+    Maintain(u8, i64, i64, bool),
+    /// The maintenance windows of a service are ended.
+    EndMaintenance(u8),
     /// A team is deleted.
     DeleteTeam(u8),
 }
@@ -120,7 +129,7 @@ pub struct World {
 impl World {
     /// All services live.
     pub fn new() -> Self {
-        let services = (0..SERVICES).map(|n| live(service(n), team(n), false)).collect();
+        let services = (0..SERVICES).map(|n| live(service(n), team(n))).collect();
         Self { control: services, now: 1_700_000_000, ids: 0, alerts: Vec::new() }
     }
 
@@ -132,7 +141,7 @@ impl World {
             ServiceId::from_bytes(id)
         };
         let teams = [team(0), team(1), team(2)];
-        let wide = |n: u16| live(id(n + 0x1000), teams[usize::from(n % 3)], false);
+        let wide = |n: u16| live(id(n + 0x1000), teams[usize::from(n % 3)]);
         Self { control: (0..services).map(wide).collect(), ..Self::new() }
     }
 
@@ -143,16 +152,45 @@ impl World {
 
     /// Commits a change, unless its service or team is gone.
     pub fn change(&mut self, change: Change) {
-        let services = self.services(self.sequence());
+        let mut services = self.services(self.sequence());
         let snapshot = match change {
             Change::Delete(n) => Snapshot::Service(service(n), Entry::Deleted),
-            Change::Disable(n, disabled) if services.contains_key(&service(n)) => {
-                live(service(n), team(n % SERVICES), disabled)
-            }
-            Change::Disable(..) => return,
             Change::DeleteTeam(n) => Snapshot::Team(team(n), Entry::Deleted),
+            Change::Disable(n, _) | Change::Maintain(n, ..) | Change::EndMaintenance(n) => {
+                let Some(live) = services.remove(&service(n)) else { return };
+                Snapshot::Service(live.id, Entry::Live(self.changed(live, change)))
+            }
         };
         self.control.push(snapshot);
+    }
+
+    fn changed(&self, service: Service, change: Change) -> Service {
+        let kept = Arc::clone(&service.maintenance);
+        let windows = kept.iter().cloned();
+        let windows: Windows = match change {
+            Change::Disable(_, disabled) => return Service { disabled, ..service },
+            Change::Maintain(_, ago, lasts, mapped) => {
+                windows.chain([self.window(ago, lasts, mapped)]).collect()
+            }
+            Change::EndMaintenance(_) => {
+                let end = self.received_at();
+                windows.map(|window| Window { end: window.end.min(end), ..window }).collect()
+            }
+            Change::Delete(_) | Change::DeleteTeam(_) => windows.collect(),
+        };
+        Service { maintenance: Arc::new(windows), ..service }
+    }
+
+    fn window(&self, ago: i64, lasts: i64, mapped: bool) -> Window {
+        let tag = || Tag::new(vec![Item::parse("DOWN").unwrap()]).unwrap();
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        Window {
+            id: window(self.sequence()),
+            start: at(self.now - ago),
+            end: at(self.now - ago + lasts),
+            tags: Arc::new(Tags::new(mapped.then(tag).into_iter().collect()).unwrap()),
+            made: STAMP,
+        }
     }
 
     /// The live services as of a commit, found without the worker's code.
@@ -256,15 +294,22 @@ impl World {
     }
 }
 
-fn live(id: ServiceId, team: TeamId, disabled: bool) -> Snapshot {
-    let stamp = Stamp { sequence: 1, at: Timestamp::from_micros(0), actor: Actor::System };
+/// The maintenance window that was made as the configuration had so many commits.
+pub fn window(sequence: u64) -> MaintenanceId {
+    let mut id = [5; 16];
+    id[..8].copy_from_slice(&sequence.to_be_bytes());
+    MaintenanceId::from_bytes(id)
+}
+
+fn live(id: ServiceId, team: TeamId) -> Snapshot {
     let service = Service {
         id,
         team,
         name: DisplayName::parse("a service").unwrap(),
-        disabled,
+        disabled: false,
         filters: filters(),
-        life: Life::begun(&stamp),
+        maintenance: Arc::default(),
+        life: Life::begun(&STAMP),
     };
     Snapshot::Service(service.id, Entry::Live(service))
 }

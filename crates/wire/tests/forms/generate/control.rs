@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use domain::access::Role;
-use domain::aggregate::{Actor, Entry, Life};
+use domain::aggregate::{Actor, Entry, Life, Stamp};
 use domain::commit::{Change, Commit, Request};
 use domain::directory::Snapshot;
 use domain::filter::{
@@ -15,6 +15,7 @@ use domain::filter::{
     MAX_ITEMS, MAX_KEY_CHARACTERS, MAX_KEY_STEPS, Resolve, Trigger, Urgency,
 };
 use domain::id::{FilterId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::maintenance::{self, MAX_TAGS, Tag, Tags, Window, Windows};
 use domain::name::{DisplayName, MAX_CHARACTERS};
 use domain::principal::{self, Principal};
 use domain::service::{self, Service};
@@ -27,7 +28,7 @@ use proptest::prelude::*;
 
 use super::{
     digests, filters as filter_ids, last_fours, names, numbers, principals, reaches, services,
-    sixteen, teams, texts, thirty_two, times, tokens,
+    sixteen, teams, texts, thirty_two, times, tokens, windows as window_ids,
 };
 
 /// Any path.
@@ -143,8 +144,40 @@ fn service_events() -> impl Strategy<Value = service::Event> {
         names().prop_map(|name| service::Event::Renamed { name }),
         any::<bool>().prop_map(|disabled| service::Event::DisabledSet { disabled }),
         filters().prop_map(|filters| service::Event::FiltersReplaced { filters }),
+        maintenance_events().prop_map(service::Event::Maintenance),
         Just(service::Event::Deleted),
     ]
+}
+
+fn tags() -> impl Strategy<Value = Arc<Tags>> {
+    let some = vec(items(), 1..=3);
+    let all = items().prop_map(|item| vec![item; MAX_ITEMS]);
+    let tag = prop_oneof![4 => some, 1 => all].prop_map(|texts| Tag::new(texts).unwrap());
+    let most = tag.clone().prop_map(|tag| vec![tag; MAX_TAGS]);
+    prop_oneof![4 => vec(tag, 0..=3), 1 => most].prop_map(|tags| Arc::new(Tags::new(tags).unwrap()))
+}
+
+fn maintenance_events() -> impl Strategy<Value = maintenance::Event> {
+    let created = (window_ids(), times(), times(), tags(), vec(window_ids(), 0..3));
+    prop_oneof![
+        created.prop_map(|(id, start, end, tags, forgotten)| {
+            maintenance::Event::Created { id, start, end, tags, forgotten }
+        }),
+        (window_ids(), times()).prop_map(|(id, at)| maintenance::Event::Ended { id, at }),
+    ]
+    .boxed()
+}
+
+/// Any windows of a service.
+fn windows() -> impl Strategy<Value = Arc<Windows>> {
+    let made = (numbers(), times(), actors()).prop_map(|(sequence, at, actor)| Stamp {
+        sequence,
+        at,
+        actor,
+    });
+    let window = (window_ids(), times(), times(), tags(), made)
+        .prop_map(|(id, start, end, tags, made)| Window { id, start, end, tags, made });
+    vec(window, 0..4).prop_map(|windows| Arc::new(windows.into_iter().collect())).boxed()
 }
 
 fn token_events() -> impl Strategy<Value = token::Event> {
@@ -233,13 +266,14 @@ fn lives() -> impl Strategy<Value = Life> {
 }
 
 fn live_services(id: ServiceId) -> impl Strategy<Value = Service> {
-    (teams(), names(), any::<bool>(), filters(), lives()).prop_map(
-        move |(team, name, disabled, filters, life)| Service {
+    (teams(), names(), any::<bool>(), filters(), windows(), lives()).prop_map(
+        move |(team, name, disabled, filters, maintenance, life)| Service {
             id,
             team,
             name,
             disabled,
             filters,
+            maintenance,
             life,
         },
     )

@@ -7,7 +7,8 @@ pub mod work;
 
 use bytes::Bytes;
 use domain::id::{
-    AlertId, EventId, FilterId, IncidentId, InstanceId, PrincipalId, ServiceId, TeamId, TokenId,
+    AlertId, EventId, FilterId, IncidentId, InstanceId, MaintenanceId, PrincipalId, ServiceId,
+    TeamId, TokenId,
 };
 use domain::name::{DisplayName, MAX_CHARACTERS};
 use domain::reach::Reach;
@@ -38,6 +39,7 @@ ids! {
     teams: TeamId;
     services: ServiceId;
     filters: FilterId;
+    windows: MaintenanceId;
     tokens: TokenId;
     principals: PrincipalId;
     alerts: AlertId;

@@ -17,7 +17,7 @@ use wire::stored::worker::{Checkpoint, Outcome, Parked, Position};
 
 use super::{
     alerts, event_times, events, filters, incidents, instances, numbers, payloads, principals,
-    reaches, services, sixteen, sources, teams, texts, thirty_two, tokens,
+    reaches, services, sixteen, sources, teams, texts, thirty_two, tokens, windows,
 };
 
 fn alert() -> impl Strategy<Value = Alert> {
@@ -61,12 +61,13 @@ pub fn records() -> impl Strategy<Value = Record> {
 
 /// Any flags.
 pub fn flags() -> impl Strategy<Value = Flags> {
-    any::<[bool; 8]>().prop_map(|flags| Flags {
+    (any::<[bool; 8]>(), vec(windows(), 0..12)).prop_map(|(flags, windows)| Flags {
         created: flags[0],
         trigger_duplicate: flags[1],
         resolved: flags[2],
         resolve_duplicate: flags[3],
         suppressed: flags[4],
+        suppressed_by: windows.into_iter().collect(),
         failed: flags[5],
         acknowledged: flags[6],
         acknowledge_duplicate: flags[7],
