@@ -3,30 +3,32 @@
 //! Where the machine lets nobody make a mount namespace, these tests say so and test nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use e2e::admin::{Admin, payload};
 use e2e::alerts;
 use e2e::disk::SmallDisk;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
+use tokio::time::Instant;
 
 use crate::kills::stage_of;
 
 /// Answers within a second, and what this machine adds.
 const SOON: Duration = Duration::from_millis(1_200);
 
+const NOT_TESTED: &str = "not tested: this machine lets nobody make a mount namespace";
+
 async fn disk(name: &str, mebibytes: u32) -> anyhow::Result<Option<Arc<SmallDisk>>> {
-    let disk = SmallDisk::mounted_at(name, mebibytes).await?;
-    if disk.is_none() {
-        println!("not tested: this machine lets nobody make a mount namespace");
-    }
-    Ok(disk.map(Arc::new))
+    Ok(SmallDisk::mounted_at(name, mebibytes).await?.map(Arc::new))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::Result<()> {
-    let Some(disk) = disk("store", 64).await? else { return Ok(()) };
+    let Some(disk) = disk("store", 64).await? else {
+        println!("{NOT_TESTED}");
+        return Ok(());
+    };
     let plan = Plan { nats_disk: Some(Arc::clone(&disk)), ..Plan::default() };
     let mut stage = stage_of(plan).await?;
     stage.progress("work before the disk is full").await?;
@@ -54,7 +56,10 @@ async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::R
 
 #[tokio::test]
 async fn a_full_disk_of_the_journal_ends_admin_and_loses_no_command() -> anyhow::Result<()> {
-    let Some(disk) = disk("journal", 16).await? else { return Ok(()) };
+    let Some(disk) = disk("journal", 16).await? else {
+        println!("{NOT_TESTED}");
+        return Ok(());
+    };
     let plan = Plan { journal_disk: Some(Arc::clone(&disk)), ..Plan::default() };
     let mut rig = Rig::planned(plan).await?;
     let admin = rig.first_admin().await?;
