@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chaos upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test chaos rolling upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,9 @@ test: setup build ## Unit, property and end-to-end tests against the real nats-s
 
 chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
 	KILLS=20 cargo test --locked --workspace --tests kills::nothing -- --nocapture
+
+rolling: setup build ## Replace one of two gateways 200 times under load
+	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture
 
 upgrade: setup build ## Replace the build before by this one and back, under load
 	@sh tools/previous.sh

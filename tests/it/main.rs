@@ -14,6 +14,7 @@ mod limits;
 mod maintenance;
 mod python;
 mod roles;
+mod rolling;
 mod secrets;
 mod story;
 mod tls;

@@ -98,6 +98,12 @@ pub struct Config {
     /// The most alerts that wait to be stored; more are answered 503.
     #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
     pub ingest_queue: usize,
+
+    /// For how many seconds a gateway that is told to stop still takes connections, while /readyz
+    /// says that it goes: as long as a load balancer needs to notice. It is part of the time in
+    /// --drain-seconds.
+    #[arg(long, env = "GANDER_DRAIN_DELAY_SECONDS", value_name = "SECONDS", default_value = "0", value_parser = drain_delay)]
+    pub drain_delay_seconds: Duration,
 }
 
 impl Config {
@@ -123,6 +129,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 /// How much of it is read.
 pub const DISCARD_BYTES: u64 = 256 * 1024;
+/// The longest time between being told to stop and taking no more connections.
+const MOST_DRAIN_DELAY: Duration = Duration::from_secs(300);
 /// Memory for bodies is counted in pieces of this many bytes.
 pub const MEMORY_PIECE: u64 = 1_024;
 /// The most headers of a request.
@@ -159,6 +167,12 @@ pub const H2_SEND_BUFFER: usize = 16 * 1024;
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// HTTP/2: how long it may take to say so.
 pub const H2_PONG: Duration = Duration::from_secs(20);
+
+fn drain_delay(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = seconds.filter(|delay| *delay <= MOST_DRAIN_DELAY);
+    seconds.ok_or_else(|| "is 0 to 300 seconds, such as 5 or 0.5".to_owned())
+}
 
 fn path_prefix(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./~".contains(c);

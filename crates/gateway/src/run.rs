@@ -3,6 +3,7 @@
 //! Must not know how requests are answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::InstanceId;
 use runtime::ingest::{self, Ingest};
@@ -14,6 +15,7 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
@@ -47,8 +49,8 @@ pub enum Error {
     View(#[from] view::Error),
 }
 
-/// Runs a gateway until it is asked to stop: then it takes no new connections, finishes the
-/// requests that are begun, and goes.
+/// Runs a gateway until it is asked to stop: then it is not ready, after a delay takes no new
+/// connections, finishes the requests that are begun, and goes.
 ///
 /// # Errors
 /// See [`Error`].
@@ -75,6 +77,7 @@ pub async fn run(
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
     add_checks(&parts, &tokens, &shutdown);
+    let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
     let handler = Handler {
         config: Arc::new(config.clone()),
         rates: Arc::new(Rates::new(&config)),
@@ -87,7 +90,8 @@ pub async fn run(
         random: parts.random,
         document: document(&config).to_string().into(),
         checks: parts.checks.clone(),
-        draining: shutdown.soft.clone(),
+        leaving: shutdown.soft.clone(),
+        draining: draining.soft.clone(),
     };
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
@@ -95,14 +99,25 @@ pub async fn run(
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
+    tokio::spawn(drain_after(config.drain_delay_seconds, shutdown, draining.soft.clone()));
     tokio::select! {
-        () = serve(listener, &config, handler, shutdown.clone()) => {}
+        () = serve(listener, &config, handler, draining) => {}
         ended = &mut follow => if let Ok(Err(error)) = ended { return Err(error.into()) },
     }
     let _ = commits.await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
+}
+
+/// Between the soft stop and the drain, load balancers have time to notice.
+async fn drain_after(delay: Duration, shutdown: Shutdown, draining: CancellationToken) {
+    shutdown.soft.cancelled().await;
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = shutdown.hard.cancelled() => {}
+    }
+    draining.cancel();
 }
 
 fn memory_pieces(config: &Config) -> usize {

@@ -68,7 +68,9 @@ pub struct Handler {
     pub document: Bytes,
     /// Whether this process is ready.
     pub checks: Checks,
-    /// Cancelled once the process stops.
+    /// Cancelled once the process is told to stop: clients are to go elsewhere.
+    pub leaving: CancellationToken,
+    /// Cancelled once it takes nothing any more.
     pub draining: CancellationToken,
 }
 
@@ -105,7 +107,7 @@ impl Handler {
         for (name, value) in COMMON {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if self.draining.is_cancelled() {
+        if self.leaving.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if head.version == Version::HTTP_2 {
