@@ -9,6 +9,22 @@ use wire::{header, subject};
 
 use crate::examples::event;
 
+/// Members of every incident.
+const ALWAYS: [&str; 12] = [
+    "name",
+    "id",
+    "team",
+    "service",
+    "filter",
+    "urgency",
+    "status",
+    "occurrences",
+    "createTime",
+    "lastOccurrenceTime",
+    "token",
+    "alert",
+];
+
 /// The document about these kinds; `schema` is where the schema of the data is from there.
 pub fn document(kinds: impl Iterator<Item = Kind>, schema: &str) -> Value {
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
@@ -75,6 +91,7 @@ const fn meaning(kind: Kind) -> &'static str {
     match kind {
         Kind::Created => "An incident was opened.",
         Kind::Repeated => "Further alerts of an open incident came; may stand for several.",
+        Kind::Acknowledged => "Somebody has taken an open incident on.",
         Kind::Resolved => "An incident was closed for good.",
     }
 }
@@ -95,28 +112,18 @@ fn message(kind: Kind, schema: &str) -> Value {
 
 /// What is always there, and what an event of this kind says of its incident.
 fn promises(kind: Kind) -> Value {
-    let incident = [
-        "name",
-        "id",
-        "team",
-        "service",
-        "filter",
-        "urgency",
-        "status",
-        "occurrences",
-        "createTime",
-        "lastOccurrenceTime",
-        "token",
-        "alert",
-    ];
     let resolved = json!({"const": "INCIDENT_STATUS_RESOLVED"});
-    let (status, more): (_, &[&str]) = match kind {
-        Kind::Created | Kind::Repeated => (json!({"not": resolved}), &["alert", "alertCount"]),
-        Kind::Resolved => (resolved, &[]),
+    let open = json!({"not": resolved});
+    let by_alert = ["alert", "alertCount"].as_slice();
+    let (status, of_event, of_incident) = match kind {
+        Kind::Created | Kind::Repeated => (open, by_alert, [].as_slice()),
+        Kind::Acknowledged => (open, [].as_slice(), ["acknowledgeTime", "acknowledger"].as_slice()),
+        Kind::Resolved => (resolved, [].as_slice(), ["resolveTime", "resolveReason"].as_slice()),
     };
-    let required = [&["id", "type", "incident", "time"], more].concat();
+    let event = [["id", "type", "incident", "time"].as_slice(), of_event].concat();
+    let incident = [ALWAYS.as_slice(), of_incident].concat();
     json!({
-        "required": required,
+        "required": event,
         "properties": {
             "type": {"const": cloudevent_type(kind)},
             "incident": {"required": incident, "properties": {"status": status}},

@@ -23,7 +23,8 @@ const ASYNCAPI: &str = "docs/asyncapi.json";
 fn kinds() -> impl Iterator<Item = Kind> {
     let next = |kind: &Kind| match kind {
         Kind::Created => Some(Kind::Repeated),
-        Kind::Repeated => Some(Kind::Resolved),
+        Kind::Repeated => Some(Kind::Acknowledged),
+        Kind::Acknowledged => Some(Kind::Resolved),
         Kind::Resolved => None,
     };
     std::iter::successors(Some(Kind::Created), next)
