@@ -19,5 +19,6 @@ mod secrets;
 mod story;
 mod tls;
 mod tokens;
+mod traces;
 mod up;
 mod upgrade;
