@@ -12,6 +12,7 @@ mod journal;
 mod kills;
 mod limits;
 mod maintenance;
+mod monitoring;
 mod python;
 mod roles;
 mod rolling;

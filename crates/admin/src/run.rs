@@ -248,8 +248,7 @@ async fn serve(
     let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed(&error))?;
     let limit = REQUEST_LIMIT;
     let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
-    let maintenance =
-        MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
+    let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);

@@ -220,7 +220,8 @@ fn problem_response(status: StatusCode, problems: &[Problem]) -> Value {
 
 /// The headers of these problems, as their answers have them; required where all have it.
 fn problem_headers(problems: &[Problem]) -> Value {
-    let answers: Vec<HeaderMap> = problems.iter().map(|p| p.answer(None).headers().clone()).collect();
+    let answers: Vec<HeaderMap> =
+        problems.iter().map(|p| p.answer(None).headers().clone()).collect();
     let names = answers.iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
     // The media type is a member of its own; `connection` is about the connection.
     let passed_over = [header::CONTENT_TYPE, header::CONNECTION];

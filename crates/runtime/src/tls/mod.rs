@@ -221,7 +221,8 @@ impl Certificate {
     /// What is counted is there from the start, so that its first increase is seen.
     fn register_counters(&self) {
         let listener = self.0.listener;
-        metrics::counter!("gander_tls_handshakes_failed_total", "listener" => listener).increment(0);
+        metrics::counter!("gander_tls_handshakes_failed_total", "listener" => listener)
+            .increment(0);
         for result in ["ok", "failed"] {
             metrics::counter!("gander_certificate_reloads_total", "listener" => listener, "result" => result)
                 .increment(0);

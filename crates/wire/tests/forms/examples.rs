@@ -511,7 +511,15 @@ fn trace() -> Traceparent {
 pub fn acknowledged_event() -> IncidentEvent {
     let incident = incidents().pop().map(|(_, incident)| incident).unwrap();
     let kind = Kind::Acknowledged;
-    IncidentEvent { id: EVENT, kind, incident, cause: None, alert_count: 0, at: at(15), trace: None }
+    IncidentEvent {
+        id: EVENT,
+        kind,
+        incident,
+        cause: None,
+        alert_count: 0,
+        at: at(15),
+        trace: None,
+    }
 }
 
 fn acknowledged() -> Vec<Outcome> {
