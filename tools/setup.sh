@@ -49,10 +49,10 @@ python_packages() {
     cksum <tools/python.txt >"$tools/python.from"
 }
 
-# Debian's package, unpacked and not installed; the lists of packages in a folder of our own.
-alertmanager() {
-    fresh alertmanager tools/setup.sh && return
-    echo "setup: fetching Debian's prometheus-alertmanager for the tests"
+# Debian's package, unpacked into a folder and not installed; the lists of packages in a folder of
+# our own.
+debian() { # PACKAGE FOLDER
+    echo "setup: fetching Debian's $1 for the tests"
     command -v apt-get >/dev/null || fail "the tests need apt-get (Debian or Ubuntu) to fetch it"
     state=$work/apt
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
@@ -60,9 +60,16 @@ alertmanager() {
         apt-get -qq -o Dir::State="$state" -o Dir::State::lists="$state/lists" \
             -o Dir::Cache="$state/cache" -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
     }
-    apt update || fail "apt-get could not read the lists of packages"
-    (cd "$work" && apt download prometheus-alertmanager) || fail "apt-get could not fetch it"
-    dpkg-deb --extract "$work"/prometheus-alertmanager_*.deb "$work/alertmanager"
+    [ -e "$state/read" ] || apt update || fail "apt-get could not read the lists of packages"
+    touch "$state/read"
+    (cd "$work" && apt download "$1") || fail "apt-get could not fetch it"
+    dpkg-deb --extract "$work/$1"_*.deb "$2"
+    rm "$work/$1"_*.deb
+}
+
+alertmanager() {
+    fresh alertmanager tools/setup.sh && return
+    debian prometheus-alertmanager "$work/alertmanager"
     # It looks for its templates in the folder it would be installed to; not installed, it finds
     # them in the folder it runs in. The two paths have the same length.
     rm -rf "$tools/alertmanager"
@@ -75,11 +82,21 @@ alertmanager() {
     cksum <tools/setup.sh >"$tools/alertmanager.from"
 }
 
+# What checks and tests the alert rules.
+promtool() {
+    fresh promtool tools/setup.sh && return
+    debian prometheus "$work/prometheus"
+    mv "$work/prometheus/usr/bin/promtool" "$tools/promtool"
+    rm -rf "$work/prometheus"
+    cksum <tools/setup.sh >"$tools/promtool.from"
+}
+
 python3 -m pip --version >/dev/null 2>&1 ||
     fail "python3 with pip is needed: apt-get install python3-pip"
 nats_server
 if [ "${1:-}" != demo ]; then
     python_packages
     alertmanager
+    promtool
 fi
 "$tools/nats-server" --version

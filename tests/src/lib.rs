@@ -7,6 +7,7 @@
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
 //! - [`contract`]: what is promised of events, checked on each that is read.
 //! - [`disk`]: a disk that can be full. [`tools`]: programs of others.
+//! - [`collector`]: where traces go.
 //! - [`load`]: clients that keep sending. [`ledger`]: what they were told against what is stored.
 //!
 //! Must not know a single test.
@@ -14,6 +15,7 @@
 pub mod admin;
 pub mod alerts;
 pub mod certificates;
+pub mod collector;
 pub mod contract;
 pub mod disk;
 pub mod events;

@@ -18,6 +18,7 @@ use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
+use runtime::traces::Tracer;
 use tokio::sync::Semaphore;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
@@ -30,8 +31,9 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Audit, Calls, Incidents, WATCHES};
+use crate::grpc::{Audit, Calls, Incidents, Traced, WATCHES};
 use crate::incoming::incoming;
+use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
 
@@ -138,6 +140,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let gateways = parts.nats.members(Role::Gateway).await?;
+    let workers = parts.nats.members(Role::Worker).await?;
     let (store, writing) = match open(&parts, &data, &shutdown).await {
         Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
             return Ok(());
@@ -151,6 +154,8 @@ pub async fn run(
         shown.read(domain::directory::Directory::sequence)
     });
     parts.check_broker("admin broker");
+    let counted = Counted { gateways: gateways.clone(), workers };
+    let measuring = tokio::spawn(measure::run(parts.nats.clone(), counted));
     let calls = Calls {
         store,
         gateways,
@@ -175,7 +180,7 @@ pub async fn run(
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
-        served = serve(listener, calls, audit, incidents, &shutdown) => served,
+        served = serve(listener, (calls, audit, incidents), parts.tracer, &shutdown) => served,
         ended = &mut writing => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => return Err(error.into()),
@@ -184,6 +189,7 @@ pub async fn run(
     };
     writing.abort();
     commits.abort();
+    measuring.abort();
     served
 }
 
@@ -220,9 +226,8 @@ async fn open(
 
 async fn serve(
     listener: Listener,
-    calls: Calls,
-    audit: Audit,
-    incidents: Incidents,
+    (calls, audit, incidents): (Calls, Audit, Incidents),
+    tracer: Tracer,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Serve(error.to_string());
@@ -241,6 +246,13 @@ async fn serve(
     let reflection_v1 = reflection().build_v1().map_err(|error| failed(&error))?;
     // Older tools ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed(&error))?;
+    let limit = REQUEST_LIMIT;
+    let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
+    let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
+    let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
+    let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
+    let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
+    let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
     let soft = shutdown.soft.clone();
     let hard = shutdown.hard.clone();
     let serving = Server::builder()
@@ -255,18 +267,12 @@ async fn serve(
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(
-            CatalogServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
-        )
-        .add_service(
-            MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
-        )
-        .add_service(
-            TokenServiceServer::new(calls.clone()).max_decoding_message_size(REQUEST_LIMIT),
-        )
-        .add_service(PrincipalServiceServer::new(calls).max_decoding_message_size(REQUEST_LIMIT))
-        .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
-        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_LIMIT))
+        .add_service(Traced::new(catalog, tracer.clone()))
+        .add_service(Traced::new(maintenance, tracer.clone()))
+        .add_service(Traced::new(tokens, tracer.clone()))
+        .add_service(Traced::new(principals, tracer.clone()))
+        .add_service(Traced::new(incidents, tracer.clone()))
+        .add_service(Traced::new(audit, tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

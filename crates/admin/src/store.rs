@@ -42,6 +42,8 @@ pub struct Command {
     pub request: Option<Request>,
     /// What it leads to in the state that it meets.
     pub decide: Decide,
+    /// Where it is told from: with the id of its trace, if it has one.
+    pub span: tracing::Span,
 }
 
 /// A command that was carried out.
@@ -198,6 +200,7 @@ struct Decided {
     record: Bytes,
     snapshot: Snapshot,
     done: Answer,
+    span: tracing::Span,
 }
 
 impl Writer {
@@ -260,17 +263,18 @@ impl Writer {
     /// Relays the commits of a group, and answers each command once what it rests on is stored.
     /// Who is not answered is told that nothing is known.
     async fn publish(&self, group: Group, stop: &CancellationToken) -> Result<(), Fatal> {
-        for one in group.decided {
-            let sequence = one.commit.sequence;
-            relay(&self.nats, &one.commit, one.record, &one.snapshot, stop).await?;
-            tracing::debug!(commit = sequence, changes = ?one.commit.changes, "stored");
+        for Decided { commit, record, snapshot, done, span } in group.decided {
+            let sequence = commit.sequence;
+            relay(&self.nats, &commit, record, &snapshot, stop).await?;
+            tracing::debug!(parent: &span, commit = sequence, changes = ?commit.changes, "stored");
             tracing::info!(
+                parent: &span,
                 commit = sequence,
-                actor = ?one.commit.actor,
-                subject = ?one.commit.changes[0].subject(),
+                actor = ?commit.actor,
+                subject = ?commit.changes[0].subject(),
                 "a command is carried out"
             );
-            let _ = one.done.send(Ok(Done { sequence, repeat_of: None }));
+            let _ = done.send(Ok(Done { sequence, repeat_of: None }));
         }
         for (done, result) in group.settled {
             let _ = done.send(result);
@@ -316,7 +320,7 @@ impl Writer {
             self.directory.apply(&commit);
             self.requests.note(&commit);
             let snapshot = self.directory.snapshot(commit.changes[0].subject());
-            group.decided.push(Decided { commit, record, snapshot, done });
+            group.decided.push(Decided { commit, record, snapshot, done, span: command.span });
         }
         group
     }

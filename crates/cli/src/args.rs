@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use runtime::telemetry::LogFormat;
+use runtime::traces::Ratio;
 
 use crate::client::Connect;
 use crate::client::commands::ClientCommand;
@@ -83,6 +84,14 @@ pub struct Common {
     /// How logs are written.
     #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
+    /// The collector that traces are sent to, over OTLP by gRPC, such as http://127.0.0.1:4317. Not
+    /// said: OTEL_EXPORTER_OTLP_ENDPOINT; without either there are no traces.
+    #[arg(long, env = "GANDER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// How many of the requests are traced that bring no trace of their own, 0 to 1. What a sender
+    /// samples is always traced, what it does not sample never.
+    #[arg(long, env = "GANDER_TRACE_SAMPLE_RATIO", value_name = "RATIO", default_value = "0.1")]
+    pub trace_sample_ratio: Ratio,
     /// Where metrics and probes are served: /metrics, /livez, /readyz. Not said: 127.0.0.1 with
     /// port 7701 for up and admin, 7702 for a gateway, 7703 for a worker.
     #[arg(long, env = "GANDER_OPS_LISTEN", value_name = "ADDRESS")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use runtime::clock::{Monotone, SystemClock};
+use runtime::clock::{Clock, Monotone, SystemClock};
 use runtime::data_folder::DataFolder;
 use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::listen::Listener;
@@ -18,6 +18,7 @@ use runtime::nats_server::{self, NatsServer};
 use runtime::ops::{self, Checks};
 use runtime::parts::Parts;
 use runtime::random::SystemRandom;
+use runtime::traces::{self, Tracer, Traces};
 use runtime::{durability, environment, listen, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -34,18 +35,55 @@ const ADMIN_OPS: u16 = 7701;
 const GATEWAY_OPS: u16 = 7702;
 const WORKER_OPS: u16 = 7703;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What a starting process has.
 struct Process {
     lifecycle: Lifecycle,
     checks: Checks,
     drain: Duration,
+    traces: Option<Traces>,
 }
 
-fn start(common: &Common) -> anyhow::Result<Process> {
+/// Starts a process under the name that it has in traces.
+fn start(common: &Common, name: &'static str) -> anyhow::Result<Process> {
     telemetry::start_logs(&common.log, common.log_format)?;
-    let _ = telemetry::metrics();
+    telemetry::tell_process(VERSION, SystemClock.now());
     let drain = Duration::from_secs(common.drain_seconds);
-    Ok(Process { lifecycle: Lifecycle::default(), checks: Checks::default(), drain })
+    let (lifecycle, checks) = (Lifecycle::default(), Checks::default());
+    Ok(Process { lifecycle, checks, drain, traces: start_traces(common, name)? })
+}
+
+/// The variable of OpenTelemetry counts too: it is what operators set for all their programs.
+fn start_traces(common: &Common, name: &'static str) -> anyhow::Result<Option<Traces>> {
+    let named = common.otlp_endpoint.clone();
+    let Some(text) = named.or_else(|| environment::variable("OTEL_EXPORTER_OTLP_ENDPOINT")) else {
+        return Ok(None);
+    };
+    let endpoint = traces::Endpoint::parse(&text)?;
+    let ratio = common.trace_sample_ratio;
+    tracing::info!(%endpoint, %ratio, "traces are sent");
+    Ok(Some(Traces::start(&traces::Settings { endpoint, ratio }, name, VERSION)?))
+}
+
+/// What a role is given by its process, before it has a connection.
+struct Given {
+    checks: Checks,
+    tracer: Tracer,
+}
+
+impl Given {
+    /// All that a role is given; clock and randomness for ids, never for rules of a worker.
+    fn parts(self, (nats, streams): (Nats, Streams)) -> Parts {
+        Parts {
+            clock: Arc::new(Monotone::<SystemClock>::default()),
+            random: Arc::new(SystemRandom),
+            nats,
+            streams,
+            checks: self.checks,
+            tracer: self.tracer,
+        }
+    }
 }
 
 impl Process {
@@ -73,8 +111,17 @@ impl Process {
         });
     }
 
+    /// What a role is given by its process.
+    fn given(&self, role: &'static str) -> Given {
+        let tracer = self.traces.as_ref().map(|traces| traces.tracer(role)).unwrap_or_default();
+        Given { checks: self.checks.clone(), tracer }
+    }
+
     async fn finish(self) -> anyhow::Result<()> {
-        Ok(self.lifecycle.run(self.drain).await?)
+        let ended = self.lifecycle.run(self.drain).await;
+        // It waits for the collector; nothing else may wait for it.
+        let _ = tokio::task::spawn_blocking(move || drop(self.traces)).await;
+        Ok(ended?)
     }
 }
 
@@ -105,19 +152,8 @@ async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Stream
     Ok(connected)
 }
 
-/// What a role is given; its clock and randomness for ids, never for rules of a worker.
-fn parts(checks: &Checks, (nats, streams): (Nats, Streams)) -> Parts {
-    Parts {
-        clock: Arc::new(Monotone::<SystemClock>::default()),
-        random: Arc::new(SystemRandom),
-        nats,
-        streams,
-        checks: checks.clone(),
-    }
-}
-
 fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
-    let parts = parts(&process.checks, broker);
+    let parts = process.given("admin").parts(broker);
     let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
     process.lifecycle.spawn("admin", part);
 }
@@ -128,7 +164,7 @@ fn spawn_worker(
     broker: (Nats, Streams),
     shutdown: Shutdown,
 ) {
-    let part = worker::run(config, parts(&process.checks, broker), shutdown);
+    let part = worker::run(config, process.given("worker").parts(broker), shutdown);
     process.lifecycle.spawn("worker", part);
 }
 
@@ -144,13 +180,13 @@ fn spawn_gateway(
     let Listener { tcp, tls } = listener;
     let tcp = tcp.into_std()?;
     let (config, streams) = (args.gateway.clone(), args.streams.clone());
-    let (checks, shutdown) = (process.checks.clone(), process.lifecycle.shutdown());
+    let (given, shutdown) = (process.given("gateway"), process.lifecycle.shutdown());
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
         let _ = ended.send(one_thread(async {
             let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
             let broker = connect(&url, "gander-gateway", &streams).await?;
-            Ok(gateway::run(config, listener, parts(&checks, broker), shutdown).await?)
+            Ok(gateway::run(config, listener, given.parts(broker), shutdown).await?)
         }));
         drained.soft.cancel();
     })?;
@@ -173,7 +209,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         say("Old credentials stay good: delete the principals that should not have them any more.");
         return Ok(());
     }
-    let process = start(&args.common)?;
+    let process = start(&args.common, "gander-admin")?;
     many_threads(async {
         let taken = DataFolder::take(&args.data)?;
         let insecure = args.common.insecure_listen;
@@ -192,7 +228,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
 
 /// Runs a gateway alone.
 pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
-    let process = start(&args.common)?;
+    let process = start(&args.common, "gander-gateway")?;
     one_thread(async {
         let config = args.gateway.clone();
         let tls = config.certificate()?;
@@ -200,7 +236,7 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
         let broker = connect_to(&args.nats, "gander-gateway").await?;
-        let parts = parts(&process.checks, broker);
+        let parts = process.given("gateway").parts(broker);
         let part = gateway::run(config, listener, parts, process.lifecycle.shutdown());
         process.lifecycle.spawn("gateway", part);
         process.when_ready(move || tracing::info!(%http, %ops, "gateway is ready"));
@@ -210,7 +246,7 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
 
 /// Runs a worker alone.
 pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
-    let process = start(&args.common)?;
+    let process = start(&args.common, "gander-worker")?;
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker").await?;
@@ -223,7 +259,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
 
 /// Runs everything on this machine.
 pub fn up(args: &UpArgs) -> anyhow::Result<()> {
-    let process = start(&args.common)?;
+    let process = start(&args.common, "gander")?;
     many_threads(async {
         let insecure = args.common.insecure_listen;
         // First of all: two nats-servers on one store would ruin it.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
-use crate::http::{Handler, document};
+use crate::http::{self, Handler, document};
 use crate::rate::Rates;
 use crate::tokens::Tokens;
 
@@ -77,6 +77,7 @@ pub async fn run(
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
     add_checks(&parts, &tokens, &shutdown);
+    register_metrics();
     let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
     let handler = Handler {
         config: Arc::new(config.clone()),
@@ -92,6 +93,7 @@ pub async fn run(
         checks: parts.checks.clone(),
         leaving: shutdown.soft.clone(),
         draining: draining.soft.clone(),
+        tracer: parts.tracer,
     };
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
@@ -118,6 +120,14 @@ async fn drain_after(delay: Duration, shutdown: Shutdown, draining: Cancellation
         () = shutdown.hard.cancelled() => {}
     }
     draining.cancel();
+}
+
+/// What is counted is there from the start, so that its first increase is seen.
+fn register_metrics() {
+    metrics::counter!("gander_gateway_accepted_total").increment(0);
+    metrics::counter!("gander_gateway_connections_refused_total").increment(0);
+    metrics::gauge!("gander_gateway_connections").increment(0.0);
+    http::register_metrics();
 }
 
 fn memory_pieces(config: &Config) -> usize {

@@ -164,7 +164,8 @@ impl Follow {
         };
         let applied = self.tokens.applied();
         metrics::gauge!("gander_gateway_control_sequence").set(applied as f64);
-        metrics::gauge!("gander_gateway_control_lag").set(last.saturating_sub(applied) as f64);
+        metrics::gauge!("gander_gateway_control_lag_commits")
+            .set(last.saturating_sub(applied) as f64);
         if applied >= last {
             self.tokens.renew(begun + CURRENT_FOR);
             self.tokens.measure_age(begun);

@@ -84,7 +84,7 @@ impl Ingest {
         let (done, stored) = oneshot::channel();
         let queued = Queued { record: record_to(record), partitions, bytes, done };
         let waiting = self.queue.max_capacity() - self.queue.capacity();
-        metrics::gauge!("gander_ingest_queue_depth").set(waiting as f64);
+        metrics::gauge!("gander_ingest_queue_records").set(waiting as f64);
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
@@ -113,7 +113,7 @@ async fn run(
             }
         }
         metrics::histogram!("gander_ingest_batch_records").record(batch.len() as f64);
-        metrics::gauge!("gander_ingest_queue_depth").set(queue.len() as f64);
+        metrics::gauge!("gander_ingest_queue_records").set(queue.len() as f64);
         commit(&nats, instance, settings.deadline, applied(), batch).await;
     }
 }

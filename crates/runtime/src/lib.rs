@@ -8,7 +8,7 @@
 //! - [`backup_file`]: a backup as a file.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
-//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`ops`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a process runs.
+//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`traces`], [`ops`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
@@ -30,4 +30,5 @@ pub mod random;
 pub mod secret_file;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod view;

@@ -9,6 +9,7 @@ use crate::nats::Nats;
 use crate::nats::streams::Streams;
 use crate::ops::Checks;
 use crate::random::Random;
+use crate::traces::Tracer;
 
 /// What every role is given from outside. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Parts {
     pub streams: Streams,
     /// Where readiness is told.
     pub checks: Checks,
+    /// What makes its spans.
+    pub tracer: Tracer,
 }
 
 impl Parts {

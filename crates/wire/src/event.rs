@@ -9,9 +9,11 @@ use domain::incident::{Acknowledgement, Cause, Incident, Kind, Opening, ResolveR
 use domain::time::Timestamp;
 
 use crate::cloudevent::encode_value;
+use crate::header;
 use crate::proto::gander::events::v1 as events;
 use crate::stored::{Error, field};
 use crate::timestamp::Timestamp as ProtoTime;
+use crate::traceparent::Traceparent;
 
 /// An incident event before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct IncidentEvent {
     pub alert_count: u64,
     /// When it happened, by the rules' clock.
     pub at: Timestamp,
+    /// Where it stands in a trace: that of its cause.
+    pub trace: Option<Traceparent>,
 }
 
 /// The CloudEvents type of this kind of event.
@@ -37,11 +41,12 @@ pub fn cloudevent_type(kind: Kind) -> String {
 }
 
 impl IncidentEvent {
-    /// The CloudEvents attributes, as headers of the binary mode.
+    /// The CloudEvents attributes, as headers of the binary mode; the place in a trace both as the
+    /// extension "Distributed Tracing" has it and as W3C Trace Context has it.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let opening = &self.incident.opening;
-        vec![
+        let mut headers = vec![
             ("ce-specversion", "1.0".to_owned()),
             ("ce-id", self.id.to_string()),
             (
@@ -56,7 +61,12 @@ impl IncidentEvent {
             ("ce-time", rfc3339(self.at)),
             ("ce-datacontenttype", "application/json".to_owned()),
             ("ce-partitionkey", opening.id.to_string()),
-        ]
+        ];
+        if let Some(trace) = self.trace {
+            headers.push(("ce-traceparent", trace.to_string()));
+            headers.push((header::TRACEPARENT, trace.to_string()));
+        }
+        headers
     }
 
     /// The data: canonical proto3 JSON of the event message.

@@ -6,6 +6,8 @@
 pub const PARTITIONS: &str = "gander-partitions";
 /// The id of the incident that an event is of.
 pub const INCIDENT: &str = "gander-incident";
+/// W3C Trace Context, in HTTP, gRPC and NATS.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// NATS: older messages of the same subject go when this one is stored; value `sub`.
 pub const ROLLUP: &str = "Nats-Rollup";

@@ -2,7 +2,8 @@
 //!
 //! - [`proto`]: generated protobuf.
 //! - [`stored`]: what the journal and the streams hold, with versions.
-//! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types.
+//! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types. [`traceparent`]: a place
+//!   in a trace.
 //! - [`audit`]: commits in words of the contract. [`catalog`]: filters as they are shown.
 //! - [`event`], [`cloudevent`]: incident events for subscribers. [`timestamp`]: times in them.
 //!
@@ -18,6 +19,9 @@ pub mod proto;
 pub mod stored;
 pub mod subject;
 pub mod timestamp;
+pub mod traceparent;
 
 /// The partition of a team. See [`partition::Partition`].
 pub use partition::Partition;
+/// A place in a trace. See [`traceparent::Traceparent`].
+pub use traceparent::Traceparent;

@@ -14,12 +14,14 @@ use domain::incident::{self, Deciding, Event, Flags, Incidents, Kind, Totals, Tr
 use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
 use matcher::Index;
-use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::partition::{PartitionSet, Partitions};
 use wire::proto::gander::stored::v1::AlertRecord;
 use wire::stored::alert::{Alert, Batch, Content, Record, record_from};
 use wire::stored::worker::{Outcome, Parked, Position};
+use wire::{Partition, Traceparent};
+
+use crate::spans::Traced;
 
 /// How a service's filters are evaluated; a parameter so that a failing one can be tested.
 pub type Evaluate = fn(&matcher::Entry, &Payload<'_>, Option<&str>) -> Match;
@@ -75,6 +77,8 @@ pub struct Changes {
     pub outcomes: BTreeMap<InstanceId, Vec<Outcome>>,
     /// The partitions that have done something.
     pub touched: BTreeSet<Partition>,
+    /// The records that are traced, by where they stand in their traces.
+    pub traced: BTreeMap<Traceparent, Traced>,
     repeats: HashMap<IncidentId, usize>,
     bytes: usize,
 }
@@ -97,6 +101,13 @@ impl Changes {
     /// Nothing but the places of these partitions.
     pub fn places_of(partitions: impl Iterator<Item = Partition>) -> Self {
         Self { touched: partitions.collect(), ..Self::default() }
+    }
+
+    fn trace(&mut self, record: &Record) -> Option<&mut Traced> {
+        let trace = record.trace.filter(|trace| trace.is_sampled())?;
+        let traced = self.traced.entry(trace).or_default();
+        traced.id = Some(record.content.id());
+        Some(traced)
     }
 
     /// Whether there is nothing to commit.
@@ -191,17 +202,21 @@ impl Folding<'_> {
         }
         match record_from(stored.clone()) {
             Ok(record) => {
+                out.trace(&record);
                 let done = match &record.content {
-                    Content::Alert(alert) => self.alert(state, sequence, alert, stored, out),
+                    Content::Alert(alert) => {
+                        let source = Source { sequence, stored, trace: record.trace };
+                        self.alert(state, alert, source, out)
+                    }
                     Content::Resolve(command) => {
-                        let (event, verdict) =
-                            incident::decide_resolve(&state.incidents, &command.says);
-                        self.command(state, command.id, event, verdict.into(), out)
+                        let decided = incident::decide_resolve(&state.incidents, &command.says);
+                        let by = By::command(command.id, record.trace);
+                        self.command(state, &by, decided.0, decided.1.into(), out)
                     }
                     Content::Acknowledge(command) => {
-                        let (event, verdict) =
-                            incident::decide_acknowledge(&state.incidents, &command.says);
-                        self.command(state, command.id, event, verdict.into(), out)
+                        let decided = incident::decide_acknowledge(&state.incidents, &command.says);
+                        let by = By::command(command.id, record.trace);
+                        self.command(state, &by, decided.0, decided.1.into(), out)
                     }
                 };
                 if done {
@@ -215,7 +230,7 @@ impl Folding<'_> {
                     return false;
                 }
                 let reason = error.to_string();
-                park(state, parked(sequence, reason, None, stored), out);
+                park(state, parked(Source { sequence, stored, trace: None }, reason, None), out);
                 true
             }
         }
@@ -224,9 +239,8 @@ impl Folding<'_> {
     fn alert(
         &self,
         state: &mut PartitionState,
-        sequence: u64,
         alert: &Alert,
-        stored: &AlertRecord,
+        source: Source<'_>,
         out: &mut Changes,
     ) -> bool {
         let text = payload::text(&alert.payload);
@@ -254,12 +268,13 @@ impl Folding<'_> {
                 Verdict::Disabled
             } else if let Some(decided) = self.decide(state, on, entry, &payload) {
                 let cause = Some(seen.cause());
-                emit(state, &decided.events, Trace::Alert(alert.id), cause.as_ref(), out);
+                let by = By { id: Trace::Alert(alert.id), cause, trace: source.trace };
+                emit(state, &decided.events, &by, out);
                 windows = decided.suppressed_by;
                 decided.verdict
             } else {
                 let reason = "the evaluation of the filters failed".to_owned();
-                park(state, parked(sequence, reason, Some(entry.service), stored), out);
+                park(state, parked(source, reason, Some(entry.service)), out);
                 Verdict::Failed
             };
             state.totals.count(verdict);
@@ -296,7 +311,7 @@ impl Folding<'_> {
     fn command(
         &self,
         state: &mut PartitionState,
-        id: AlertId,
+        by: &By,
         event: Option<Event>,
         came_to: Flags,
         out: &mut Changes,
@@ -304,7 +319,7 @@ impl Folding<'_> {
         if !out.has_room(self.room) {
             return false;
         }
-        emit(state, event.as_slice(), Trace::Alert(id), None, out);
+        emit(state, event.as_slice(), by, out);
         state.position.flags = came_to;
         state.totals.commands += 1;
         true
@@ -318,39 +333,45 @@ impl Folding<'_> {
         control_sequence: u64,
         out: &mut Changes,
     ) -> bool {
+        let by = By { id: Trace::Control(control_sequence), cause: None, trace: None };
         let gone = incident::decide_deleted(&state.incidents, |id| self.index.contains(id));
         for event in gone {
             if !out.has_room(self.room) {
                 return false;
             }
-            emit(state, std::slice::from_ref(&event), Trace::Control(control_sequence), None, out);
+            emit(state, std::slice::from_ref(&event), &by, out);
             out.touched.insert(state.partition);
         }
         true
     }
 }
 
-fn parked(
+/// Where an alert was read.
+#[derive(Clone, Copy)]
+struct Source<'a> {
     sequence: u64,
-    reason: String,
-    service: Option<domain::id::ServiceId>,
-    stored: &AlertRecord,
-) -> Parked {
+    stored: &'a AlertRecord,
+    trace: Option<Traceparent>,
+}
+
+fn parked(source: Source<'_>, reason: String, service: Option<domain::id::ServiceId>) -> Parked {
     Parked {
-        sequence,
+        sequence: source.sequence,
         record: None,
         reason,
         service,
-        content: Some(stored.clone()),
+        content: Some(source.stored.clone()),
         raw: bytes::Bytes::new(),
     }
 }
 
 fn park(state: &mut PartitionState, mut parked: Parked, out: &mut Changes) {
+    let trace = parked.content.as_ref().and_then(|record| Traceparent::from_bytes(&record.trace));
     tracing::error!(
         partition = state.partition.0,
         sequence = parked.sequence,
         reason = parked.reason,
+        trace_id = trace.map(|trace| tracing::field::display(trace.trace_id())),
         "a record is parked"
     );
     if parked.content.is_some() {
@@ -365,6 +386,9 @@ fn park(state: &mut PartitionState, mut parked: Parked, out: &mut Changes) {
 
 fn finish(state: &mut PartitionState, waiting: InstanceId, record: &Record, out: &mut Changes) {
     out.touched.insert(state.partition);
+    if let Some(traced) = out.trace(record) {
+        traced.flags = traced.flags.union(state.position.flags);
+    }
     if !record.outcome_wanted {
         return;
     }
@@ -382,14 +406,24 @@ fn finish(state: &mut PartitionState, waiting: InstanceId, record: &Record, out:
     }
 }
 
+/// What brought events about.
+struct By {
+    /// What their ids follow from.
+    id: Trace,
+    /// The alert, if it was one.
+    cause: Option<incident::Cause>,
+    /// Where it stands in a trace.
+    trace: Option<Traceparent>,
+}
+
+impl By {
+    const fn command(id: AlertId, trace: Option<Traceparent>) -> Self {
+        Self { id: Trace::Alert(id), cause: None, trace }
+    }
+}
+
 /// Applies events and adds them to the commit.
-fn emit(
-    state: &mut PartitionState,
-    events: &[Event],
-    trace: Trace,
-    cause: Option<&incident::Cause>,
-    out: &mut Changes,
-) {
+fn emit(state: &mut PartitionState, events: &[Event], by: &By, out: &mut Changes) {
     for event in events {
         state.incidents.evolve(event);
         let id = event.incident();
@@ -408,16 +442,20 @@ fn emit(
             | Event::Resolved { at, .. } => *at,
         };
         let written = IncidentEvent {
-            id: incident::event_id(id, trace, kind),
+            id: incident::event_id(id, by.id, kind),
             kind,
             incident,
-            cause: cause.cloned(),
-            alert_count: u64::from(cause.is_some()),
+            cause: by.cause.clone(),
+            alert_count: u64::from(by.cause.is_some()),
             at,
+            trace: by.trace,
         };
         match (kind, out.repeats.get(&id)) {
             (Kind::Repeated, Some(at)) => {
                 let earlier = &mut out.events[*at];
+                if let Some(traced) = by.trace.and_then(|trace| out.traced.get_mut(&trace)) {
+                    traced.stands_for = earlier.trace.filter(|before| Some(*before) != by.trace);
+                }
                 *earlier = IncidentEvent { alert_count: earlier.alert_count + 1, ..written };
             }
             (Kind::Repeated, None) => {

@@ -4,21 +4,25 @@
 //! - `catalog`: the services as the control stream has them.
 //! - `broker`: what taking and committing need of the broker, so that a model can stand in.
 //! - `takeover`, `commit`: how a partition is taken, and how a fold is stored, both fenced.
+//! - `spans`: the traces of what a commit holds. `lag`: how old the oldest waiting alert is.
 //! - `owner`: the partitions owned: fold what has arrived, commit, tell, purge.
 //! - `membership`: who should own which partition. Liveness only.
 //! - `run`: the loop that drives them.
 //!
-//! Must not know HTTP, gRPC or tokens' secrets. Has no clock: time in rules is the alert's.
+//! Must not know HTTP, gRPC or tokens' secrets. Has no clock for rules: time in them is
+//! the alert's.
 
 mod broker;
 mod catalog;
 mod commit;
 pub mod fold;
+mod lag;
 mod membership;
 #[cfg(test)]
 mod model;
 mod owner;
 mod run;
+mod spans;
 mod takeover;
 
 pub use run::{Config, Error, run};

@@ -11,6 +11,7 @@ use domain::incident::IDENTICAL_WINDOW;
 use runtime::nats::batch::MAX_MESSAGES;
 use runtime::nats::streams::Streams;
 use runtime::nats::{Message, Start};
+use runtime::traces::{Moment, Tracer};
 use tokio_util::sync::CancellationToken;
 use wire::stored::alert::decode_batch;
 use wire::stored::worker::Checkpoint;
@@ -20,6 +21,8 @@ use crate::broker::Broker;
 use crate::catalog::Catalog;
 use crate::commit::{Committed, Committer};
 use crate::fold::{Changes, Evaluate, Folding, Input, Room};
+use crate::lag::Oldest;
+use crate::spans::Spans;
 use crate::takeover::{self, Owned, Taker, take};
 
 /// The most messages read ahead of the fold.
@@ -50,6 +53,10 @@ pub struct Owner<B> {
     pub catalog: Catalog,
     /// The partitions that it owns, as far as it knows.
     pub owned: BTreeMap<Partition, Owned>,
+    /// What makes its spans.
+    pub tracer: Tracer,
+    /// How old the oldest input is that waits.
+    pub oldest: Oldest,
     waiting: VecDeque<Input>,
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
@@ -78,6 +85,8 @@ impl<B: Broker> Owner<B> {
             fresh_id,
             catalog,
             owned: BTreeMap::new(),
+            tracer: Tracer::default(),
+            oldest: Oldest::default(),
             waiting: VecDeque::new(),
             sweep: true,
             last_input: 0,
@@ -132,6 +141,8 @@ impl<B: Broker> Owner<B> {
     pub async fn fold(&mut self, hard: &CancellationToken) -> Committed {
         loop {
             let mut changes = Changes::default();
+            let began = self.tracer.moment();
+            self.note_oldest();
             let swept = self.fold_deletions(&mut changes);
             while swept && let Some(input) = self.waiting.front() {
                 if !self.may_fold(input) || !self.fold_message(&mut changes) {
@@ -140,14 +151,20 @@ impl<B: Broker> Owner<B> {
                 self.waiting.pop_front();
             }
             if changes.is_empty() {
+                self.note_oldest();
                 return Committed::Stored;
             }
             let more = !swept || self.waiting.front().is_some_and(|input| self.may_fold(input));
-            let committed = self.commit(&changes, hard).await;
+            let committed = self.commit(changes, began, hard).await;
             if committed != Committed::Stored || !more {
                 return committed;
             }
         }
+    }
+
+    /// What waits in front is the oldest, once all before it is committed.
+    fn note_oldest(&self) {
+        self.oldest.is(self.waiting.front().and_then(|input| input.batch.as_ref().ok()));
     }
 
     /// The view must be at least that of the gateway that wrote the message, and of the last
@@ -203,10 +220,20 @@ impl<B: Broker> Owner<B> {
     pub async fn commit_idle(&mut self, hard: &CancellationToken) -> Committed {
         let moved = self.owned.iter().filter(|(_, owned)| owned.stored != owned.state.position);
         let changes = Changes::places_of(moved.map(|(id, _)| *id));
-        if changes.is_empty() { Committed::Stored } else { self.commit(&changes, hard).await }
+        if changes.is_empty() {
+            return Committed::Stored;
+        }
+        self.commit(changes, Moment::default(), hard).await
     }
 
-    async fn commit(&mut self, changes: &Changes, hard: &CancellationToken) -> Committed {
+    async fn commit(
+        &mut self,
+        mut changes: Changes,
+        began: Moment,
+        hard: &CancellationToken,
+    ) -> Committed {
+        let spans = Spans::start(&self.tracer, began, &mut changes);
+        let changes = &changes;
         let batch = (self.fresh_id)();
         let committer = Committer {
             broker: &self.broker,
@@ -217,16 +244,19 @@ impl<B: Broker> Owner<B> {
         let committed = committer.commit(&mut self.owned, changes, batch, hard).await;
         match committed {
             Committed::Stored => {
+                drop(spans);
+                self.note_oldest();
                 committer.tell(changes).await;
                 count(changes);
                 self.measure();
             }
             Committed::FenceLost => {
+                spans.fail("fence_lost");
                 tracing::warn!("another worker has taken a partition; reading all of them again");
                 metrics::counter!("gander_worker_fences_lost_total").increment(1);
                 self.owned.retain(|partition, _| !changes.touched.contains(partition));
             }
-            Committed::Stopping => {}
+            Committed::Stopping => spans.fail("stopping"),
         }
         committed
     }

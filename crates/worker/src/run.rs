@@ -2,6 +2,7 @@
 //!
 //! One task owns everything, so that nothing is shared. Must not know how any of it is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::InstanceId;
@@ -62,21 +63,38 @@ pub enum Error {
 /// See [`Error`].
 pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(), Error> {
     parts.check_broker("worker broker");
-    let Parts { clock, random, nats, streams, checks } = parts;
-    let fresh_id = Box::new(move || id_bytes(clock.now(), &*random));
+    let Parts { clock, random, nats, streams, checks, tracer } = parts;
+    register_metrics();
+    let ids = Arc::clone(&clock);
+    let fresh_id = Box::new(move || id_bytes(ids.now(), &*random));
     let me = InstanceId::from_bytes(fresh_id());
     let members = nats.members(Role::Worker).await?;
     let (follower, directory) = Follower::start(&nats).await?;
     let catalog = Catalog::of(&directory);
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
     owner.identical_window = Duration::from_secs(config.identical_window);
+    owner.tracer = tracer;
+    let lag = tokio::spawn(owner.oldest.clone().tell(clock));
     let mut worker =
         Worker { owner, checks, members, follower, reader: None, take_after: Instant::now() };
     let beat = tokio::spawn(beat(nats.clone(), me));
     let ended = worker.run(&shutdown).await;
     beat.abort();
+    lag.abort();
     nats.leave(Role::Worker, me).await;
     ended
+}
+
+/// What is counted is there from the start, so that its first increase is seen.
+fn register_metrics() {
+    for name in [
+        "gander_worker_events_total",
+        "gander_worker_parked_total",
+        "gander_worker_input_gaps_total",
+        "gander_worker_fences_lost_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
 }
 
 async fn beat(nats: Nats, me: InstanceId) {

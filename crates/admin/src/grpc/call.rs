@@ -94,7 +94,12 @@ impl Calls {
         request: Option<commit::Request>,
         decide: impl FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send + 'static,
     ) -> Result<Done, Status> {
-        let command = Command { actor: caller.actor(), request, decide: Box::new(decide) };
+        let command = Command {
+            actor: caller.actor(),
+            request,
+            decide: Box::new(decide),
+            span: tracing::Span::current(),
+        };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
         let done = done.unwrap_or(Err(crate::store::Error::Unavailable)).map_err(error::command)?;
         if self.gateways.all_at_least(done.sequence, 2 * PATIENCE).await {

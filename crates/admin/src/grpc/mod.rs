@@ -2,6 +2,7 @@
 //!
 //! - `error`: statuses with their details. `convert`: between messages and domain types, with
 //!   the limits told field by field. `page`: lists. `call`: what all calls do.
+//!   `traced`: a span for each.
 //!
 //! Must not know how commands are stored.
 
@@ -15,7 +16,9 @@ mod maintenance;
 mod page;
 mod principal;
 mod token;
+mod traced;
 
 pub use audit::Audit;
 pub use call::Calls;
 pub use incident::{Incidents, WATCHES};
+pub use traced::Traced;

@@ -2,6 +2,7 @@
 //!
 //! - `process`: alerts. `credential`, `body`, `content`, `prefer`: what a request carries, parsed.
 //! - `answer`, `problem`: what goes back. `openapi`: all of this, described.
+//! - `trace`: what a collector of traces is told.
 //!
 //! Must not know connections.
 
@@ -13,6 +14,7 @@ mod openapi;
 mod prefer;
 mod problem;
 mod process;
+mod trace;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +30,10 @@ use runtime::ingest::Ingest;
 use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
 use runtime::random::Random;
+use runtime::traces::{Span, Tracer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use wire::partition::Partitions;
 
 use crate::client;
@@ -72,6 +76,13 @@ pub struct Handler {
     pub leaving: CancellationToken,
     /// Cancelled once it takes nothing any more.
     pub draining: CancellationToken,
+    /// What makes spans.
+    pub tracer: Tracer,
+}
+
+/// Counts refused requests from 0.
+pub fn register_metrics() {
+    Problem::register_metrics();
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -84,7 +95,9 @@ impl Handler {
     pub async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
-        let routed = self.route(peer, &head, &mut body).await;
+        let mut span = self.span(&head);
+        let logs = span.for_logs();
+        let routed = self.route(peer, &head, &mut body, &mut span).instrument(logs).await;
         let ended = match body {
             // Who waits to be told to go on sends nothing once the answer is another one.
             Some(body) if !head.headers.contains_key(header::EXPECT) => {
@@ -93,13 +106,15 @@ impl Handler {
             Some(body) => body.is_end_stream(),
             None => true,
         };
+        let code = routed.as_ref().err().map(|problem| problem.code());
         let mut answer = routed.unwrap_or_else(|problem| {
             metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
                 .increment(1);
             let client = self.client(peer, &head.headers);
             tracing::debug!(client.address = %client, code = problem.code(), "a request is refused");
-            problem.answer()
+            problem.answer(span.context().filter(|_| self.tracer.is_on()))
         });
+        trace::answered(&mut span, answer.status(), code);
         let headers = answer.headers_mut();
         if !ended {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -135,6 +150,17 @@ impl Handler {
         }
     }
 
+    /// The span of the request; only those for alerts have one, probes have not.
+    fn span(&self, head: &request::Parts) -> Span {
+        let prefix = self.config.path_prefix.as_str();
+        if head.uri.path().strip_prefix(prefix) == Some(process::PATH) {
+            let route = || format!("{prefix}{}", process::PATH);
+            trace::start(&self.tracer, head, route)
+        } else {
+            Span::default()
+        }
+    }
+
     /// Memory for a body of this length; of the limit where it is not known.
     fn memory_for(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
         let limit = self.config.body_limit;
@@ -149,6 +175,7 @@ impl Handler {
         peer: IpAddr,
         head: &request::Parts,
         body: &mut Option<Incoming>,
+        span: &mut Span,
     ) -> Result<Answer, Problem> {
         let uri = &head.uri;
         let length = uri.path().len() + uri.query().map_or(0, str::len);
@@ -158,7 +185,7 @@ impl Handler {
         let below = uri.path().strip_prefix(self.config.path_prefix.as_str());
         if below == Some(process::PATH) {
             return match head.method {
-                Method::POST | Method::PUT => process::process(self, peer, head, body).await,
+                Method::POST | Method::PUT => process::process(self, peer, head, body, span).await,
                 _ => Err(Problem::MethodNotAllowed("POST, PUT")),
             };
         }

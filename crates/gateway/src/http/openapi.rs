@@ -220,7 +220,8 @@ fn problem_response(status: StatusCode, problems: &[Problem]) -> Value {
 
 /// The headers of these problems, as their answers have them; required where all have it.
 fn problem_headers(problems: &[Problem]) -> Value {
-    let answers: Vec<HeaderMap> = problems.iter().map(|p| p.answer().headers().clone()).collect();
+    let answers: Vec<HeaderMap> =
+        problems.iter().map(|p| p.answer(None).headers().clone()).collect();
     let names = answers.iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
     // The media type is a member of its own; `connection` is about the connection.
     let passed_over = [header::CONTENT_TYPE, header::CONNECTION];
@@ -321,6 +322,8 @@ mod tests {
     use http::Response;
     use http_body_util::{BodyExt, Full};
 
+    use wire::Traceparent;
+
     use super::*;
     use crate::http::answer;
 
@@ -379,7 +382,9 @@ mod tests {
         check(&document, path, answer::outcome(id, flags)).await;
         check(&document, path, answer::accepted(id)).await;
         for problem in Problem::each(2_048).into_iter().filter(|p| answers_process(*p)) {
-            check(&document, path, problem.answer()).await;
+            for trace in [None, Traceparent::new([1; 16], [2; 8], true)] {
+                check(&document, path, problem.answer(trace)).await;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 use utoipa::ToSchema;
+use wire::Traceparent;
 
 use super::REFUSED_OFTEN;
 use super::credential::{MALFORMED, SEVERAL};
@@ -75,6 +76,10 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     limit_bytes: Option<u64>,
+    /// The id of the trace of the request, 32 hex digits; where traces are on, not with 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
+    trace_id: Option<String>,
 }
 
 impl Problem {
@@ -102,6 +107,14 @@ impl Problem {
             Self::StreamFull,
             Self::BrokerUnavailable,
         ]
+    }
+
+    /// Counts refused requests from 0, so that the first of each code is seen as an increase.
+    pub fn register_metrics() {
+        for problem in Self::each(0) {
+            metrics::counter!("gander_gateway_refused_total", "code" => problem.code())
+                .increment(0);
+        }
     }
 
     /// The stable code.
@@ -185,10 +198,12 @@ impl Problem {
         }
     }
 
-    /// The answer.
-    pub fn answer(self) -> Response<Full<Bytes>> {
+    /// The answer, with the id of the trace for those who look at it. Not where the token is
+    /// refused: there all answers are the same.
+    pub fn answer(self, trace: Option<Traceparent>) -> Response<Full<Bytes>> {
         let (status, code, detail) = self.row();
         let limit_bytes = if let Self::BodyTooLarge(limit) = self { Some(limit) } else { None };
+        let trace = trace.filter(|_| status != StatusCode::UNAUTHORIZED);
         let details = Details {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
@@ -196,6 +211,7 @@ impl Problem {
             code,
             detail,
             limit_bytes,
+            trace_id: trace.map(|trace| trace.trace_id().to_string()),
         };
         let body = serde_json::to_vec(&details).expect("these types are plain JSON");
         let mut answer = Response::new(Full::new(Bytes::from(body)));

@@ -13,8 +13,10 @@ use hyper::body::{Body, Incoming};
 use runtime::ingest;
 use runtime::nats::publish;
 use runtime::random::id_bytes;
+use runtime::traces::{Kind, Span};
 use tokio::time::{Instant, timeout_at};
 use wire::stored::alert::{Alert, Content, Record};
+use wire::subject;
 
 use super::credential::{Query, credential, query};
 use super::prefer::{Prefer, prefer};
@@ -37,6 +39,7 @@ pub async fn process(
     peer: IpAddr,
     head: &request::Parts,
     body: &mut Option<Incoming>,
+    span: &mut Span,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let mut query = query(head.uri.query().unwrap_or_default());
     let admitted = admit(handler, &head.headers, &mut query);
@@ -55,7 +58,8 @@ pub async fn process(
     let started = Instant::now();
     let payload = content::payload(&head.headers, body::decode(body, encoding, limit)?).await;
     let alert = alert(handler, admitted, query.from, payload);
-    let answer = store(handler, alert, prefer(&head.headers), started).await;
+    span.set("gander.alert.id", || alert.id.to_string());
+    let answer = store(handler, alert, prefer(&head.headers), started, span).await;
     metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
     answer
 }
@@ -99,6 +103,7 @@ async fn store(
     alert: Alert,
     prefer: Prefer,
     started: Instant,
+    span: &Span,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let id = alert.id;
     let partition = alert.reach.team().map(|team| handler.partitions.of(team));
@@ -106,9 +111,12 @@ async fn store(
     let partitions = content.partitions(handler.partitions);
     let wanted = !prefer.respond_async && prefer.wait != Some(Duration::ZERO);
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
-    let record = Record { partition, outcome_wanted: wanted, content };
+    let mut sending = sending(handler, span);
+    let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
     let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
-    stored.await.map_err(|_| Problem::BrokerUnavailable)?.map_err(problem)?;
+    let stored = stored.await.map_err(|_| Problem::BrokerUnavailable);
+    stored.and_then(|stored| stored.map_err(problem)).inspect_err(|p| sending.fail(p.code()))?;
+    drop(sending);
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
     let until = prefer.wait.map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
@@ -124,6 +132,16 @@ async fn store(
         answer.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
     }
     Ok(answer)
+}
+
+/// The span from the queue to the acknowledgement; what the workers do hangs below it.
+fn sending(handler: &Handler, span: &Span) -> Span {
+    let mut sending = handler.tracer.start("send gander.alerts", Kind::Producer, span.context());
+    sending.set("messaging.system", || "nats");
+    sending.set("messaging.destination.name", || subject::ALERTS);
+    sending.set("messaging.operation.name", || "send");
+    sending.set("messaging.operation.type", || "send");
+    sending
 }
 
 fn problem(error: ingest::Error) -> Problem {

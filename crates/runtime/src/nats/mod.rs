@@ -81,6 +81,7 @@ impl Nats {
     pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
         let fail = |reason: String| Error::Connect { url: without_password(url), reason };
         let (counted, reconnects) = watch::channel(0);
+        metrics::counter!("gander_nats_slow_consumers_total").increment(0);
         let options = ConnectOptions::new()
             .name(name)
             .ping_interval(PING_INTERVAL)
@@ -92,7 +93,7 @@ impl Nats {
                 if matches!(event, Event::Connected) {
                     counted.send_modify(|n| *n += 1);
                 } else if matches!(event, Event::SlowConsumer(_)) {
-                    metrics::counter!("gander_nats_slow_consumer_total").increment(1);
+                    metrics::counter!("gander_nats_slow_consumers_total").increment(1);
                 }
                 if matches!(event, Event::Disconnected) {
                     tracing::warn!("the connection to nats-server is lost");

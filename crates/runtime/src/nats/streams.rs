@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use futures::TryStreamExt;
 use wire::partition::Partitions;
 use wire::subject;
 
@@ -23,6 +24,15 @@ pub struct Settings {
     pub partitions: Partitions,
     /// The most bytes of accepted alerts that wait to be folded.
     pub alerts_max_bytes: i64,
+}
+
+/// How full a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes stored.
+    pub bytes: u64,
+    /// The most bytes that it takes; none: it has no limit of its own.
+    pub max_bytes: Option<u64>,
 }
 
 /// What the streams are like.
@@ -101,6 +111,33 @@ pub(super) fn partitions_of(alerts: &Config) -> Result<Partitions, Error> {
     partitions.and_then(Partitions::new).ok_or_else(|| {
         request(format!("stream {} does not say its partitions", subject::ALERTS_STREAM))
     })
+}
+
+impl Nats {
+    /// How full a stream is, as its leader has it.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn usage(&self, stream: &str) -> Result<Usage, Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        let info = stream.get_info().await.map_err(request)?;
+        let max_bytes = u64::try_from(info.config.max_bytes).ok().filter(|max| *max > 0);
+        Ok(Usage { bytes: info.state.bytes, max_bytes })
+    }
+
+    /// How many messages a stream has whose subject fits the filter. For few subjects only.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn count(&self, stream: &str, filter: &str) -> Result<usize, Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        let mut subjects = stream.info_with_subjects(filter).await.map_err(request)?;
+        let mut count = 0;
+        while let Some((_, messages)) = subjects.try_next().await.map_err(request)? {
+            count += messages;
+        }
+        Ok(count)
+    }
 }
 
 fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {

@@ -105,6 +105,7 @@ impl Certificate {
         let held = RwLock::new(Held { loaded, used, tried: used });
         let certificate = Self(Arc::new(Inner { listener, files, protocols, clock, held }));
         certificate.tell_expiry();
+        certificate.register_counters();
         Ok(certificate)
     }
 
@@ -215,6 +216,17 @@ impl Certificate {
         };
         metrics::counter!("gander_certificate_reloads_total", "listener" => listener, "result" => result)
             .increment(1);
+    }
+
+    /// What is counted is there from the start, so that its first increase is seen.
+    fn register_counters(&self) {
+        let listener = self.0.listener;
+        metrics::counter!("gander_tls_handshakes_failed_total", "listener" => listener)
+            .increment(0);
+        for result in ["ok", "failed"] {
+            metrics::counter!("gander_certificate_reloads_total", "listener" => listener, "result" => result)
+                .increment(0);
+        }
     }
 
     fn tell_expiry(&self) {

@@ -562,6 +562,10 @@ pub struct AlertRecord {
     /// Whether the writer waits for its outcome.
     #[prost(bool, tag = "2")]
     pub outcome_wanted: bool,
+    /// Where it stands in a W3C trace: 16 bytes of trace id, 8 of span id, 1 of flags; empty where
+    /// nobody traces it. What is broken here is passed over: it is no reason to lose an alert.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub trace: ::prost::bytes::Bytes,
     /// What it is.
     #[prost(oneof = "alert_record::Kind", tags = "3, 4, 5")]
     pub kind: ::core::option::Option<alert_record::Kind>,

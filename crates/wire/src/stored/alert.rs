@@ -13,6 +13,7 @@ use super::control::{reach_from, reach_to};
 use super::{Error, VERSION, check_version, field, fixed};
 use crate::partition::{Partition, PartitionSet, Partitions};
 use crate::proto::gander::stored::v1 as stored;
+use crate::traceparent::Traceparent;
 
 /// An alert on its way to the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct Record {
     pub outcome_wanted: bool,
     /// What it holds.
     pub content: Content,
+    /// Where it stands in a trace.
+    pub trace: Option<Traceparent>,
 }
 
 /// A message of GANDER_ALERTS, its records not yet read: one that cannot be read must not keep
@@ -164,6 +167,7 @@ pub fn record_to(record: Record) -> stored::AlertRecord {
         partition: record.partition.map(|partition| partition.0),
         outcome_wanted: record.outcome_wanted,
         kind: Some(kind),
+        trace: record.trace.map(|trace| copy(&trace.to_bytes())).unwrap_or_default(),
     }
 }
 
@@ -173,6 +177,7 @@ pub fn record_to(record: Record) -> stored::AlertRecord {
 /// A field is missing or broken.
 pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
     use stored::alert_record::Kind;
+    let trace = Traceparent::from_bytes(&record.trace);
     let content = match record.kind.ok_or(field("record.kind"))? {
         Kind::Alert(alert) => Content::Alert(Alert {
             id: AlertId::from_bytes(fixed(&alert.id, "alert.id")?),
@@ -189,6 +194,7 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
         partition: record.partition.map(Partition),
         outcome_wanted: record.outcome_wanted,
         content,
+        trace,
     })
 }
 

@@ -30,7 +30,6 @@ use domain::team::{self, Team};
 use domain::time::Timestamp;
 use domain::token::{self, Token};
 use prost::Message;
-use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::partition::PartitionSet;
 use wire::proto::gander::stored::v1 as stored;
@@ -43,6 +42,7 @@ use wire::stored::worker::{
     Checkpoint, Outcome, Parked, Position, decode_outcomes, decode_state, encode_outcomes,
     encode_state,
 };
+use wire::{Partition, Traceparent};
 
 pub const TEAM: TeamId = TeamId::from_bytes([0x11; 16]);
 pub const SERVICE: ServiceId = ServiceId::from_bytes([0x12; 16]);
@@ -94,6 +94,8 @@ pub fn examples() -> Vec<Example> {
         assert_eq!((batch.control_sequence, batch.instance), (300, INSTANCE));
         batch.records.into_iter().map(record_from).collect()
     };
+    let traced = |record| Record { trace: Some(trace()), ..record };
+    all.push(example("batch_traced", records().into_iter().map(traced).collect(), write, read));
     all.push(example("batch", records(), write, read));
     all.push(example("batch_acknowledge", vec![acknowledging()], write, read));
     all.push(example("checkpoint", checkpoint(), Checkpoint::encode, Checkpoint::decode));
@@ -387,6 +389,7 @@ fn records() -> Vec<Record> {
         partition: partition.map(Partition),
         outcome_wanted,
         content,
+        trace: None,
     };
     vec![
         record(Some(7), true, Content::Alert(alert)),
@@ -403,7 +406,7 @@ fn command() -> IncidentCommand {
 
 fn acknowledging() -> Record {
     let content = Content::Acknowledge(command());
-    Record { partition: Some(Partition(9)), outcome_wanted: true, content }
+    Record { partition: Some(Partition(9)), outcome_wanted: true, content, trace: None }
 }
 
 fn checkpoint() -> Checkpoint {
@@ -484,14 +487,39 @@ pub fn incidents() -> Vec<(&'static str, Incident)> {
 pub fn event() -> IncidentEvent {
     let (_, incident) = incidents().swap_remove(0);
     let cause = Some(incident.opening.cause.clone());
-    IncidentEvent { id: EVENT, kind: Kind::Resolved, incident, cause, alert_count: 1, at: at(14) }
+    IncidentEvent {
+        id: EVENT,
+        kind: Kind::Resolved,
+        incident,
+        cause,
+        alert_count: 1,
+        at: at(14),
+        trace: None,
+    }
+}
+
+/// The same, traced.
+pub fn traced_event() -> IncidentEvent {
+    IncidentEvent { trace: Some(trace()), ..event() }
+}
+
+fn trace() -> Traceparent {
+    Traceparent::new([0x71; 16], [0x72; 8], true).unwrap()
 }
 
 /// What subscribers see of the acknowledged one.
 pub fn acknowledged_event() -> IncidentEvent {
     let incident = incidents().pop().map(|(_, incident)| incident).unwrap();
     let kind = Kind::Acknowledged;
-    IncidentEvent { id: EVENT, kind, incident, cause: None, alert_count: 0, at: at(15) }
+    IncidentEvent {
+        id: EVENT,
+        kind,
+        incident,
+        cause: None,
+        alert_count: 0,
+        at: at(15),
+        trace: None,
+    }
 }
 
 fn acknowledged() -> Vec<Outcome> {

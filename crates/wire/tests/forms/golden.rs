@@ -14,10 +14,11 @@ use bytes::Bytes;
 use domain::id::TeamId;
 use domain::incident::{Kind, Trace, event_id, incident_id};
 use domain::secret::{Kind as SecretKind, Secret};
+use wire::event::IncidentEvent;
 use wire::partition::Partitions;
 
 use crate::examples::{
-    ALERT, INCIDENT, SERVICE, TEAM, acknowledged_event, event, examples, incidents,
+    ALERT, INCIDENT, SERVICE, TEAM, acknowledged_event, event, examples, incidents, traced_event,
 };
 
 fn path(file: &str) -> PathBuf {
@@ -70,6 +71,9 @@ fn this_build_writes_what_earlier_ones_wrote() {
 
 #[test]
 fn subscribers_see_what_earlier_builds_showed() {
+    let headers = |event: &IncidentEvent| -> String {
+        event.headers().iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+    };
     let events = [
         (event(), "event.v1.json", "event_headers.v1.txt"),
         (acknowledged_event(), "event_acknowledged.v1.json", "event_acknowledged_headers.v1.txt"),
@@ -77,10 +81,9 @@ fn subscribers_see_what_earlier_builds_showed() {
     for (event, data_file, headers_file) in events {
         let data: serde_json::Value = serde_json::from_slice(&event.data()).unwrap();
         check(data_file, &format!("{data:#}\n"));
-        let headers = event.headers().into_iter();
-        let headers: String = headers.map(|(name, value)| format!("{name}: {value}\n")).collect();
-        check(headers_file, &headers);
+        check(headers_file, &headers(&event));
     }
+    check("event_headers_traced.v1.txt", &headers(&traced_event()));
 }
 
 #[test]
@@ -113,6 +116,7 @@ fn every_golden_file_is_read_here() {
     let others = [
         "event.v1.json",
         "event_headers.v1.txt",
+        "event_headers_traced.v1.txt",
         "event_acknowledged.v1.json",
         "event_acknowledged_headers.v1.txt",
         "derived.v1.txt",

@@ -242,7 +242,7 @@ impl World {
                 Content::Acknowledge(self.command(back, service))
             }
             Recipe::Broken { partition } => {
-                return AlertRecord { partition, outcome_wanted: true, kind: None };
+                return AlertRecord { partition, outcome_wanted: true, ..AlertRecord::default() };
             }
         };
         let team = match &content {
@@ -250,7 +250,7 @@ impl World {
             Content::Resolve(command) | Content::Acknowledge(command) => Some(command.says.team),
         };
         let partition = team.map(|team| streams().partitions.of(team));
-        record_to(Record { partition, outcome_wanted: true, content })
+        record_to(Record { partition, outcome_wanted: true, content, trace: None })
     }
 
     /// A command about what one of the last alerts may have opened; each is another principal's.

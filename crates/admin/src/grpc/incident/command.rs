@@ -16,6 +16,7 @@ use super::find::Wanted;
 use crate::access::Caller;
 use crate::grpc::convert::incident_name;
 use crate::grpc::error;
+use crate::grpc::traced::place;
 
 const OUTCOME_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -37,7 +38,8 @@ impl Incidents {
         let covered = PartitionSet::one(partition);
         let mut awaited = self.outcomes.expect(id, covered);
         let content = content(IncidentCommand { id, says });
-        let record = Record { partition: Some(partition), outcome_wanted: true, content };
+        let record =
+            Record { partition: Some(partition), outcome_wanted: true, content, trace: place() };
         let stored = self.ingest.store(record, covered).await;
         stored.map_err(|_| error::unavailable("it is not known to be carried out: ask again"))?;
         tokio::time::timeout(OUTCOME_DEADLINE, awaited.outcome())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wire::event::cloudevent_type;
 use wire::{header, subject};
 
-use crate::examples::event;
+use crate::examples::{event, traced_event};
 
 /// Members of every incident.
 const ALWAYS: [&str; 12] = [
@@ -136,8 +136,11 @@ fn headers(kind: Kind) -> Value {
     let made = event().headers();
     let always = made.iter().map(|(name, _)| *name).chain([header::INCIDENT, header::TTL]);
     let always: Vec<_> = always.collect();
+    let traced = traced_event().headers();
+    let traced = traced.iter().map(|(name, _)| *name).filter(|name| !always.contains(name));
     let by_server = ["Nats-Batch-Id", "Nats-Batch-Sequence"];
-    let all = always.iter().chain(&by_server);
+    let sometimes: Vec<_> = traced.chain(by_server).collect();
+    let all = always.iter().chain(&sometimes);
     let properties: Map<_, _> =
         all.map(|name| ((*name).to_owned(), header_schema(name, kind))).collect();
     json!({"type": "object", "required": always, "properties": properties})
@@ -156,6 +159,11 @@ fn header_schema(name: &str, kind: Kind) -> Value {
         "ce-time" => json!({"type": "string", "format": "date-time"}),
         "ce-datacontenttype" => json!({"const": "application/json"}),
         "ce-partitionkey" | header::INCIDENT => uuid("The id of the incident."),
+        "ce-traceparent" | header::TRACEPARENT => json!({
+            "type": "string",
+            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$",
+            "description": "Where the event stands in a trace (W3C Trace Context).",
+        }),
         header::TTL => text("How long the server keeps the message."),
         "Nats-Batch-Id" | "Nats-Batch-Sequence" => text("Of the server: ignore it."),
         other => panic!("say here what the header {other} is"),

@@ -15,6 +15,7 @@ use domain::reach::Reach;
 use domain::secret::{Digest, LastFour};
 use domain::time::Timestamp;
 use proptest::prelude::*;
+use wire::Traceparent;
 
 /// Sixteen bytes, zeros and ones among them.
 pub fn sixteen() -> impl Strategy<Value = [u8; 16]> {
@@ -125,6 +126,14 @@ pub fn digests() -> impl Strategy<Value = Digest> {
 /// The end of a secret.
 pub fn last_fours() -> impl Strategy<Value = LastFour> {
     "[0-9A-Za-z]{4}".prop_map(|text| LastFour::parse(&text).unwrap())
+}
+
+/// A place in a trace, or none.
+pub fn traces() -> impl Strategy<Value = Option<Traceparent>> {
+    let ids = (1..u128::MAX, 1..u64::MAX, any::<bool>());
+    prop::option::of(ids.prop_map(|(trace, span, sampled)| {
+        Traceparent::new(trace.to_be_bytes(), span.to_be_bytes(), sampled).unwrap()
+    }))
 }
 
 /// Any reach.

@@ -17,7 +17,7 @@ use wire::stored::worker::{Checkpoint, Outcome, Parked, Position};
 
 use super::{
     alerts, event_times, events, filters, incidents, instances, numbers, payloads, principals,
-    reaches, services, sixteen, sources, teams, texts, thirty_two, tokens, windows,
+    reaches, services, sixteen, sources, teams, texts, thirty_two, tokens, traces, windows,
 };
 
 fn alert() -> impl Strategy<Value = Alert> {
@@ -50,11 +50,12 @@ pub fn records() -> impl Strategy<Value = Record> {
         commands().prop_map(Content::Acknowledge),
     ];
     let partition = prop_oneof![Just(0), Just(63), any::<u32>()].prop_map(Partition);
-    (option::of(partition), any::<bool>(), content)
-        .prop_map(|(partition, outcome_wanted, content)| Record {
+    (option::of(partition), any::<bool>(), content, traces())
+        .prop_map(|(partition, outcome_wanted, content, trace)| Record {
             partition,
             outcome_wanted,
             content,
+            trace,
         })
         .boxed()
 }
@@ -194,14 +195,15 @@ pub fn incident_events() -> impl Strategy<Value = IncidentEvent> {
         Just(Kind::Acknowledged),
         Just(Kind::Resolved),
     ];
-    (events(), kind, incident(), option::of(causes()), numbers(), event_times()).prop_map(
-        |(id, kind, incident, cause, alert_count, at)| IncidentEvent {
+    (events(), kind, incident(), option::of(causes()), numbers(), event_times(), traces()).prop_map(
+        |(id, kind, incident, cause, alert_count, at, trace)| IncidentEvent {
             id,
             kind,
             incident,
             cause,
             alert_count,
             at,
+            trace,
         },
     )
 }

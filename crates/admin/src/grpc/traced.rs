@@ -1,0 +1,119 @@
+//! A span for each call: read from the metadata, told to a collector.
+//!
+//! What is set here leaves the installation: the method and the status, nothing that a caller
+//! wrote. Must not know single methods.
+
+use std::convert::Infallible;
+
+use runtime::traces::{Kind, Span, Tracer};
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::{BoxFuture, Context, Poll, Service};
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tracing::Instrument;
+use wire::{Traceparent, header};
+
+use crate::access::TABLE;
+
+/// A service whose calls have spans.
+#[derive(Clone)]
+pub struct Traced<S> {
+    service: S,
+    tracer: Tracer,
+}
+
+tokio::task_local! {
+    static PLACE: Option<Traceparent>;
+}
+
+/// Where the call that is being answered stands in a trace.
+pub fn place() -> Option<Traceparent> {
+    PLACE.try_with(|place| *place).ok().flatten()
+}
+
+impl<S> Traced<S> {
+    /// Gives the calls of this service spans.
+    pub const fn new(service: S, tracer: Tracer) -> Self {
+        Self { service, tracer }
+    }
+}
+
+impl<S: NamedService> NamedService for Traced<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Traced<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut span = start(&self.tracer, request.uri().path(), request.headers());
+        let call = self.service.call(request).instrument(span.for_logs());
+        let call = PLACE.scope(span.context(), call);
+        Box::pin(async move {
+            let answer = call.await;
+            if let Ok(answer) = &answer {
+                answered(&mut span, answer.headers());
+            }
+            answer
+        })
+    }
+}
+
+/// Only methods that there are have spans: others are whatever the caller wrote.
+fn start(tracer: &Tracer, path: &str, headers: &HeaderMap) -> Span {
+    let known = path.strip_prefix("/gander.admin.v1.").and_then(|method| {
+        TABLE.iter().find(|(name, _)| *name == method).and_then(|(name, _)| name.split_once('/'))
+    });
+    let Some((service, method)) = known else {
+        return Span::default();
+    };
+    let mut values = headers.get_all(header::TRACEPARENT).iter();
+    let value = values.next().filter(|_| values.next().is_none());
+    let parent = value.and_then(|value| Traceparent::parse(value.to_str().ok()?));
+    if !tracer.is_on() {
+        return tracer.start("", Kind::Server, parent);
+    }
+    let name = format!("gander.admin.v1.{service}/{method}");
+    let mut span = tracer.start(name, Kind::Server, parent);
+    span.set("rpc.system", || "grpc");
+    span.set("rpc.service", || format!("gander.admin.v1.{service}"));
+    span.set("rpc.method", || method);
+    span
+}
+
+/// An answer that begins well has its status at the end, where it is not looked for.
+fn answered(span: &mut Span, headers: &HeaderMap) {
+    let code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
+    span.set("rpc.grpc.status_code", || i64::from(i32::from(code)));
+    // The codes that are errors of a server, by the conventions of OpenTelemetry.
+    match code {
+        Code::Unknown => span.fail("UNKNOWN"),
+        Code::DeadlineExceeded => span.fail("DEADLINE_EXCEEDED"),
+        Code::Unimplemented => span.fail("UNIMPLEMENTED"),
+        Code::Internal => span.fail("INTERNAL"),
+        Code::Unavailable => span.fail("UNAVAILABLE"),
+        Code::DataLoss => span.fail("DATA_LOSS"),
+        Code::Ok
+        | Code::Cancelled
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unauthenticated => {}
+    }
+}

@@ -1,0 +1,56 @@
+//! What admin sees of the others, as metrics: who lives, and how full the streams are.
+//!
+//! Here because there is one admin: each number is told once. Must not know what is stored.
+
+use std::time::Duration;
+
+use runtime::nats::members::Members;
+use runtime::nats::{Error, Nats};
+use tokio::time::{MissedTickBehavior, interval};
+use wire::subject;
+
+const EVERY: Duration = Duration::from_secs(10);
+const STREAMS: [&str; 3] =
+    [subject::CONTROL_STREAM, subject::ALERTS_STREAM, subject::INCIDENTS_STREAM];
+
+/// Who is counted.
+pub struct Counted {
+    /// The gateways.
+    pub gateways: Members,
+    /// The workers.
+    pub workers: Members,
+}
+
+/// Measures every 10 seconds, and when somebody comes or goes, for ever.
+pub async fn run(nats: Nats, mut counted: Counted) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let Counted { gateways, workers } = &mut counted;
+        tokio::select! {
+            _ = tick.tick() => {
+                if let Err(error) = streams(&nats).await {
+                    tracing::debug!(%error, "the streams are not measured");
+                }
+            }
+            () = gateways.changed() => {}
+            () = workers.changed() => {}
+        }
+        for (role, members) in [("gateway", gateways), ("worker", workers)] {
+            metrics::gauge!("gander_members", "role" => role).set(members.living().len() as f64);
+        }
+    }
+}
+
+async fn streams(nats: &Nats) -> Result<(), Error> {
+    for stream in STREAMS {
+        let usage = nats.usage(stream).await?;
+        metrics::gauge!("gander_stream_bytes", "stream" => stream).set(usage.bytes as f64);
+        if let Some(max) = usage.max_bytes {
+            metrics::gauge!("gander_stream_max_bytes", "stream" => stream).set(max as f64);
+        }
+    }
+    let parked = nats.count(subject::INCIDENTS_STREAM, subject::PARKED_ALL).await?;
+    metrics::gauge!("gander_parked_records").set(parked as f64);
+    Ok(())
+}
