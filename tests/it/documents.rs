@@ -16,7 +16,7 @@ use serde_json::Value;
 /// What schemathesis looks at: that nothing is answered which the document does not describe. A
 /// 503 is described; on a busy machine it may come, so it is no failure in itself.
 const CHECKS: &str = "status_code_conformance,content_type_conformance,\
-    response_headers_conformance,response_schema_conformance,unsupported_method,ignored_auth,\
+    response_headers_conformance,response_schema_conformance,unsupported_method,\
     allow_header_conformance";
 /// Requests made up for each operation, beside those that follow from the document.
 const EXAMPLES: &str = "20";
