@@ -3,6 +3,7 @@
 mod arrows;
 mod audit;
 mod documents;
+mod cluster;
 mod floods;
 mod foreign;
 mod full_disk;
