@@ -10,7 +10,7 @@ use runtime::nats_server::NatsServer;
 
 use crate::rig::free_address;
 
-const CONFIG: &str = include_str!("../../deploy/kubernetes/nats.conf");
+const CONFIG: &str = include_str!("../../deploy/kubernetes/base/nats.conf");
 /// How many servers there are, and the copies of each stream.
 pub const SERVERS: usize = 3;
 const PASSWORD: &str = "secret";
