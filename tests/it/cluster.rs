@@ -1,7 +1,5 @@
 //! A cluster of three nats-servers, as it is deployed: one may die, and its users have their rights.
 
-use std::time::Instant;
-
 use anyhow::Context;
 use async_nats::jetstream::stream::ClusterInfo;
 use async_nats::{ConnectOptions, Event};
@@ -11,6 +9,7 @@ use e2e::rig::{Plan, Rig};
 use e2e::wait::{PATIENCE, eventually};
 use runtime::nats_server::NatsServer;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::kills::stage_of;
 
