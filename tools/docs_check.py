@@ -188,7 +188,7 @@ class Session:
     def own(self, text):
         """Text of the document with the ports of this session."""
         for port, own in self.ports.items():
-            text = re.sub(rf"\b(127\.0\.0\.1|localhost):{port}\b", rf"\1:{own}", text)
+            text = re.sub(rf"\b(127\.0\.0\.1|0\.0\.0\.0|localhost):{port}\b", rf"\g<1>:{own}", text)
         return text
 
     def said(self, text):
