@@ -42,7 +42,7 @@ UP = "Stop with Ctrl-C"
 FIRST = "gander principal create me --role global-admin --bootstrap-file gander-data/bootstrap-credential"
 # Ports that documents name; each is another one while the document is run.
 PORTS = [4222, 8222, 7700, 7701, 7702, 7703, 8080, 8443]
-LINKS = ["deploy", "proto", "target", "tools"]
+LINKS = ["deploy", "examples", "proto", "target", "tools"]
 FORMS = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME"),

@@ -2,8 +2,8 @@
 
 mod arrows;
 mod audit;
-mod documents;
 mod cluster;
+mod documents;
 mod floods;
 mod foreign;
 mod full_disk;
@@ -12,10 +12,8 @@ mod incidents;
 mod journal;
 mod kills;
 mod limits;
-mod maintenance;
 mod python;
 mod roles;
-mod rolling;
 mod secrets;
 mod story;
 mod tls;

@@ -15,8 +15,8 @@
 pub mod admin;
 pub mod alerts;
 pub mod certificates;
-pub mod contract;
 pub mod cluster;
+pub mod contract;
 pub mod disk;
 pub mod events;
 pub mod ledger;
