@@ -22,7 +22,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 31] = [
+const TABLE: [(&str, [&str; 3]); 35] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
