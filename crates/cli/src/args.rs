@@ -122,7 +122,7 @@ pub struct StreamArgs {
 /// Where NATS is.
 #[derive(Clone, Debug, Args)]
 pub struct NatsArgs {
-    /// Where nats-server is.
+    /// Where nats-server is; servers of a cluster with commas between them.
     #[arg(
         long,
         env = "GANDER_NATS_URL",

@@ -18,7 +18,7 @@ pub mod streams;
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, jetstream};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, jetstream};
 use bytes::Bytes;
 use domain::time::Timestamp;
 use futures::StreamExt;
@@ -74,7 +74,8 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Connects, under this name for people who look at the server's connections.
+    /// Connects to one of the servers of a list with commas, under this name for people who look
+    /// at the server's connections. Other servers of their cluster are found by themselves.
     ///
     /// # Errors
     /// Nobody answers in 15 s, or the server is too old.
@@ -82,7 +83,8 @@ impl Nats {
         let fail = |reason: String| Error::Connect { url: without_password(url), reason };
         let (counted, reconnects) = watch::channel(0);
         metrics::counter!("gander_nats_slow_consumers_total").increment(0);
-        let options = ConnectOptions::new()
+        let (servers, options) = servers(url).map_err(|error| fail(error.to_string()))?;
+        let options = options
             .name(name)
             .ping_interval(PING_INTERVAL)
             .max_reconnects(None)
@@ -106,7 +108,7 @@ impl Nats {
         let mut told = false;
         let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
         let client = loop {
-            match tokio::time::timeout_at(deadline, options.clone().connect(url)).await {
+            match tokio::time::timeout_at(deadline, options.clone().connect(&servers[..])).await {
                 Ok(Ok(client)) => break client,
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => return Err(fail(last)),
@@ -189,13 +191,28 @@ pub fn is_recent(version: &str) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST_SERVER
 }
 
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
+/// The servers of a list, and options with the user and password of the first that has them. All
+/// servers get these: the ones that are found later have none in their addresses.
+fn servers(list: &str) -> std::io::Result<(Vec<ServerAddr>, ConnectOptions)> {
+    let servers: Vec<ServerAddr> = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let login = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
+    let options = match login {
+        Some((user, password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        None => ConnectOptions::new(),
+    };
+    Ok((servers, options))
+}
+
+fn without_password(list: &str) -> String {
+    let shown = list.split(',').map(|url| match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => {
             format!("{}{}", &url[..scheme + 3], &url[at + 1..])
         }
         _ => url.to_owned(),
-    }
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 /// Headers of a message.
@@ -223,5 +240,14 @@ mod tests {
     fn a_password_in_an_address_is_not_shown() {
         assert_eq!(without_password("nats://me:secret@host:4222"), "nats://host:4222");
         assert_eq!(without_password("host:4222"), "host:4222");
+        let list = "nats://me:secret@one:4222,nats://me:secret@two:4222";
+        assert_eq!(without_password(list), "nats://one:4222,nats://two:4222");
+    }
+
+    #[test]
+    fn a_list_has_all_its_servers() {
+        let (found, _) = servers("nats://me:secret@one:4222,two:4222").expect("it is a list");
+        assert_eq!(found.iter().map(ServerAddr::host).collect::<Vec<_>>(), ["one", "two"]);
+        assert!(servers("nats://one:4222,").is_err());
     }
 }

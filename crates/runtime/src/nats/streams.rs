@@ -5,8 +5,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use futures::TryStreamExt;
+use tokio::time::Instant;
 use wire::partition::Partitions;
 use wire::subject;
 
@@ -14,6 +17,13 @@ use super::{Error, Nats, request};
 
 const PARTITIONS: &str = "gander-partitions";
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
+/// How long a cluster may take to elect a leader.
+const LEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// Without a leader a request is not answered at all.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+const BACK_OFF: Duration = Duration::from_millis(200);
+/// The status with which a server says that there is no leader.
+const UNAVAILABLE: usize = 503;
 
 /// How streams are made. Streams that are there keep their own settings.
 #[derive(Clone, Debug)]
@@ -67,12 +77,12 @@ impl Nats {
     async fn ensure(&self, wanted: Config) -> Result<(Config, i64), Error> {
         let name = wanted.name.clone();
         let stream = self
-            .jetstream
-            .get_or_create_stream(wanted.clone())
+            .get_or_create(&wanted)
             .await
             .map_err(|error| request(format!("stream {name} cannot be made: {error}")))?;
-        let info = stream.get_info().await.map_err(request)?;
-        let found = info.config;
+        // Asked once more, a server of a cluster might not know the stream yet.
+        let info = stream.cached_info();
+        let found = info.config.clone();
         let fit = found.subjects.iter().all(|subject| wanted.subjects.contains(subject))
             && found.subjects.len() == wanted.subjects.len()
             && found.storage == StorageType::File
@@ -92,6 +102,28 @@ impl Nats {
             )));
         }
         Ok((found, i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// A cluster that is being started has no leader that would answer yet: asks again.
+    async fn get_or_create(&self, wanted: &Config) -> Result<Stream, CreateStreamError> {
+        let deadline = Instant::now() + LEADER_DEADLINE;
+        let mut told = false;
+        loop {
+            let asked = self.jetstream.get_or_create_stream(wanted.clone());
+            let error = match tokio::time::timeout(ANSWER_DEADLINE, asked).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => error,
+                Err(_) => CreateStreamErrorKind::TimedOut.into(),
+            };
+            if Instant::now() >= deadline || !passes(&error) {
+                return Err(error);
+            }
+            if !told {
+                tracing::warn!(stream = wanted.name, %error, "waiting for a leader of JetStream");
+                told = true;
+            }
+            tokio::time::sleep(BACK_OFF).await;
+        }
     }
 
     /// The sequences of the first and the last message of a stream, as its leader has them.
@@ -137,6 +169,22 @@ impl Nats {
             count += messages;
         }
         Ok(count)
+    }
+}
+
+/// Whether the reason may be gone the next time: no leader yet, or too few servers so far.
+fn passes(error: &CreateStreamError) -> bool {
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::JetStreamUnavailable => true,
+        CreateStreamErrorKind::JetStream(error) => {
+            error.code() == UNAVAILABLE || error.error_code() == ErrorCode::CLUSTER_NO_PEERS
+        }
+        CreateStreamErrorKind::EmptyStreamName
+        | CreateStreamErrorKind::InvalidStreamName
+        | CreateStreamErrorKind::DomainAndExternalSet
+        | CreateStreamErrorKind::NotFound
+        | CreateStreamErrorKind::ResponseParse
+        | CreateStreamErrorKind::Response => false,
     }
 }
 

@@ -1,0 +1,69 @@
+//! Three nats-servers that are one cluster, with the configuration that Kubernetes gets.
+//!
+//! Must not know who uses them.
+
+use std::path::Path;
+
+use anyhow::Context;
+use futures::future::try_join_all;
+use runtime::nats_server::NatsServer;
+
+use crate::rig::free_address;
+
+const CONFIG: &str = include_str!("../../deploy/kubernetes/base/nats.conf");
+/// How many servers there are, and the copies of each stream.
+pub const SERVERS: usize = 3;
+const PASSWORD: &str = "secret";
+/// What is not the same on one machine: all else is tested as it is deployed.
+const LOCAL: [(&str, &str); 5] = [
+    ("0.0.0.0:4222", "\"{{address}}\""),
+    ("0.0.0.0:8222", "\"{{monitor}}\""),
+    ("/data", "\"{{store}}\""),
+    ("$NATS_GANDER_PASSWORD", PASSWORD),
+    ("$NATS_SUBSCRIBER_PASSWORD", PASSWORD),
+];
+
+/// Starts them, each with a folder of its own.
+///
+/// # Errors
+/// One does not start, or the configuration has changed so that it cannot be run here.
+pub async fn start(program: &Path, folder: &Path) -> anyhow::Result<Vec<NatsServer>> {
+    let routes: Vec<String> =
+        (0..SERVERS).map(|_| Ok(free_address()?.to_string())).collect::<anyhow::Result<_>>()?;
+    let servers = (0..SERVERS).map(|n| {
+        let (config, home) = (config(n, &routes), folder.join(name(n)));
+        async move { Ok(NatsServer::start(program, &home, &config?, 0).await?) }
+    });
+    try_join_all(servers).await
+}
+
+/// What a server is called.
+#[must_use]
+pub fn name(n: usize) -> String {
+    format!("nats-{n}")
+}
+
+/// The address of a server for one of the users that the configuration has.
+#[must_use]
+pub fn url(server: &NatsServer, user: &str) -> String {
+    server.url().replace("nats://", &format!("nats://{user}:{PASSWORD}@"))
+}
+
+fn config(n: usize, routes: &[String]) -> anyhow::Result<String> {
+    let mut own: Vec<(String, String)> = vec![
+        ("$POD_NAME".to_owned(), name(n)),
+        ("0.0.0.0:6222".to_owned(), format!("\"{}\"", routes[n])),
+    ];
+    own.extend(
+        routes
+            .iter()
+            .enumerate()
+            .map(|(m, route)| (format!("{}.nats:6222", name(m)), route.clone())),
+    );
+    own.extend(LOCAL.map(|(from, to)| (from.to_owned(), to.to_owned())));
+    own.iter().try_fold(CONFIG.to_owned(), |config, (from, to)| {
+        let once = config.matches(from.as_str()).count() == 1;
+        once.then(|| config.replace(from.as_str(), to))
+            .with_context(|| format!("{from} is not there once"))
+    })
+}

@@ -1,0 +1,170 @@
+"""Checks the files in deploy/ with the programs that read them; starts nothing of it.
+
+    systemd      systemd-analyze verify, and systemd-analyze security with a threshold
+    Dockerfile   hadolint
+    compose      docker compose config
+    Kubernetes   kubectl kustomize, then the schemas of Kubernetes, strict, and what no schema says
+    nats-server  nats-server -t
+
+systemd-analyze and kubectl are taken from the machine, the rest from target/tools. What is not there
+is told as not checked; with CI set it is a failure.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
+TOOLS = ROOT / "target/tools"
+# How exposed a unit may be, on systemd's own scale: 10 is open, 0 is locked.
+EXPOSURE = {
+    "gander-up": 1.4,
+    "gander-admin": 1.2,
+    "gander-gateway@1": 1.2,
+    "gander-worker@1": 1.2,
+    "nats-server": 1.2,
+}
+KUBERNETES = "1.37"
+PASSWORDS = {"NATS_GANDER_PASSWORD": "a1", "NATS_SUBSCRIBER_PASSWORD": "b2", "GRAFANA_PASSWORD": "c3"}
+
+
+class Wrong(Exception):
+    """A file is not as it should be."""
+
+
+class Missing(Exception):
+    """A program is not on this machine."""
+
+
+def run(*command, **environment):
+    """What a program writes; raises what it writes where it fails."""
+    if not shutil.which(command[0]):
+        raise Missing(pathlib.Path(command[0]).name)
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, env=variables, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise Wrong(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def demand(holds, what):
+    """Raises unless it holds."""
+    if not holds:
+        raise Wrong(what)
+
+
+def systemd():
+    """The units, in a root folder where their programs are."""
+    targets = pathlib.Path("/usr/lib/systemd/system")
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        units = root / "etc/systemd/system"
+        shutil.copytree(DEPLOY / "systemd", units)
+        for program in ["usr/bin/gander", "usr/bin/nats-server", "bin/kill"]:
+            path = root / program
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("#!/bin/sh\n")
+            path.chmod(0o755)
+        (root / "usr/lib/systemd/system").mkdir(parents=True)
+        for target in targets.glob("*.target"):
+            shutil.copy(target, root / "usr/lib/systemd/system", follow_symlinks=True)
+        names = [f"{unit}.service" for unit in EXPOSURE]
+        told = run("systemd-analyze", "verify", f"--root={root}", *names).strip()
+        demand(not told, told)
+        for unit, limit in EXPOSURE.items():
+            limit = f"--threshold={round(limit * 10)}"
+            analyze = ["systemd-analyze", "security", "--offline=true", f"--root={root}", limit]
+            run(*analyze, f"{unit}.service")
+
+
+def dockerfile():
+    """The Dockerfile."""
+    run(TOOLS / "deploy/bin/hadolint", DEPLOY / "Dockerfile")
+
+
+def compose():
+    """compose.yml with its variables, and that it refuses to go without them."""
+    config = [TOOLS / "deploy/bin/docker-compose", "-f", DEPLOY / "compose.yml", "--env-file", os.devnull]
+    run(*config, "config", "--quiet", **PASSWORDS)
+    try:
+        run(*config, "config", "--quiet", **dict.fromkeys(PASSWORDS, ""))
+    except Wrong:
+        return
+    raise Wrong("compose.yml goes without passwords")
+
+
+def kubernetes():
+    """The manifests: their schema, and that every container is locked in."""
+    sys.path.insert(0, str(TOOLS / "deploy"))
+    try:
+        import kubernetes_validate
+        import yaml
+    except ImportError:
+        raise Missing("kubernetes-validate") from None
+    run("kubectl", "kustomize", DEPLOY / "kubernetes/monitoring")
+    things = list(yaml.safe_load_all(run("kubectl", "kustomize", DEPLOY / "kubernetes/base")))
+    demand(len(things) > 15, f"only {len(things)} things")
+    for thing in things:
+        kubernetes_validate.validate(thing, KUBERNETES, strict=True)
+        demand(thing["kind"] != "Secret", "a Secret stands in the manifests")
+        if "template" in thing.get("spec", {}):
+            pod(thing["metadata"]["name"], thing["spec"]["template"]["spec"])
+    policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
+    closed = [policy for policy in policies if not policy["spec"].get("ingress") and not policy["spec"].get("egress")]
+    demand(len(closed) == 1 and closed[0]["spec"]["podSelector"] == {}, "nothing is denied by default")
+
+
+def pod(name, spec):
+    """That a pod is as the rules of the project want it."""
+    context = spec["securityContext"]
+    demand(context["runAsNonRoot"] and context["runAsUser"] > 0, f"{name} runs as root")
+    demand(context["seccompProfile"] == {"type": "RuntimeDefault"}, f"{name} has no seccomp profile")
+    demand(spec["automountServiceAccountToken"] is False, f"{name} has a token of the cluster")
+    for container in spec["containers"]:
+        locked = container["securityContext"]
+        demand(locked["readOnlyRootFilesystem"], f"{name} may write its image")
+        demand(not locked["allowPrivilegeEscalation"], f"{name} may gain rights")
+        demand(locked["capabilities"] == {"drop": ["ALL"]}, f"{name} has capabilities")
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
+            demand(probe in container, f"{name} has no {probe}")
+        demand("memory" in container["resources"]["limits"], f"{name} has no limit of memory")
+        slept = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        # The drain of a role takes 10 s.
+        demand(spec["terminationGracePeriodSeconds"] > slept + 10, f"{name} is killed in its drain")
+
+
+def nats_server():
+    """The configurations of nats-server."""
+    single = {"NATS_LISTEN": "127.0.0.1:4222", "NATS_MONITOR": "127.0.0.1:8222", "NATS_STORE": "/data"}
+    server = TOOLS / "nats-server"
+    run(server, "-t", "-c", DEPLOY / "nats-server.conf", **single, **PASSWORDS)
+    run(server, "-t", "-c", DEPLOY / "kubernetes/base/nats.conf", POD_NAME="nats-0", **PASSWORDS)
+    users = [
+        (DEPLOY / path).read_text().split("authorization {")[1]
+        for path in ["nats-server.conf", "kubernetes/base/nats.conf"]
+    ]
+    demand(users[0] == users[1], "the users of nats-server differ between one and three servers")
+
+
+def main():
+    """Checks all of it."""
+    failed = 0
+    for check in [systemd, dockerfile, compose, kubernetes, nats_server]:
+        try:
+            check()
+            print(f"deploy-check: {check.__name__}: good", flush=True)
+        except Missing as missing:
+            failed += bool(os.environ.get("CI"))
+            print(f"deploy-check: {check.__name__}: NOT CHECKED: {missing} is not installed", flush=True)
+        except Exception as wrong:  # A schema says what is wrong in an exception of its own.
+            failed += 1
+            print(f"deploy-check: {check.__name__}: {wrong}", file=sys.stderr, flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
