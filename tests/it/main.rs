@@ -4,6 +4,8 @@ mod arrows;
 mod audit;
 mod documents;
 mod floods;
+mod audit;
+mod backup;
 mod foreign;
 mod full_disk;
 mod http;
