@@ -2,10 +2,9 @@
 
 mod arrows;
 mod audit;
+mod backup;
 mod documents;
 mod floods;
-mod audit;
-mod backup;
 mod foreign;
 mod full_disk;
 mod http;
