@@ -2,6 +2,7 @@
 
 mod arrows;
 mod audit;
+mod backup;
 mod cluster;
 mod documents;
 mod floods;

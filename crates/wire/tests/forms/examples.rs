@@ -37,6 +37,7 @@ use wire::stored::Error;
 use wire::stored::alert::{
     Alert, Content, IncidentCommand, Record, decode_batch, encode_batch, record_from, record_to,
 };
+use wire::stored::backup::{self, Frame};
 use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
 use wire::stored::worker::{
     Checkpoint, Outcome, Parked, Position, decode_outcomes, decode_state, encode_outcomes,
@@ -109,6 +110,9 @@ pub fn examples() -> Vec<Example> {
     ] {
         all.push(example(name, all_of_it, |all| encode_outcomes(all), decode_outcomes));
     }
+    for (name, frame) in frames() {
+        all.push(example(name, frame, Frame::encode, Frame::decode));
+    }
     let read = |bytes: &Bytes| Ok(stored::Parked::decode(bytes.clone())?);
     let write = |form: &stored::Parked| form.encode_to_vec().into();
     all.push(example("parked", stored::Parked::decode(parked().encode()).unwrap(), write, read));
@@ -179,7 +183,7 @@ fn commit(actor: Actor, changes: Vec<Change>) -> Commit {
 }
 
 /// Every event of each kind of thing.
-fn commits() -> Vec<(&'static str, Commit)> {
+pub fn commits() -> Vec<(&'static str, Commit)> {
     let team = [
         team::Event::Created { name: name("Payments") },
         team::Event::Renamed { name: name("Zahlungen ✓") },
@@ -555,6 +559,29 @@ fn suppressed() -> Vec<Outcome> {
     let suppressed_by = windows.into_iter().collect();
     let flags = Flags { suppressed: true, suppressed_by, ..Flags::default() };
     vec![Outcome { id: ALERT, partitions: PartitionSet(1), flags }]
+}
+
+fn frames() -> [(&'static str, Frame); 3] {
+    let head = backup::Head {
+        at_micros: 1_000_001,
+        gander_version: "0.1.0".to_owned(),
+        nats_version: "2.15.1".to_owned(),
+        partitions: 16,
+    };
+    let message = backup::Message {
+        stream: "GANDER_ALERTS".to_owned(),
+        sequence: 300,
+        subject: "gander.alerts".to_owned(),
+        at_micros: 1_000_002,
+        headers: vec![("gander-partitions".to_owned(), "0000000000000001".to_owned())],
+        payload: Bytes::from_static(b"payload"),
+    };
+    let streams = vec![("GANDER_ALERTS".to_owned(), 1, 300)];
+    [
+        ("backup_head", Frame::Head(head)),
+        ("backup_message", Frame::Message(message)),
+        ("backup_end", Frame::End(backup::End { streams, digest: [0x33; 32] })),
+    ]
 }
 
 fn parked() -> Parked {

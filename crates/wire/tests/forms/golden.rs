@@ -18,7 +18,8 @@ use wire::event::IncidentEvent;
 use wire::partition::Partitions;
 
 use crate::examples::{
-    ALERT, INCIDENT, SERVICE, TEAM, acknowledged_event, event, examples, incidents, traced_event,
+    ALERT, INCIDENT, SERVICE, TEAM, acknowledged_event, commits, event, examples, incidents,
+    traced_event,
 };
 
 fn path(file: &str) -> PathBuf {
@@ -87,6 +88,18 @@ fn subscribers_see_what_earlier_builds_showed() {
 }
 
 #[test]
+fn an_export_says_what_earlier_builds_said() {
+    for (name, commit) in commits() {
+        let record = wire::stored::control::encode_commit(&commit);
+        let told = wire::audit::exported(&record, [7; 32]).unwrap();
+        let mut kinds = told.changes.iter().map(|change| change.kind.as_str());
+        assert!(kinds.all(|kind| wire::audit::KINDS.contains(&kind)), "{name}");
+        let line = serde_json::to_string(&told).unwrap();
+        check(&format!("audit_{name}.v1.json"), &format!("{line}\n"));
+    }
+}
+
+#[test]
 fn what_is_derived_is_derived_for_good() {
     let partitions = Partitions::new(64).unwrap();
     let teams = (0..8).map(|n| TeamId::from_bytes([n; 16]));
@@ -122,7 +135,8 @@ fn every_golden_file_is_read_here() {
         "derived.v1.txt",
         "derived_acknowledged.v1.txt",
     ];
-    let read: BTreeSet<_> = read.chain(others.map(str::to_owned)).collect();
+    let exports = commits().into_iter().map(|(name, _)| format!("audit_{name}.v1.json"));
+    let read: BTreeSet<_> = read.chain(others.map(str::to_owned)).chain(exports).collect();
     let entries = fs::read_dir(path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let found: BTreeSet<_> = entries.map(|name| name.into_string().unwrap()).collect();
     assert_eq!(found, read);

@@ -1,0 +1,209 @@
+//! The drill: a backup while everything works, restored where there is nothing, and used.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use e2e::admin::{Admin, filter, payload};
+use e2e::alerts::send;
+use e2e::events;
+use e2e::ledger::Ledger;
+use e2e::load::{Load, Recorder};
+use e2e::process::{Process, run};
+use e2e::rig::{Rig, free_address};
+use e2e::wait::eventually;
+use http::StatusCode;
+use wire::proto::gander::admin::v1::Token;
+use wire::proto::gander::events::v1::IncidentEvent;
+
+const INCIDENTS: &str = "GANDER_INCIDENTS";
+const EVENTS: &str = "gander.incidents.>";
+
+fn tools() -> String {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
+    tools.display().to_string()
+}
+
+async fn gander(rig: &Rig, line: &str) -> anyhow::Result<(i32, String)> {
+    let args: Vec<_> = line.split_whitespace().collect();
+    run(rig.folder(), None, &args).await
+}
+
+async fn done(rig: &Rig, line: &str) -> anyhow::Result<String> {
+    let (code, text) = gander(rig, line).await?;
+    anyhow::ensure!(code == 0, "{line}: {code}: {text}");
+    Ok(text)
+}
+
+/// What was restored, running.
+struct Up {
+    _process: Process,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    nats: String,
+    data: PathBuf,
+}
+
+async fn up(rig: &Rig, data: &str) -> anyhow::Result<Up> {
+    let (http, grpc, nats) = (free_address()?, free_address()?, free_address()?);
+    let line = format!(
+        "up --data {data} --nats-server {} --nats-port {} --http-listen {http} --grpc-listen {grpc} --ops-listen {}",
+        tools(),
+        nats.port(),
+        free_address()?
+    );
+    let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    let process = Process::start(rig.folder(), data, &args)?;
+    eventually("everything to be up", async || {
+        process.log().contains("Stop with Ctrl-C").then_some(())
+    })
+    .await
+    .map_err(|error| error.context(process.log()))?;
+    let data = rig.folder().join(data);
+    Ok(Up { _process: process, http, grpc, nats: format!("nats://{nats}"), data })
+}
+
+async fn read(url: &str) -> anyhow::Result<(Vec<u64>, Vec<IncidentEvent>)> {
+    let stored = events::stored(url, INCIDENTS, EVENTS).await?;
+    let sequences = stored.iter().map(|message| message.sequence).collect();
+    Ok((sequences, stored.iter().map(events::Stored::event).collect::<Result<_, _>>()?))
+}
+
+fn counted(events: &[IncidentEvent]) -> u64 {
+    events.iter().map(|event| event.alert_count).sum()
+}
+
+struct Stage {
+    rig: Rig,
+    admin: Admin,
+    steady: Token,
+    gateway: SocketAddr,
+}
+
+async fn stage() -> anyhow::Result<Stage> {
+    let mut rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let team = admin.team("steady").await?;
+    let service = admin.service(&team, "one", vec![filter("status")]).await?;
+    let steady = admin.token("steady", &service.name).await?;
+    let gateway = rig.gateway()?;
+    let opened = send(gateway, &steady.secret, payload("firing", "steady")).await?;
+    assert_eq!(opened.status, StatusCode::CREATED);
+    Ok(Stage { rig, admin, steady, gateway })
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow::Result<()> {
+    let Stage { rig, admin, steady, gateway } = stage().await?;
+    let mut tokens = Vec::new();
+    for n in 0..3 {
+        let team = admin.team(&format!("load {n}")).await?;
+        let service = admin.service(&team, "one", vec![filter("status")]).await?;
+        tokens.push(admin.token("load", &service.name).await?.secret);
+    }
+    let before = admin.open_incidents().await?.remove(0);
+    let recorder = Recorder::start(&rig.nats.url()).await?;
+    let load = Load::start(gateway, &tokens, 8, admin.clone(), rig.grpc());
+    eventually("work", async || (load.acked().0 > 300).then_some(())).await?;
+    let acked = load.acked().0 as u64;
+    let create = format!("backup create --file all.backup --nats-url {}", rig.nats.url());
+    let told = done(&rig, &create).await?;
+    assert!(told.contains("whole: backup of"), "{told}");
+    // What tells where a commit ends: without it a backup could cut one in half.
+    let file = std::fs::read(rig.folder().join("all.backup"))?;
+    let kept = |name: &[u8]| file.windows(name.len()).any(|bytes| bytes == name);
+    assert!(kept(b"Nats-Batch-Id") && kept(b"Nats-Batch-Commit"));
+    let sent = send(gateway, &steady.secret, payload("firing", "late")).await?;
+    assert_eq!(sent.status, StatusCode::CREATED, "after the backup");
+    load.stop().await;
+    let stored = recorder.stop().await?.len() as u64 + 2;
+    let old = read(&rig.nats.url()).await?.0;
+    assert_eq!(done(&rig, "backup verify all.backup").await?, told);
+    let restore =
+        format!("backup restore all.backup --data new --secrets keep --nats-server {}", tools());
+    done(&rig, &restore).await?;
+    let again = gander(&rig, &restore).await?;
+    assert!(again.0 == 1 && again.1.contains("is not empty"), "{again:?}");
+    let up = up(&rig, "new").await?;
+    let admin = Admin::connect(up.grpc, &admin.credential).await?;
+    let open = admin.open_incidents().await?;
+    assert!(open.iter().any(|incident| *incident == before), "{before:?} is open as it was");
+    assert!(!open.iter().any(|incident| incident.mapped_value == "late"));
+    let repeated = send(up.http, &steady.secret, payload("firing", "steady")).await?;
+    assert_eq!(repeated.status, StatusCode::OK, "{:?}", repeated.body);
+    assert_eq!(repeated.body["triggered"]["duplicate"], true);
+    let found = eventually("what was accepted before the backup", async || {
+        let (sequences, events) = read(&up.nats).await.ok()?;
+        (counted(&events) > acked + 1).then_some((sequences, events))
+    });
+    let (sequences, events) = found.await?;
+    assert!(counted(&events) <= stored + 1, "nothing is counted twice");
+    assert!(sequences[0] > old[old.len() - 1], "a cursor of before misses none");
+    let ledger = Ledger { events, ..Ledger::default() };
+    let wrong: Vec<_> = ledger.violations();
+    assert_eq!(wrong, Vec::<String>::new());
+    let resolved = send(up.http, &steady.secret, payload("resolved", "steady")).await?;
+    assert_eq!(resolved.body["resolved"]["resolved"], true, "{:?}", resolved.body);
+    runtime::secret_file::write(&rig.folder().join("credential"), &admin.credential)?;
+    let verify = format!("audit verify --server http://{} --credential-file credential", up.grpc);
+    assert!(done(&rig, &verify).await?.contains("whole:"));
+    assert!(admin.team("after the restore").await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn secrets_that_may_be_dead_are_revoked_by_a_restore() -> anyhow::Result<()> {
+    let Stage { rig, admin, steady, .. } = stage().await?;
+    let create = format!("backup create --file all.backup --nats-url {}", rig.nats.url());
+    done(&rig, &create).await?;
+    admin.delete_token(&steady).await?;
+    let tools = tools();
+    let unsaid = gander(&rig, "backup restore all.backup --data new").await?;
+    assert!(unsaid.0 == 2 && unsaid.1.contains("--secrets"), "{unsaid:?}");
+    done(
+        &rig,
+        &format!("backup restore all.backup --data new --secrets revoke --nats-server {tools}"),
+    )
+    .await?;
+    let up = up(&rig, "new").await?;
+    let dead = send(up.http, &steady.secret, payload("firing", "x")).await?;
+    assert_eq!(dead.status, StatusCode::UNAUTHORIZED);
+    let dead = Admin::connect(up.grpc, &admin.credential).await?;
+    assert!(dead.team("no").await.is_err());
+    let bootstrap = std::fs::read_to_string(up.data.join("bootstrap-credential"))?;
+    let bootstrap = Admin::connect(up.grpc, bootstrap.trim()).await?;
+    let again = bootstrap.principal("again", &["global-admin"]).await?.credential;
+    let again = Admin::connect(up.grpc, &again).await?;
+    let fresh = again.replace_secret(&steady).await?;
+    assert_eq!(fresh.name, steady.name);
+    let taken = send(up.http, &fresh.secret, payload("firing", "steady")).await?;
+    assert_eq!(taken.status, StatusCode::OK, "the incident is still open");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overwritten()
+-> anyhow::Result<()> {
+    let Stage { rig, .. } = stage().await?;
+    let url = rig.nats.url();
+    done(&rig, &format!("backup create --file all.backup --nats-url {url}")).await?;
+    let there = gander(&rig, &format!("backup create --file all.backup --nats-url {url}")).await?;
+    assert!(there.0 == 1 && there.1.contains("is there already"), "{there:?}");
+    let onto = format!("backup restore all.backup --data new --secrets keep --nats-url {url}");
+    let onto = gander(&rig, &onto).await?;
+    assert!(onto.0 == 1 && onto.1.contains("there are streams of Gander already"), "{onto:?}");
+    let file = rig.folder().join("all.backup");
+    let good = std::fs::read(&file)?;
+    let places: BTreeSet<_> = (0..good.len()).step_by(good.len() / 10 + 1).collect();
+    for at in places {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&file, &bad)?;
+        let told = gander(&rig, "backup verify all.backup").await?;
+        assert!(told.0 == 1 && !told.1.contains("whole: backup"), "byte {at}: {told:?}");
+        std::fs::write(&file, &good[..at])?;
+        let told = gander(&rig, "backup restore all.backup --data other --secrets keep").await?;
+        assert!(told.0 == 1 && !rig.folder().join("other").exists(), "cut at {at}: {told:?}");
+    }
+    Ok(())
+}
