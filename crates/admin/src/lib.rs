@@ -3,7 +3,7 @@
 //! - `store`: decides commands one after the other, journals and relays them. `start`: compares
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
-//! - `audit`: is the chain of commits whole, and what was changed when.
+//! - `audit`: is the chain of commits whole, and what was changed when. `judge`: what is wrong.
 //! - `incoming`: connections. `run`: how it is put together.
 //!
 //! Must not know HTTP alerts, filters' matching or partitions' owners.
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod bootstrap;
 mod grpc;
 mod incoming;
+mod judge;
 mod run;
 mod start;
 mod store;

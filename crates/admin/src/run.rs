@@ -26,11 +26,12 @@ use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
 use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServiceServer;
 use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
+use wire::proto::gander::admin::v1::status_service_server::StatusServiceServer;
 use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Audit, Calls, Incidents, WATCHES};
+use crate::grpc::{Audit, Calls, Incidents, Statuses, WATCHES};
 use crate::incoming::incoming;
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -138,6 +139,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let gateways = parts.nats.members(Role::Gateway).await?;
+    let workers = parts.nats.members(Role::Worker).await?;
     let (store, writing) = match open(&parts, &data, &shutdown).await {
         Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
             return Ok(());
@@ -159,6 +161,8 @@ pub async fn run(
         bootstrap: bootstrap::credential_path(&data).into(),
     };
     let audit = Audit::new(&calls, &parts.nats, &shutdown.soft);
+    let (nats, facts) = (parts.nats.clone(), parts.facts);
+    let statuses = Statuses { calls: calls.clone(), workers, nats, facts, me };
     let incidents = Incidents {
         calls: calls.clone(),
         nats: parts.nats.clone(),
@@ -175,7 +179,7 @@ pub async fn run(
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
-        served = serve(listener, calls, audit, incidents, &shutdown) => served,
+        served = serve(listener, calls, audit, incidents, statuses, &shutdown) => served,
         ended = &mut writing => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => return Err(error.into()),
@@ -223,6 +227,7 @@ async fn serve(
     calls: Calls,
     audit: Audit,
     incidents: Incidents,
+    statuses: Statuses,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Serve(error.to_string());
@@ -233,6 +238,7 @@ async fn serve(
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
     health.set_serving::<AuditServiceServer<Audit>>().await;
+    health.set_serving::<StatusServiceServer<Statuses>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -267,6 +273,7 @@ async fn serve(
         .add_service(PrincipalServiceServer::new(calls).max_decoding_message_size(REQUEST_LIMIT))
         .add_service(IncidentServiceServer::new(incidents).max_decoding_message_size(REQUEST_LIMIT))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_LIMIT))
+        .add_service(StatusServiceServer::new(statuses).max_decoding_message_size(REQUEST_LIMIT))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

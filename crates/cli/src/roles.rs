@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use runtime::clock::{Monotone, SystemClock};
 use runtime::data_folder::DataFolder;
+use runtime::facts::Facts;
 use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::listen::Listener;
 use runtime::nats::Nats;
@@ -18,10 +19,11 @@ use runtime::nats_server::{self, NatsServer};
 use runtime::ops::{self, Checks};
 use runtime::parts::Parts;
 use runtime::random::SystemRandom;
-use runtime::{durability, environment, listen, telemetry};
+use runtime::{durability, environment, listen, notify, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use wire::partition::Partitions;
+use wire::stored::member::Role;
 
 use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, StreamArgs, UpArgs, WorkerArgs,
@@ -39,13 +41,15 @@ struct Process {
     lifecycle: Lifecycle,
     checks: Checks,
     drain: Duration,
+    facts: Facts,
 }
 
 fn start(common: &Common) -> anyhow::Result<Process> {
     telemetry::start_logs(&common.log, common.log_format)?;
     let _ = telemetry::metrics();
     let drain = Duration::from_secs(common.drain_seconds);
-    Ok(Process { lifecycle: Lifecycle::default(), checks: Checks::default(), drain })
+    let (lifecycle, checks) = (Lifecycle::default(), Checks::default());
+    Ok(Process { lifecycle, checks, drain, facts: Facts::of_this_process() })
 }
 
 impl Process {
@@ -64,12 +68,14 @@ impl Process {
         Ok(address)
     }
 
-    /// Says it once all roles are ready.
+    /// Says it once all roles are ready, to systemd too.
     fn when_ready(&self, act: impl FnOnce() + Send + 'static) {
         let checks = self.checks.clone();
         tokio::spawn(async move {
             checks.all_ready().await;
+            notify::ready();
             act();
+            notify::watchdog(checks).await;
         });
     }
 
@@ -99,25 +105,40 @@ async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<
     Ok((nats, streams))
 }
 
-async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Streams)> {
+async fn connect_to(args: &NatsArgs, name: &str, facts: &Facts) -> anyhow::Result<(Nats, Streams)> {
     let connected = connect(&args.nats_url, name, &args.streams).await?;
-    durability::read(args.nats_monitor_url.as_deref()).await.tell();
+    tell_durability(args.nats_monitor_url.as_deref(), facts).await;
     Ok(connected)
 }
 
+async fn tell_durability(monitor_url: Option<&str>, facts: &Facts) {
+    let level = durability::read(monitor_url).await;
+    level.tell();
+    facts.durability(level);
+}
+
 /// What a role is given; its clock and randomness for ids, never for rules of a worker.
-fn parts(checks: &Checks, (nats, streams): (Nats, Streams)) -> Parts {
+fn parts(checks: &Checks, facts: &Facts, (nats, streams): (Nats, Streams)) -> Parts {
     Parts {
         clock: Arc::new(Monotone::<SystemClock>::default()),
         random: Arc::new(SystemRandom),
         nats,
         streams,
         checks: checks.clone(),
+        facts: facts.clone(),
+    }
+}
+
+/// The end of a listener's certificate is for who asks how this process is.
+fn tell_certificate(facts: &Facts, role: Role, listener: &Listener) {
+    if let Some(certificate) = listener.tls.clone() {
+        facts.certificate(role, certificate.listener(), move || certificate.not_after());
     }
 }
 
 fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
-    let parts = parts(&process.checks, broker);
+    tell_certificate(&process.facts, Role::Admin, &listener);
+    let parts = parts(&process.checks, &process.facts, broker);
     let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
     process.lifecycle.spawn("admin", part);
 }
@@ -128,7 +149,8 @@ fn spawn_worker(
     broker: (Nats, Streams),
     shutdown: Shutdown,
 ) {
-    let part = worker::run(config, parts(&process.checks, broker), shutdown);
+    let parts = parts(&process.checks, &process.facts, broker);
+    let part = worker::run(config, parts, shutdown);
     process.lifecycle.spawn("worker", part);
 }
 
@@ -141,16 +163,19 @@ fn spawn_gateway(
     url: String,
     drained: Shutdown,
 ) -> anyhow::Result<()> {
+    tell_certificate(&process.facts, Role::Gateway, &listener);
     let Listener { tcp, tls } = listener;
     let tcp = tcp.into_std()?;
     let (config, streams) = (args.gateway.clone(), args.streams.clone());
-    let (checks, shutdown) = (process.checks.clone(), process.lifecycle.shutdown());
+    let (checks, facts) = (process.checks.clone(), process.facts.clone());
+    let shutdown = process.lifecycle.shutdown();
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
         let _ = ended.send(one_thread(async {
             let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
             let broker = connect(&url, "gander-gateway", &streams).await?;
-            Ok(gateway::run(config, listener, parts(&checks, broker), shutdown).await?)
+            let parts = parts(&checks, &facts, broker);
+            Ok(gateway::run(config, listener, parts, shutdown).await?)
         }));
         drained.soft.cancel();
     })?;
@@ -181,7 +206,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(args.admin.listen, tls, insecure).await?;
         let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
-        let broker = connect_to(&args.nats, "gander-admin").await?;
+        let broker = connect_to(&args.nats, "gander-admin", &process.facts).await?;
         spawn_admin(&process, &taken.path, listener, broker);
         process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
         let ended = process.finish().await;
@@ -199,8 +224,9 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(config.listen, tls, args.common.insecure_listen).await?;
         let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
-        let broker = connect_to(&args.nats, "gander-gateway").await?;
-        let parts = parts(&process.checks, broker);
+        let broker = connect_to(&args.nats, "gander-gateway", &process.facts).await?;
+        tell_certificate(&process.facts, Role::Gateway, &listener);
+        let parts = parts(&process.checks, &process.facts, broker);
         let part = gateway::run(config, listener, parts, process.lifecycle.shutdown());
         process.lifecycle.spawn("gateway", part);
         process.when_ready(move || tracing::info!(%http, %ops, "gateway is ready"));
@@ -213,7 +239,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     let process = start(&args.common)?;
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
-        let broker = connect_to(&args.nats, "gander-worker").await?;
+        let broker = connect_to(&args.nats, "gander-worker", &process.facts).await?;
         let shutdown = process.lifecycle.shutdown();
         spawn_worker(&process, args.worker.clone(), broker, shutdown);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
@@ -239,7 +265,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let folder = data.join("nats");
         let mut server =
             NatsServer::start(&program, &folder, NATS_TEMPLATE, args.nats_port).await?;
-        durability::read(Some(&server.monitor_url())).await.tell();
+        tell_durability(Some(&server.monitor_url()), &process.facts).await;
         let url = server.url();
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);

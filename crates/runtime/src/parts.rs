@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::facts::Facts;
 use crate::nats::Nats;
 use crate::nats::streams::Streams;
 use crate::ops::Checks;
@@ -23,6 +24,8 @@ pub struct Parts {
     pub streams: Streams,
     /// Where readiness is told.
     pub checks: Checks,
+    /// What the process says of itself.
+    pub facts: Facts,
 }
 
 impl Parts {

@@ -14,8 +14,10 @@ mod incident;
 mod maintenance;
 mod page;
 mod principal;
+mod status;
 mod token;
 
 pub use audit::Audit;
 pub use call::Calls;
 pub use incident::{Incidents, WATCHES};
+pub use status::Statuses;

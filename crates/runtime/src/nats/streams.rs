@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use futures::StreamExt;
 use wire::partition::Partitions;
 use wire::subject;
 
@@ -101,6 +102,48 @@ pub(super) fn partitions_of(alerts: &Config) -> Result<Partitions, Error> {
     partitions.and_then(Partitions::new).ok_or_else(|| {
         request(format!("stream {} does not say its partitions", subject::ALERTS_STREAM))
     })
+}
+
+/// How full a stream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Messages in it.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The most bytes that it may have; none where it has no limit of its own.
+    pub max_bytes: Option<u64>,
+    /// Consumers that read it.
+    pub consumers: u64,
+    /// The sequence of its last message.
+    pub last: u64,
+    /// Copies kept.
+    pub replicas: u32,
+}
+
+impl Nats {
+    /// How full a stream is, and how many of its messages are of these subjects.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn usage(&self, stream: &str, subjects: &str) -> Result<(Usage, u64), Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        let mut counted = stream.info_with_subjects(subjects).await.map_err(request)?;
+        let mut of_subjects = 0;
+        while let Some(count) = counted.next().await {
+            of_subjects += count.map_err(request)?.1 as u64;
+        }
+        let (config, state) = (&counted.info.config, &counted.info.state);
+        let usage = Usage {
+            messages: state.messages,
+            bytes: state.bytes,
+            max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
+            consumers: state.consumer_count as u64,
+            last: state.last_sequence,
+            replicas: u32::try_from(config.num_replicas).unwrap_or(u32::MAX),
+        };
+        Ok((usage, of_subjects))
+    }
 }
 
 fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {
