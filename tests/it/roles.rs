@@ -22,7 +22,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 35] = [
+const TABLE: [(&str, [&str; 3]); 36] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -49,6 +49,7 @@ const TABLE: [(&str, [&str; 3]); 35] = [
     ("UpdatePrincipal", ["", "", "A"]),
     ("ReplaceCredential", ["", "", "A"]),
     ("DeletePrincipal", ["", "", "A"]),
+    ("GetStatus", ["", "", "AS"]),
     ("GetIncident", ["ASMRO", "AS", ""]),
     ("ListAuditRecords", ["", "", "AS"]),
     ("GetAuditRecord", ["", "", "AS"]),
@@ -130,6 +131,7 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
             let request = api::ResolveIncidentRequest { name: about.incident, request_id: name() };
             caller.incidents().resolve_incident(request).await.map(drop)
         }
+        "GetStatus" => caller.status().await.map(drop),
         _ => principals(caller, method, about.principal, etag).await,
     }
 }

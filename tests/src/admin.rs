@@ -17,6 +17,7 @@ use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::admin::v1::maintenance_service_client::MaintenanceServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
+use wire::proto::gander::admin::v1::status_service_client::StatusServiceClient;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 use wire::proto::gander::events::v1 as events;
 use wire::timestamp::Timestamp;
@@ -158,6 +159,15 @@ impl Admin {
     #[must_use]
     pub fn incidents(&self) -> IncidentServiceClient<Authorized> {
         IncidentServiceClient::new(self.channel.clone())
+    }
+
+    /// How the installation is.
+    ///
+    /// # Errors
+    /// It is refused, or nobody answers.
+    pub async fn status(&self) -> Result<api::GetStatusResponse, Status> {
+        let mut client = StatusServiceClient::new(self.channel.clone());
+        Ok(client.get_status(api::GetStatusRequest {}).await?.into_inner())
     }
 
     /// Makes a principal with roles such as `observer:teams/…`.

@@ -43,7 +43,7 @@ impl Process {
     /// # Errors
     /// It cannot be started.
     pub fn start(folder: &Path, name: &str, args: &[String]) -> anyhow::Result<Self> {
-        Self::start_program(&program()?, folder, name, args)
+        launch(&program()?, folder, name, args, &[])
     }
 
     /// Starts another program than the one that was built beside this test.
@@ -56,20 +56,20 @@ impl Process {
         name: &str,
         args: &[String],
     ) -> anyhow::Result<Self> {
-        let log = folder.join(format!("{name}.log"));
-        let file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", folder)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .kill_on_drop(true);
-        Ok(Self { child: command.spawn()?, log })
+        launch(program, folder, name, args, &[])
+    }
+
+    /// Starts the program with variables.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(
+        folder: &Path,
+        name: &str,
+        args: &[String],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        launch(&program()?, folder, name, args, variables)
     }
 
     /// Its process id.
@@ -117,6 +117,30 @@ impl Process {
     }
 }
 
+fn launch(
+    program: &Path,
+    folder: &Path,
+    name: &str,
+    args: &[String],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Process> {
+    let log = folder.join(format!("{name}.log"));
+    let file = OpenOptions::new().create(true).append(true).open(&log)?;
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", folder)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .kill_on_drop(true);
+    Ok(Process { child: command.spawn()?, log })
+}
+
 /// Runs the program with these arguments until it ends; gives its exit code and what it wrote.
 ///
 /// # Errors
@@ -126,9 +150,23 @@ pub async fn run(
     input: Option<&Path>,
     args: &[&str],
 ) -> anyhow::Result<(i32, String)> {
+    run_with(folder, input, args, &[]).await
+}
+
+/// The same with variables.
+///
+/// # Errors
+/// It cannot be run.
+pub async fn run_with(
+    folder: &Path,
+    input: Option<&Path>,
+    args: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<(i32, String)> {
     let mut command = Command::new(program()?);
     let input = input.map_or(Ok(Stdio::null()), |path| File::open(path).map(Stdio::from))?;
     command.args(args).current_dir(folder).env_clear().env("HOME", folder).stdin(input);
+    command.envs(variables.iter().copied());
     let output = command.kill_on_drop(true).output().await?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))

@@ -56,7 +56,7 @@ pub enum Needs {
     ManageInstallationOrBootstrap,
     /// To read principals; everybody may read themselves.
     ReadInstallationOrSelf,
-    /// To read principals and the audit log.
+    /// To read principals, the audit log and the status.
     ReadInstallation,
     /// To manage the team.
     ManageTeam,
@@ -107,6 +107,7 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("AuditService/ExportAuditRecords", Needs::ReadInstallation),
     ("AuditService/VerifyAudit", Needs::ReadInstallation),
     ("IncidentService/GetIncident", Needs::ReadIncident),
+    ("StatusService/GetStatus", Needs::ReadInstallation),
     ("IncidentService/ListIncidents", Needs::OwnView),
     ("IncidentService/WatchIncidents", Needs::OwnView),
     ("IncidentService/AcknowledgeIncident", Needs::HandleIncidents),

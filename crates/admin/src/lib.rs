@@ -4,8 +4,8 @@
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
 //! - `audit`: is the chain of commits whole, and what was changed when.
-//! - `incoming`: connections. `measure`: what admin sees of the others, as metrics. `run`: how it is
-//!   put together.
+//! - `judge`: what is wrong. `incoming`: connections. `measure`: what admin sees of the others, as
+//!   metrics. `run`: how it is put together.
 //!
 //! Must not know HTTP alerts, filters' matching or partitions' owners.
 
@@ -14,6 +14,7 @@ pub mod audit;
 pub mod bootstrap;
 mod grpc;
 mod incoming;
+mod judge;
 mod measure;
 mod run;
 mod start;

@@ -44,13 +44,14 @@ pub async fn run(nats: Nats, mut counted: Counted) {
 
 async fn streams(nats: &Nats) -> Result<(), Error> {
     for stream in STREAMS {
-        let usage = nats.usage(stream).await?;
+        let (usage, parked) = nats.usage(stream, subject::PARKED_ALL).await?;
         metrics::gauge!("gander_stream_bytes", "stream" => stream).set(usage.bytes as f64);
         if let Some(max) = usage.max_bytes {
             metrics::gauge!("gander_stream_max_bytes", "stream" => stream).set(max as f64);
         }
+        if stream == subject::INCIDENTS_STREAM {
+            metrics::gauge!("gander_parked_records").set(parked as f64);
+        }
     }
-    let parked = nats.count(subject::INCIDENTS_STREAM, subject::PARKED_ALL).await?;
-    metrics::gauge!("gander_parked_records").set(parked as f64);
     Ok(())
 }

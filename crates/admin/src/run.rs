@@ -27,11 +27,12 @@ use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
 use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServiceServer;
 use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
+use wire::proto::gander::admin::v1::status_service_server::StatusServiceServer;
 use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Audit, Calls, Incidents, Traced, WATCHES};
+use crate::grpc::{Audit, Calls, Incidents, Statuses, Traced, WATCHES};
 use crate::incoming::incoming;
 use crate::measure::{self, Counted};
 use crate::start;
@@ -164,6 +165,8 @@ pub async fn run(
         bootstrap: bootstrap::credential_path(&data).into(),
     };
     let audit = Audit::new(&calls, &parts.nats, &shutdown.soft);
+    let (nats, facts) = (parts.nats.clone(), parts.facts);
+    let statuses = Statuses { calls: calls.clone(), workers, nats, facts, me };
     let incidents = Incidents {
         calls: calls.clone(),
         nats: parts.nats.clone(),
@@ -180,7 +183,7 @@ pub async fn run(
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
-        served = serve(listener, (calls, audit, incidents), parts.tracer, &shutdown) => served,
+        served = serve(listener, (calls, audit, incidents, statuses), parts.tracer, &shutdown) => served,
         ended = &mut writing => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => return Err(error.into()),
@@ -226,7 +229,7 @@ async fn open(
 
 async fn serve(
     listener: Listener,
-    (calls, audit, incidents): (Calls, Audit, Incidents),
+    (calls, audit, incidents, statuses): (Calls, Audit, Incidents, Statuses),
     tracer: Tracer,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
@@ -238,6 +241,7 @@ async fn serve(
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
     health.set_serving::<AuditServiceServer<Audit>>().await;
+    health.set_serving::<StatusServiceServer<Statuses>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -253,6 +257,7 @@ async fn serve(
     let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
+    let statuses = StatusServiceServer::new(statuses).max_decoding_message_size(limit);
     let soft = shutdown.soft.clone();
     let hard = shutdown.hard.clone();
     let serving = Server::builder()
@@ -272,7 +277,8 @@ async fn serve(
         .add_service(Traced::new(tokens, tracer.clone()))
         .add_service(Traced::new(principals, tracer.clone()))
         .add_service(Traced::new(incidents, tracer.clone()))
-        .add_service(Traced::new(audit, tracer))
+        .add_service(Traced::new(audit, tracer.clone()))
+        .add_service(Traced::new(statuses, tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

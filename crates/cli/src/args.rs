@@ -2,15 +2,20 @@
 //!
 //! Must not know how commands are carried out.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use runtime::telemetry::LogFormat;
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, value_parser};
+use runtime::telemetry::{self, LogFormat};
 use runtime::traces::Ratio;
 
 use crate::client::Connect;
 use crate::client::commands::ClientCommand;
+use crate::settings::{self, Role};
+
+/// The heading of options that only client commands use.
+pub const CLIENT_HEADING: &str = "Client options";
 
 const EXAMPLES: &str = "Examples:
   gander up                                       everything on this machine
@@ -21,7 +26,7 @@ const EXAMPLES: &str = "Examples:
   gander send --token-file token alert.json       an alert
   gander incident tail                            incidents as they happen
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 conflict,
+Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 not found, 4 not allowed, 5 conflict,
 6 unavailable";
 
 /// Turns alerts that monitoring tools send as webhooks into incidents, each exactly once.
@@ -33,12 +38,12 @@ pub struct Cli {
     pub connect: Connect,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub act: Act,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Act {
     /// Runs everything on this machine: nats-server, admin, a gateway and a worker.
     #[command(after_help = "Examples:
   gander up
@@ -56,6 +61,21 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::backup::BackupCommand,
     },
+    /// Settings of the roles: check them, show them, explain them.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        act: ConfigAct,
+    },
+    /// Writes the manual pages: all of them into a folder, or that of gander to standard output.
+    #[command(after_help = "Examples:
+  gander man | man -l -
+  gander man --folder /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it is made if it is missing.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
     /// Writes completions for a shell to standard output.
     #[command(after_help = "Example:\n  gander completions bash > /etc/bash_completion.d/gander")]
     Completions {
@@ -67,10 +87,70 @@ pub enum Command {
     Client(ClientCommand),
 }
 
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigAct {
+    /// Finds everything that is wrong with the settings, without opening a port or writing a file.
+    #[command(after_help = "Examples:
+  gander config check --config /etc/gander/gander.toml
+  gander config check gateway --config /etc/gander/gander.toml --http-listen 0.0.0.0:8080
+
+Exit codes: 0 nothing is wrong, 1 something is")]
+    Check(Asked),
+    /// Shows every setting with its value and who said it; secrets are left out.
+    #[command(after_help = "Examples:
+  gander config print --config /etc/gander/gander.toml
+  gander config print gateway --output json")]
+    Print(Asked),
+    /// Writes a configuration file with every setting explained to standard output.
+    #[command(after_help = "Example:\n  gander config example > gander.toml")]
+    Example,
+}
+
+/// The settings that are asked about.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The configuration file. Not said: the variable GANDER_CONFIG, then none.
+    #[arg(long = "config", id = "asked_config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The role that they are for. Not said: all of them.
+    #[arg(value_enum, value_name = "ROLE")]
+    pub role: Option<Role>,
+    /// Flags of the role, as it would be started with.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub flags: Vec<OsString>,
+}
+
+/// The command line as a whole.
+pub fn command() -> Command {
+    let root = Cli::command();
+    let client: Vec<_> = root.get_arguments().filter(|arg| is_of_clients(arg)).cloned().collect();
+    root.mut_subcommands(|command| match Role::named(command.get_name()) {
+        // Global options are let in everywhere, but are no help to who runs a role.
+        Some(_) => runnable(command).args(client.iter().map(|arg| arg.clone().hide(true))),
+        None => command,
+    })
+}
+
+fn is_of_clients(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some(CLIENT_HEADING)
+}
+
+/// A command of a role, and those below it, with the flag that names the configuration file.
+fn runnable(command: Command) -> Command {
+    let config = Arg::new(settings::CONFIG)
+        .long(settings::CONFIG)
+        .env("GANDER_CONFIG")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("The configuration file, TOML; `gander config example` writes one. Not said: none");
+    command.arg(config).mut_subcommands(runnable)
+}
+
 /// Writes the completions of a shell.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "gander", &mut script);
+    clap_complete::generate(shell, &mut command(), "gander", &mut script);
     crate::out::say(String::from_utf8(script)?.trim_end());
     Ok(())
 }
@@ -79,7 +159,13 @@ pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// What is logged: levels such as info, or gateway=debug,info.
-    #[arg(long, env = "GANDER_LOG", value_name = "FILTER", default_value = "info,async_nats=warn")]
+    #[arg(
+        long,
+        env = "GANDER_LOG",
+        value_name = "FILTER",
+        default_value = "info,async_nats=warn",
+        value_parser = telemetry::log_filter
+    )]
     pub log: String,
     /// How logs are written.
     #[arg(long, env = "GANDER_LOG_FORMAT", value_enum, default_value = "text")]
@@ -107,14 +193,15 @@ pub struct Common {
 /// How streams are made when they are missing.
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
-    /// Into how many parts teams are divided, each worked on by one worker at a time; fixed when
-    /// the streams are made.
+    /// Into how many parts teams are divided, 1 to 64, each worked on by one worker at a time; fixed
+    /// when the streams are made.
     #[arg(long, env = "GANDER_PARTITIONS", value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub partitions: u32,
-    /// How many copies of each stream the NATS cluster keeps.
+    /// How many copies of each stream the NATS cluster keeps, 1 to 5; counts when a stream is made.
     #[arg(long, env = "GANDER_REPLICAS", value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: u8,
-    /// The most bytes of alerts that wait to be worked on; then alerts are answered 503.
+    /// The most bytes of alerts that wait to be worked on; then alerts are answered 503. Counts when
+    /// the stream is made.
     #[arg(long, env = "GANDER_ALERTS_MAX_BYTES", value_name = "BYTES", default_value_t = 10 * 1024 * 1024 * 1024)]
     pub alerts_max_bytes: i64,
 }
@@ -122,7 +209,8 @@ pub struct StreamArgs {
 /// Where NATS is.
 #[derive(Clone, Debug, Args)]
 pub struct NatsArgs {
-    /// Where nats-server is; servers of a cluster with commas between them.
+    /// Where nats-server is; servers of a cluster with commas between them; with a user and a
+    /// password where they want them.
     #[arg(
         long,
         env = "GANDER_NATS_URL",
@@ -236,6 +324,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -5,27 +5,39 @@
 mod args;
 mod backup;
 mod client;
+mod man;
 mod out;
+mod preflight;
 mod roles;
+mod settings;
 mod stored;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command};
+use args::{Act, ConfigAct};
 
 fn main() -> ExitCode {
     runtime::tls::install_provider();
-    let cli = Cli::parse();
-    let ended = match cli.command {
-        Command::Up(args) => roles::up(&args),
-        Command::Admin(args) => roles::admin(&args),
-        Command::Gateway(args) => roles::gateway(&args),
-        Command::Worker(args) => roles::worker(&args),
-        Command::Completions { shell } => args::completions(shell),
-        Command::Backup { command } => backup::run(&command, cli.connect.output),
-        Command::Client(command) => client::run(&cli.connect, &command),
+    let cli = match settings::read(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(settings::Stop::Clap(error)) => error.exit(),
+        Err(settings::Stop::Problems(problems)) => {
+            problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
+            return ExitCode::from(2);
+        }
+    };
+    let ended = match cli.act {
+        Act::Up(args) => roles::up(&args),
+        Act::Admin(args) => roles::admin(&args),
+        Act::Gateway(args) => roles::gateway(&args),
+        Act::Worker(args) => roles::worker(&args),
+        Act::Config { act: ConfigAct::Check(asked) } => settings::check(&asked),
+        Act::Config { act: ConfigAct::Print(asked) } => settings::print(&asked, cli.connect.output),
+        Act::Config { act: ConfigAct::Example } => settings::example(),
+        Act::Man { folder } => man::write(folder.as_deref()),
+        Act::Backup { command } => backup::run(&command, cli.connect.output),
+        Act::Completions { shell } => args::completions(shell),
+        Act::Client(command) => client::run(&cli.connect, &command),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

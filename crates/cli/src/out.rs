@@ -2,9 +2,10 @@
 //!
 //! Must not know what is said.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use runtime::environment;
 
 /// A line of a result. A reader that has gone away is no error.
 pub fn say(line: &str) {
@@ -14,6 +15,14 @@ pub fn say(line: &str) {
 /// A line for the person who looks on.
 pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// The mark of something that does not work, or is worth a look; in colour where a person looks on
+/// and has not asked for none (<https://no-color.org>).
+pub fn marked(broken: bool) -> String {
+    let (word, colour) = if broken { ("error  ", 31) } else { ("warning", 33) };
+    let plain = environment::variable("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
+    if plain { word.to_owned() } else { format!("\x1b[{colour}m{word}\x1b[0m") }
 }
 
 /// A table.

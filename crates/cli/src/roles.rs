@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use runtime::clock::{Clock, Monotone, SystemClock};
 use runtime::data_folder::DataFolder;
+use runtime::facts::Facts;
 use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::listen::Listener;
 use runtime::nats::Nats;
@@ -19,10 +20,11 @@ use runtime::ops::{self, Checks};
 use runtime::parts::Parts;
 use runtime::random::SystemRandom;
 use runtime::traces::{self, Tracer, Traces};
-use runtime::{durability, environment, listen, telemetry};
+use runtime::{durability, environment, listen, notify, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use wire::partition::Partitions;
+use wire::stored::member::Role;
 
 use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, StreamArgs, UpArgs, WorkerArgs,
@@ -43,6 +45,7 @@ struct Process {
     checks: Checks,
     drain: Duration,
     traces: Option<Traces>,
+    facts: Facts,
 }
 
 /// Starts a process under the name that it has in traces.
@@ -51,7 +54,8 @@ fn start(common: &Common, name: &'static str) -> anyhow::Result<Process> {
     telemetry::tell_process(VERSION, SystemClock.now());
     let drain = Duration::from_secs(common.drain_seconds);
     let (lifecycle, checks) = (Lifecycle::default(), Checks::default());
-    Ok(Process { lifecycle, checks, drain, traces: start_traces(common, name)? })
+    let (traces, facts) = (start_traces(common, name)?, Facts::of_this_process());
+    Ok(Process { lifecycle, checks, drain, traces, facts })
 }
 
 /// The variable of OpenTelemetry counts too: it is what operators set for all their programs.
@@ -70,6 +74,7 @@ fn start_traces(common: &Common, name: &'static str) -> anyhow::Result<Option<Tr
 struct Given {
     checks: Checks,
     tracer: Tracer,
+    facts: Facts,
 }
 
 impl Given {
@@ -82,6 +87,7 @@ impl Given {
             streams,
             checks: self.checks,
             tracer: self.tracer,
+            facts: self.facts,
         }
     }
 }
@@ -102,19 +108,21 @@ impl Process {
         Ok(address)
     }
 
-    /// Says it once all roles are ready.
+    /// Says it once all roles are ready, to systemd too.
     fn when_ready(&self, act: impl FnOnce() + Send + 'static) {
         let checks = self.checks.clone();
         tokio::spawn(async move {
             checks.all_ready().await;
+            notify::ready();
             act();
+            notify::watchdog(checks).await;
         });
     }
 
     /// What a role is given by its process.
     fn given(&self, role: &'static str) -> Given {
         let tracer = self.traces.as_ref().map(|traces| traces.tracer(role)).unwrap_or_default();
-        Given { checks: self.checks.clone(), tracer }
+        Given { checks: self.checks.clone(), tracer, facts: self.facts.clone() }
     }
 
     async fn finish(self) -> anyhow::Result<()> {
@@ -146,13 +154,27 @@ async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<
     Ok((nats, streams))
 }
 
-async fn connect_to(args: &NatsArgs, name: &str) -> anyhow::Result<(Nats, Streams)> {
+async fn connect_to(args: &NatsArgs, name: &str, facts: &Facts) -> anyhow::Result<(Nats, Streams)> {
     let connected = connect(&args.nats_url, name, &args.streams).await?;
-    durability::read(args.nats_monitor_url.as_deref()).await.tell();
+    tell_durability(args.nats_monitor_url.as_deref(), facts).await;
     Ok(connected)
 }
 
+async fn tell_durability(monitor_url: Option<&str>, facts: &Facts) {
+    let level = durability::read(monitor_url).await;
+    level.tell();
+    facts.durability(level);
+}
+
+/// The end of a listener's certificate is for who asks how this process is.
+fn tell_certificate(facts: &Facts, role: Role, listener: &Listener) {
+    if let Some(certificate) = listener.tls.clone() {
+        facts.certificate(role, certificate.listener(), move || certificate.not_after());
+    }
+}
+
 fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
+    tell_certificate(&process.facts, Role::Admin, &listener);
     let parts = process.given("admin").parts(broker);
     let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
     process.lifecycle.spawn("admin", part);
@@ -177,6 +199,7 @@ fn spawn_gateway(
     url: String,
     drained: Shutdown,
 ) -> anyhow::Result<()> {
+    tell_certificate(&process.facts, Role::Gateway, &listener);
     let Listener { tcp, tls } = listener;
     let tcp = tcp.into_std()?;
     let (config, streams) = (args.gateway.clone(), args.streams.clone());
@@ -217,7 +240,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(args.admin.listen, tls, insecure).await?;
         let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
-        let broker = connect_to(&args.nats, "gander-admin").await?;
+        let broker = connect_to(&args.nats, "gander-admin", &process.facts).await?;
         spawn_admin(&process, &taken.path, listener, broker);
         process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
         let ended = process.finish().await;
@@ -235,7 +258,8 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(config.listen, tls, args.common.insecure_listen).await?;
         let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
-        let broker = connect_to(&args.nats, "gander-gateway").await?;
+        let broker = connect_to(&args.nats, "gander-gateway", &process.facts).await?;
+        tell_certificate(&process.facts, Role::Gateway, &listener);
         let parts = process.given("gateway").parts(broker);
         let part = gateway::run(config, listener, parts, process.lifecycle.shutdown());
         process.lifecycle.spawn("gateway", part);
@@ -249,7 +273,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     let process = start(&args.common, "gander-worker")?;
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
-        let broker = connect_to(&args.nats, "gander-worker").await?;
+        let broker = connect_to(&args.nats, "gander-worker", &process.facts).await?;
         let shutdown = process.lifecycle.shutdown();
         spawn_worker(&process, args.worker.clone(), broker, shutdown);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
@@ -275,7 +299,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let folder = data.join("nats");
         let mut server =
             NatsServer::start(&program, &folder, NATS_TEMPLATE, args.nats_port).await?;
-        durability::read(Some(&server.monitor_url())).await.tell();
+        tell_durability(Some(&server.monitor_url()), &process.facts).await;
         let url = server.url();
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);

@@ -73,7 +73,7 @@ pub struct Config {
     #[arg(long, env = "GANDER_PATH_PREFIX", value_name = "PATH", default_value = "", value_parser = path_prefix)]
     pub path_prefix: String,
 
-    /// The largest body in bytes, after decoding.
+    /// The largest body in bytes, also after decoding; 1,024 to 4,194,304.
     #[arg(long, env = "GANDER_BODY_LIMIT", value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024..=4 * 1024 * 1024))]
     pub body_limit: u64,
 

@@ -16,6 +16,7 @@ use runtime::random::id_bytes;
 use runtime::view;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use wire::stored::member::Role;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
@@ -79,6 +80,9 @@ pub async fn run(
     add_checks(&parts, &tokens, &shutdown);
     register_metrics();
     let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
+    let (facts, known) = (parts.facts.clone(), tokens.clone());
+    let member = move || facts.member(Role::Gateway, me, known.applied());
+    parts.nats.answer_roll_calls(member).await?;
     let handler = Handler {
         config: Arc::new(config.clone()),
         rates: Arc::new(Rates::new(&config)),

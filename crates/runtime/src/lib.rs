@@ -8,7 +8,9 @@
 //! - [`backup_file`]: a backup as a file.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
-//! - [`parts`]: what every role is given. [`lifecycle`], [`telemetry`], [`traces`], [`ops`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a process runs.
+//! - [`parts`]: what every role is given. [`facts`]: what a process says of itself. [`lifecycle`],
+//!   [`telemetry`], [`traces`], [`ops`], [`notify`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a
+//!   process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
@@ -17,12 +19,14 @@ pub mod clock;
 pub mod data_folder;
 pub mod durability;
 pub mod environment;
+pub mod facts;
 pub mod ingest;
 pub mod journal;
 pub mod lifecycle;
 pub mod listen;
 pub mod nats;
 pub mod nats_server;
+pub mod notify;
 pub mod ops;
 pub mod outcomes;
 pub mod parts;

@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::notify;
+
 /// The two stages of stopping, handed down to every part.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
@@ -84,6 +86,7 @@ impl Lifecycle {
             () = self.shutdown.soft.cancelled() => {}
         }
         self.shutdown.soft.cancel();
+        notify::stopping();
         self.tracker.close();
         tokio::select! {
             () = self.tracker.wait() => {}

@@ -46,14 +46,32 @@ pub struct Listener {
     pub tls: Option<Certificate>,
 }
 
+/// Whether a listener without TLS may be opened there.
+///
+/// # Errors
+/// The address is not loopback and `insecure` is not said.
+pub fn allow(address: SocketAddr, insecure: bool) -> Result<(), Error> {
+    if address.ip().is_loopback() || insecure { Ok(()) } else { Err(Error::ExposedPlain(address)) }
+}
+
+/// Whether a listener that may have TLS may be opened there.
+///
+/// # Errors
+/// The address is not loopback, there is no TLS and `insecure` is not said.
+pub fn allow_tls(address: SocketAddr, tls: bool, insecure: bool) -> Result<(), Error> {
+    if address.ip().is_loopback() || tls || insecure {
+        Ok(())
+    } else {
+        Err(Error::Exposed(address))
+    }
+}
+
 /// Opens a listener without TLS.
 ///
 /// # Errors
 /// The address is not loopback and `insecure` is not said, or it cannot be bound.
 pub async fn open(address: SocketAddr, insecure: bool) -> Result<TcpListener, Error> {
-    if !address.ip().is_loopback() && !insecure {
-        return Err(Error::ExposedPlain(address));
-    }
+    allow(address, insecure)?;
     bind(address).await
 }
 
@@ -67,9 +85,7 @@ pub async fn open_tls(
     tls: Option<Certificate>,
     insecure: bool,
 ) -> Result<Listener, Error> {
-    if !address.ip().is_loopback() && tls.is_none() && !insecure {
-        return Err(Error::Exposed(address));
-    }
+    allow_tls(address, tls.is_some(), insecure)?;
     Ok(Listener { tcp: bind(address).await?, tls })
 }
 

@@ -198,6 +198,10 @@ async fn spawn(
 /// The kernel kills it when the parent ends, however that ends.
 fn dying_with_parent(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
+    // What systemd is to hear, it hears from the parent.
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(variable);
+    }
     command.arg("--pdeathsig").arg("KILL").arg("--").arg(program);
     command
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::facts::Facts;
 use crate::nats::Nats;
 use crate::nats::streams::Streams;
 use crate::ops::Checks;
@@ -26,6 +27,8 @@ pub struct Parts {
     pub checks: Checks,
     /// What makes its spans.
     pub tracer: Tracer,
+    /// What the process says of itself.
+    pub facts: Facts,
 }
 
 impl Parts {

@@ -1,12 +1,19 @@
 //! Files that hold a secret: written with mode 0600 from the start, refused when others can read
 //! them.
 //!
-//! Must not know what the secret opens.
+//! A path may begin with `$CREDENTIALS_DIRECTORY/`, where systemd puts what `LoadCredential=` names
+//! (systemd.exec(5), "CREDENTIALS"). Must not know what the secret opens.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::environment;
+
+/// What a path to a credential of systemd begins with.
+pub const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// Why a secret cannot be read from or written to a file.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +38,32 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// There is no folder of credentials.
+    #[error(
+        "{path} is not there: only systemd sets CREDENTIALS_DIRECTORY, for a service with LoadCredential="
+    )]
+    NoCredentials {
+        /// The path that begins with it.
+        path: PathBuf,
+    },
+}
+
+/// The path with `$CREDENTIALS_DIRECTORY` at its start filled in.
+///
+/// # Errors
+/// It begins with it, and there is none.
+pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
+    resolve_in(path, environment::variable(CREDENTIALS_VARIABLE))
+}
+
+fn resolve_in(path: &Path, folder: Option<String>) -> Result<PathBuf, Error> {
+    match path.to_str().and_then(|path| path.strip_prefix(CREDENTIALS)) {
+        None => Ok(path.to_owned()),
+        Some(name) => match folder {
+            Some(folder) => Ok(Path::new(&folder).join(name)),
+            None => Err(Error::NoCredentials { path: path.to_owned() }),
+        },
+    }
 }
 
 /// Writes the secret with a line break to a file of mode 0600, and makes it durable. An older
@@ -76,11 +109,25 @@ pub fn prepare(path: &Path, replace: bool) -> Result<(), Error> {
 /// The file cannot be read, or others can read it too.
 pub fn read(path: &Path) -> Result<String, Error> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(fail)?.mode();
-    if mode & 0o077 != 0 {
-        return Err(Error::Readable { path: path.to_owned() });
-    }
+    check(path)?;
     Ok(fs::read_to_string(path).map_err(fail)?.trim().to_owned())
+}
+
+/// Makes sure that a file with a secret is there and nobody else can read it.
+///
+/// # Errors
+/// It is not there, or others can read it.
+pub fn check(path: &Path) -> Result<(), Error> {
+    check_in(path, environment::variable(CREDENTIALS_VARIABLE))
+}
+
+fn check_in(path: &Path, credentials: Option<String>) -> Result<(), Error> {
+    let source = |source| Error::Io { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(source)?.mode();
+    // There systemd lets the service in by an access list, whose mask shows as the group's bits.
+    let listed = credentials.is_some_and(|folder| path.starts_with(folder));
+    let forbidden = if listed { 0o037 } else { 0o077 };
+    if mode & forbidden == 0 { Ok(()) } else { Err(Error::Readable { path: path.to_owned() }) }
 }
 
 #[cfg(test)]
@@ -98,5 +145,23 @@ mod tests {
         assert_eq!(read(&path).unwrap(), "two");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_credential_of_systemd_may_be_read_by_its_access_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let credentials = Some(folder.path().display().to_string());
+        let path = resolve_in(Path::new("$CREDENTIALS_DIRECTORY/key"), credentials.clone());
+        let path = path.unwrap();
+        assert_eq!(path, folder.path().join("key"));
+        write(&path, "one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(check_in(&path, credentials.clone()).is_ok());
+        assert!(check_in(&path, None).is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(check_in(&path, credentials.clone()).is_err());
+        assert_eq!(resolve_in(Path::new("key"), None).unwrap(), Path::new("key"));
+        let none = resolve_in(Path::new("$CREDENTIALS_DIRECTORY/key"), None).unwrap_err();
+        assert!(none.to_string().contains("LoadCredential="));
     }
 }

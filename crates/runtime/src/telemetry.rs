@@ -31,6 +31,15 @@ pub enum LogFormat {
 #[error("the log filter is levels such as `info` or `gateway=debug,info`")]
 pub struct Error(#[from] tracing_subscriber::filter::ParseError);
 
+/// A filter that can be read, as it was.
+///
+/// # Errors
+/// It cannot be read.
+pub fn log_filter(text: &str) -> Result<String, Error> {
+    EnvFilter::try_new(text)?;
+    Ok(text.to_owned())
+}
+
 /// Starts logging to standard error. A second call in one process changes nothing.
 ///
 /// # Errors

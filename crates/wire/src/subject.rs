@@ -28,6 +28,9 @@ pub const CHECKPOINTS_ALL: &str = "gander.checkpoints.*";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
+/// Where all processes are asked what they are; not stored.
+pub const ROLL_CALL: &str = "gander.roll-call";
+
 /// Where a commit that touches this aggregate goes.
 #[must_use]
 pub fn control(subject: commit::Subject) -> String {

@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "gander/admin/v1/audit.proto",
     "gander/admin/v1/catalog.proto",
     "gander/admin/v1/incident.proto",
     "gander/admin/v1/maintenance.proto",
     "gander/admin/v1/principal.proto",
+    "gander/admin/v1/status.proto",
     "gander/admin/v1/token.proto",
     "gander/events/v1/incident.proto",
     "gander/stored/v1/alert.proto",
     "gander/stored/v1/backup.proto",
     "gander/stored/v1/control.proto",
+    "gander/stored/v1/member.proto",
     "gander/stored/v1/worker.proto",
 ];
 

@@ -3,6 +3,7 @@
 //! One task owns everything, so that nothing is shared. Must not know how any of it is done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::id::InstanceId;
@@ -14,6 +15,7 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use wire::stored::member;
 use wire::subject;
 
 use crate::catalog::Catalog;
@@ -32,7 +34,7 @@ const GRACE: Duration = Duration::from_millis(500);
 #[group(skip)]
 pub struct Config {
     /// For how many seconds after the first, identical payloads of an incident without a mapped
-    /// value are duplicates. The same for all workers.
+    /// value are duplicates, 0 to 86,400. The same for all workers.
     #[arg(
         long,
         env = "GANDER_IDENTICAL_WINDOW",
@@ -63,7 +65,7 @@ pub enum Error {
 /// See [`Error`].
 pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(), Error> {
     parts.check_broker("worker broker");
-    let Parts { clock, random, nats, streams, checks, tracer } = parts;
+    let Parts { clock, random, nats, streams, checks, tracer, facts } = parts;
     register_metrics();
     let ids = Arc::clone(&clock);
     let fresh_id = Box::new(move || id_bytes(ids.now(), &*random));
@@ -75,8 +77,12 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     owner.identical_window = Duration::from_secs(config.identical_window);
     owner.tracer = tracer;
     let lag = tokio::spawn(owner.oldest.clone().tell(clock));
-    let mut worker =
-        Worker { owner, checks, members, follower, reader: None, take_after: Instant::now() };
+    let applied = Arc::new(AtomicU64::new(owner.catalog.sequence));
+    let known = Arc::clone(&applied);
+    let member = move || facts.member(member::Role::Worker, me, known.load(Ordering::Relaxed));
+    nats.answer_roll_calls(member).await?;
+    let take_after = Instant::now();
+    let mut worker = Worker { owner, checks, members, follower, applied, reader: None, take_after };
     let beat = tokio::spawn(beat(nats.clone(), me));
     let ended = worker.run(&shutdown).await;
     beat.abort();
@@ -110,6 +116,8 @@ struct Worker {
     checks: Checks,
     members: Members,
     follower: Follower,
+    /// The control sequence applied, for who asks.
+    applied: Arc<AtomicU64>,
     reader: Option<Reader>,
     take_after: Instant,
 }
@@ -136,7 +144,10 @@ impl Worker {
         loop {
             match self.wait(&mut tick, &mut purge, shutdown).await? {
                 Woken::Stop => return Ok(()),
-                Woken::Control(sequence, snapshot) => self.owner.apply(sequence, &snapshot),
+                Woken::Control(sequence, snapshot) => {
+                    self.owner.apply(sequence, &snapshot);
+                    self.applied.store(sequence, Ordering::Relaxed);
+                }
                 Woken::Input(message) => self.read(&message),
                 Woken::Members => self.take_partitions().await?,
                 Woken::Tick => {

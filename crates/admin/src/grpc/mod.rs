@@ -15,10 +15,12 @@ mod incident;
 mod maintenance;
 mod page;
 mod principal;
+mod status;
 mod token;
 mod traced;
 
 pub use audit::Audit;
 pub use call::Calls;
 pub use incident::{Incidents, WATCHES};
+pub use status::Statuses;
 pub use traced::Traced;

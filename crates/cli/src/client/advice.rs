@@ -22,11 +22,15 @@ pub fn on_calling(status: &Status, server: &str) -> Option<&'static str> {
             true => {
                 "where the server wants a certificate of this client, say --client-cert and --client-key"
             }
-            false => "where the server has TLS, say https:// in --server",
+            false => {
+                "is --server the port of admin, not of a gateway or nats-server? And where the server has TLS, say https:// in --server"
+            }
         });
     }
-    let foreign = status.code() == Code::Internal && status.message().starts_with("protocol error");
-    foreign.then_some("is --server the port of gRPC, not the one of alerts?")
+    let bare = status.message().starts_with("protocol error")
+        || status.message().starts_with("grpc-status header missing");
+    let foreign = (status.code() == Code::Internal && bare) || status.code() == Code::Unimplemented;
+    foreign.then_some("is --server the port of gRPC, not the one of alerts, and of this version?")
 }
 
 /// What to do where an alert had no answer.

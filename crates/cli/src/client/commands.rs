@@ -61,6 +61,17 @@ pub enum ClientCommand {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Shows how the installation is: what is alive, how far it is, and what is wrong.
+    #[command(after_help = "Examples:
+  gander status
+  gander status --check || echo trouble
+
+Exit codes: with --check also 1 if something does not work")]
+    Status {
+        /// End with 1 if something does not work; what is only worth a look ends with 0.
+        #[arg(long)]
+        check: bool,
+    },
     /// Sends an alert, as a monitoring tool does.
     #[command(after_help = "Examples:
   gander send --token-file token --from Alertmanager alert.json

@@ -1,7 +1,7 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `tail`: following incidents. `send`: alerts.
+//! - `tail`: following incidents. `send`: alerts. `status`: how the installation is.
 //! - `tls`: whom to trust. `advice`: what to do where nobody answers.
 //!
 //! Must not know anything of the server but its contract.
@@ -17,6 +17,7 @@ mod names;
 mod principal;
 mod send;
 mod service;
+mod status;
 mod tail;
 mod team;
 mod tls;
@@ -37,6 +38,7 @@ use tonic::{Code, Request, Status};
 
 use wire::timestamp::Timestamp;
 
+use crate::args::CLIENT_HEADING;
 use crate::out::{say, table};
 use commands::ClientCommand;
 
@@ -53,7 +55,7 @@ pub struct Connect {
         value_name = "URL",
         default_value = "http://127.0.0.1:7700",
         hide_env_values = true,
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub server: String,
     /// TLS.
@@ -66,7 +68,7 @@ pub struct Connect {
         global = true,
         env = "GANDER_CREDENTIAL_FILE",
         value_name = "FILE",
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub credential_file: Option<PathBuf>,
     /// How results are shown.
@@ -75,7 +77,7 @@ pub struct Connect {
         global = true,
         value_enum,
         default_value = "table",
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub output: Output,
 }
@@ -173,6 +175,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Incident { command } => incident::run(connect, command).await,
             ClientCommand::Audit { command } => audit::run(connect, command).await,
             ClientCommand::Send(args) => send::run(&connect.tls, args).await,
+            ClientCommand::Status { check } => status::run(connect, *check).await,
         }
     });
     ended.map_err(|error| {

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::Usage;
+use crate::args::CLIENT_HEADING;
 
 /// TLS of client commands.
 #[derive(Clone, Debug, Args)]
@@ -26,7 +27,7 @@ pub struct Tls {
         global = true,
         env = "GANDER_CA_FILE",
         value_name = "FILE",
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub ca_file: Option<PathBuf>,
     /// The certificate that this client shows, PEM, where the server wants one.
@@ -35,7 +36,7 @@ pub struct Tls {
         global = true,
         env = "GANDER_CLIENT_CERT",
         value_name = "FILE",
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub client_cert: Option<PathBuf>,
     /// Its key, PEM, mode 0600.
@@ -44,7 +45,7 @@ pub struct Tls {
         global = true,
         env = "GANDER_CLIENT_KEY",
         value_name = "FILE",
-        help_heading = "Client options"
+        help_heading = CLIENT_HEADING
     )]
     pub client_key: Option<PathBuf>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Must not know what they say.
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
+use domain::time::Timestamp;
 
 use super::{Error, Message, Nats, request, timestamp};
 
@@ -40,6 +41,22 @@ impl Nats {
             payload: found.payload,
             pending: 0,
         })
+    }
+
+    /// When the message with this sequence was stored; none if it is not there.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn stored_at(&self, stream: &str, sequence: u64) -> Result<Option<Timestamp>, Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        match stream.get_raw_message(sequence).await {
+            Ok(found) => {
+                let micros = found.time.unix_timestamp_nanos() / 1_000;
+                Ok(Some(Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))))
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(request(error)),
+        }
     }
 
     /// Removes the messages of a stream that are older than this sequence.

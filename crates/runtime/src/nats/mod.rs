@@ -3,7 +3,7 @@
 //! - `publish`: one message, with expectations; `batch`: many, all or none.
 //! - `streams`: making and checking the streams. `reader`: reading them in order.
 //! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
-//! - `copy`: streams as a whole, for backups. `members`: who is alive.
+//! - `copy`: streams as a whole, for backups. `members`: who is alive. `roll_call`: what they are.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
@@ -14,6 +14,7 @@ pub mod members;
 mod past;
 pub mod publish;
 mod reader;
+mod roll_call;
 pub mod streams;
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
-use futures::TryStreamExt;
+use futures::StreamExt;
 use tokio::time::Instant;
 use wire::partition::Partitions;
 use wire::subject;
@@ -37,12 +37,20 @@ pub struct Settings {
 }
 
 /// How full a stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes stored.
+    /// Messages in it.
+    pub messages: u64,
+    /// Their bytes.
     pub bytes: u64,
-    /// The most bytes that it takes; none: it has no limit of its own.
+    /// The most bytes that it may have; none where it has no limit of its own.
     pub max_bytes: Option<u64>,
+    /// Consumers that read it.
+    pub consumers: u64,
+    /// The sequence of its last message.
+    pub last: u64,
+    /// Copies kept.
+    pub replicas: u32,
 }
 
 /// What the streams are like.
@@ -146,29 +154,27 @@ pub(super) fn partitions_of(alerts: &Config) -> Result<Partitions, Error> {
 }
 
 impl Nats {
-    /// How full a stream is, as its leader has it.
+    /// How full a stream is, and how many of its messages are of these subjects.
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn usage(&self, stream: &str) -> Result<Usage, Error> {
+    pub async fn usage(&self, stream: &str, subjects: &str) -> Result<(Usage, u64), Error> {
         let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
-        let info = stream.get_info().await.map_err(request)?;
-        let max_bytes = u64::try_from(info.config.max_bytes).ok().filter(|max| *max > 0);
-        Ok(Usage { bytes: info.state.bytes, max_bytes })
-    }
-
-    /// How many messages a stream has whose subject fits the filter. For few subjects only.
-    ///
-    /// # Errors
-    /// The broker cannot be reached.
-    pub async fn count(&self, stream: &str, filter: &str) -> Result<usize, Error> {
-        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
-        let mut subjects = stream.info_with_subjects(filter).await.map_err(request)?;
-        let mut count = 0;
-        while let Some((_, messages)) = subjects.try_next().await.map_err(request)? {
-            count += messages;
+        let mut counted = stream.info_with_subjects(subjects).await.map_err(request)?;
+        let mut of_subjects = 0;
+        while let Some(count) = counted.next().await {
+            of_subjects += count.map_err(request)?.1 as u64;
         }
-        Ok(count)
+        let (config, state) = (&counted.info.config, &counted.info.state);
+        let usage = Usage {
+            messages: state.messages,
+            bytes: state.bytes,
+            max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
+            consumers: state.consumer_count as u64,
+            last: state.last_sequence,
+            replicas: u32::try_from(config.num_replicas).unwrap_or(u32::MAX),
+        };
+        Ok((usage, of_subjects))
     }
 }
 

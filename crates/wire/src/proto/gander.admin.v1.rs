@@ -4383,6 +4383,515 @@ pub mod principal_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Request of GetStatus.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStatusRequest {}
+/// How an installation is, at one moment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetStatusResponse {
+    /// When this was found, by the clock of admin.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// How many changes of configuration are in the journal of admin.
+    #[prost(uint64, tag = "2")]
+    pub journal_sequence: u64,
+    /// The processes that live, admin first.
+    #[prost(message, repeated, tag = "3")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// How far the work on alerts is, by partition. Partitions that nobody has ever owned are missing.
+    #[prost(message, repeated, tag = "4")]
+    pub partitions: ::prost::alloc::vec::Vec<Partition>,
+    /// The streams.
+    #[prost(message, repeated, tag = "5")]
+    pub streams: ::prost::alloc::vec::Vec<Stream>,
+    /// Records that were set aside because they could not be read or evaluated. They stay.
+    #[prost(int64, tag = "6")]
+    pub parked_records: i64,
+    /// When the oldest alert that waits to be worked on was stored; not set if none waits.
+    #[prost(message, optional, tag = "7")]
+    pub oldest_waiting_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// What is wrong, the worst first.
+    #[prost(message, repeated, tag = "8")]
+    pub problems: ::prost::alloc::vec::Vec<Problem>,
+}
+/// A role of a process that lives.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Member {
+    /// What it does.
+    #[prost(enumeration = "MemberRole", tag = "1")]
+    pub role: i32,
+    /// Its id, drawn at each start.
+    #[prost(string, tag = "2")]
+    pub instance: ::prost::alloc::string::String,
+    /// Whether it has said what it is. If not, only role and instance are known, and of a gateway the
+    /// control sequence: it is of an older version, or it stands still.
+    #[prost(bool, tag = "3")]
+    pub answered: bool,
+    /// Its version of Gander.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    /// The name of its machine.
+    #[prost(string, tag = "5")]
+    pub host: ::prost::alloc::string::String,
+    /// Its process id there.
+    #[prost(uint32, tag = "6")]
+    pub pid: u32,
+    /// When it was started, by its own clock.
+    #[prost(message, optional, tag = "7")]
+    pub start_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// The last change of configuration that it acts on.
+    #[prost(uint64, tag = "8")]
+    pub control_sequence: u64,
+    /// What a message that nats-server has acknowledged to it survives: `power-safe`, `process-safe` or
+    /// `unknown`.
+    #[prost(string, tag = "9")]
+    pub durability: ::prost::alloc::string::String,
+    /// The certificates that it serves with.
+    #[prost(message, repeated, tag = "10")]
+    pub certificates: ::prost::alloc::vec::Vec<Certificate>,
+}
+/// A certificate that a listener serves with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Certificate {
+    /// `http` or `grpc`.
+    #[prost(string, tag = "1")]
+    pub listener: ::prost::alloc::string::String,
+    /// After this it is not good any more.
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
+}
+/// How far a partition is. A checkpoint is written with each commit, and about once a second where
+/// there is nothing to do.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Partition {
+    /// Its number, from 0.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// The worker that wrote its last checkpoint.
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// Whether that worker lives.
+    #[prost(bool, tag = "3")]
+    pub owner_alive: bool,
+    /// Messages of `GANDER_ALERTS` that are stored and not yet done.
+    #[prost(uint64, tag = "4")]
+    pub input_lag: u64,
+}
+/// A stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stream {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many messages it holds.
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    /// How many bytes these have.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// How many bytes it may have; 0 for no limit of its own.
+    #[prost(uint64, tag = "4")]
+    pub max_bytes: u64,
+    /// How many consumers read it.
+    #[prost(uint64, tag = "5")]
+    pub consumers: u64,
+    /// The sequence of its last message.
+    #[prost(uint64, tag = "6")]
+    pub last_sequence: u64,
+    /// How many copies are kept.
+    #[prost(uint32, tag = "7")]
+    pub replicas: u32,
+}
+/// Something that is wrong.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Problem {
+    /// How bad it is.
+    #[prost(enumeration = "Severity", tag = "1")]
+    pub severity: i32,
+    /// A name that stays: `NO_WORKER`, `ALERTS_WAIT` and so on.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    /// What is wrong, in words.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberRole {
+    /// Not said.
+    Unspecified = 0,
+    /// Admin.
+    Admin = 1,
+    /// A gateway.
+    Gateway = 2,
+    /// A worker.
+    Worker = 3,
+}
+impl MemberRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_ROLE_UNSPECIFIED",
+            Self::Admin => "MEMBER_ROLE_ADMIN",
+            Self::Gateway => "MEMBER_ROLE_GATEWAY",
+            Self::Worker => "MEMBER_ROLE_WORKER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_ROLE_ADMIN" => Some(Self::Admin),
+            "MEMBER_ROLE_GATEWAY" => Some(Self::Gateway),
+            "MEMBER_ROLE_WORKER" => Some(Self::Worker),
+            _ => None,
+        }
+    }
+}
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Severity {
+    /// Not said.
+    Unspecified = 0,
+    /// Something does not work.
+    Error = 1,
+    /// Somebody should look at it.
+    Warning = 2,
+}
+impl Severity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEVERITY_UNSPECIFIED",
+            Self::Error => "SEVERITY_ERROR",
+            Self::Warning => "SEVERITY_WARNING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEVERITY_ERROR" => Some(Self::Error),
+            "SEVERITY_WARNING" => Some(Self::Warning),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod status_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// How an installation is.
+    #[derive(Debug, Clone)]
+    pub struct StatusServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl StatusServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> StatusServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> StatusServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            StatusServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells what is alive, how far it is, and what is wrong. It answers also while the broker does not;
+        /// then what only the broker knows is missing, and that is a problem. For Global Admin and
+        /// Stakeholder.
+        pub async fn get_status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.StatusService/GetStatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gander.admin.v1.StatusService", "GetStatus"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod status_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with StatusServiceServer.
+    #[async_trait]
+    pub trait StatusService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells what is alive, how far it is, and what is wrong. It answers also while the broker does not;
+        /// then what only the broker knows is missing, and that is a problem. For Global Admin and
+        /// Stakeholder.
+        async fn get_status(
+            &self,
+            request: tonic::Request<super::GetStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        >;
+    }
+    /// How an installation is.
+    #[derive(Debug)]
+    pub struct StatusServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> StatusServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for StatusServiceServer<T>
+    where
+        T: StatusService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/gander.admin.v1.StatusService/GetStatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetStatusSvc<T: StatusService>(pub Arc<T>);
+                    impl<
+                        T: StatusService,
+                    > tonic::server::UnaryService<super::GetStatusRequest>
+                    for GetStatusSvc<T> {
+                        type Response = super::GetStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StatusService>::get_status(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for StatusServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "gander.admin.v1.StatusService";
+    impl<T> tonic::server::NamedService for StatusServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// An API token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Token {

@@ -926,6 +926,115 @@ impl<'de> serde::Deserialize<'de> for AuditRecord {
         deserializer.deserialize_struct("gander.admin.v1.AuditRecord", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for Certificate {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.listener.is_empty() {
+            len += 1;
+        }
+        if self.expire_time.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Certificate", len)?;
+        if !self.listener.is_empty() {
+            struct_ser.serialize_field("listener", &self.listener)?;
+        }
+        if let Some(v) = self.expire_time.as_ref() {
+            struct_ser.serialize_field("expireTime", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Certificate {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "listener",
+            "expire_time",
+            "expireTime",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Listener,
+            ExpireTime,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "listener" => Ok(GeneratedField::Listener),
+                            "expireTime" | "expire_time" => Ok(GeneratedField::ExpireTime),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Certificate;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.Certificate")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Certificate, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut listener__ = None;
+                let mut expire_time__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Listener => {
+                            if listener__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("listener"));
+                            }
+                            listener__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ExpireTime => {
+                            if expire_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("expireTime"));
+                            }
+                            expire_time__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(Certificate {
+                    listener: listener__.unwrap_or_default(),
+                    expire_time: expire_time__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.Certificate", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Condition {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -3010,6 +3119,298 @@ impl<'de> serde::Deserialize<'de> for GetServiceRequest {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.GetServiceRequest", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for GetStatusRequest {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let len = 0;
+        let struct_ser = serializer.serialize_struct("gander.admin.v1.GetStatusRequest", len)?;
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for GetStatusRequest {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = GetStatusRequest;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.GetStatusRequest")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<GetStatusRequest, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                while map_.next_key::<GeneratedField>()?.is_some() {
+                    let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                }
+                Ok(GetStatusRequest {
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.GetStatusRequest", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for GetStatusResponse {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.time.is_some() {
+            len += 1;
+        }
+        if self.journal_sequence != 0 {
+            len += 1;
+        }
+        if !self.members.is_empty() {
+            len += 1;
+        }
+        if !self.partitions.is_empty() {
+            len += 1;
+        }
+        if !self.streams.is_empty() {
+            len += 1;
+        }
+        if self.parked_records != 0 {
+            len += 1;
+        }
+        if self.oldest_waiting_time.is_some() {
+            len += 1;
+        }
+        if !self.problems.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.GetStatusResponse", len)?;
+        if let Some(v) = self.time.as_ref() {
+            struct_ser.serialize_field("time", v)?;
+        }
+        if self.journal_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("journalSequence", ToString::to_string(&self.journal_sequence).as_str())?;
+        }
+        if !self.members.is_empty() {
+            struct_ser.serialize_field("members", &self.members)?;
+        }
+        if !self.partitions.is_empty() {
+            struct_ser.serialize_field("partitions", &self.partitions)?;
+        }
+        if !self.streams.is_empty() {
+            struct_ser.serialize_field("streams", &self.streams)?;
+        }
+        if self.parked_records != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("parkedRecords", ToString::to_string(&self.parked_records).as_str())?;
+        }
+        if let Some(v) = self.oldest_waiting_time.as_ref() {
+            struct_ser.serialize_field("oldestWaitingTime", v)?;
+        }
+        if !self.problems.is_empty() {
+            struct_ser.serialize_field("problems", &self.problems)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for GetStatusResponse {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "time",
+            "journal_sequence",
+            "journalSequence",
+            "members",
+            "partitions",
+            "streams",
+            "parked_records",
+            "parkedRecords",
+            "oldest_waiting_time",
+            "oldestWaitingTime",
+            "problems",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Time,
+            JournalSequence,
+            Members,
+            Partitions,
+            Streams,
+            ParkedRecords,
+            OldestWaitingTime,
+            Problems,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "time" => Ok(GeneratedField::Time),
+                            "journalSequence" | "journal_sequence" => Ok(GeneratedField::JournalSequence),
+                            "members" => Ok(GeneratedField::Members),
+                            "partitions" => Ok(GeneratedField::Partitions),
+                            "streams" => Ok(GeneratedField::Streams),
+                            "parkedRecords" | "parked_records" => Ok(GeneratedField::ParkedRecords),
+                            "oldestWaitingTime" | "oldest_waiting_time" => Ok(GeneratedField::OldestWaitingTime),
+                            "problems" => Ok(GeneratedField::Problems),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = GetStatusResponse;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.GetStatusResponse")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<GetStatusResponse, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut time__ = None;
+                let mut journal_sequence__ = None;
+                let mut members__ = None;
+                let mut partitions__ = None;
+                let mut streams__ = None;
+                let mut parked_records__ = None;
+                let mut oldest_waiting_time__ = None;
+                let mut problems__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Time => {
+                            if time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("time"));
+                            }
+                            time__ = map_.next_value()?;
+                        }
+                        GeneratedField::JournalSequence => {
+                            if journal_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("journalSequence"));
+                            }
+                            journal_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Members => {
+                            if members__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("members"));
+                            }
+                            members__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Partitions => {
+                            if partitions__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("partitions"));
+                            }
+                            partitions__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Streams => {
+                            if streams__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streams"));
+                            }
+                            streams__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ParkedRecords => {
+                            if parked_records__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("parkedRecords"));
+                            }
+                            parked_records__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OldestWaitingTime => {
+                            if oldest_waiting_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("oldestWaitingTime"));
+                            }
+                            oldest_waiting_time__ = map_.next_value()?;
+                        }
+                        GeneratedField::Problems => {
+                            if problems__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("problems"));
+                            }
+                            problems__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(GetStatusResponse {
+                    time: time__,
+                    journal_sequence: journal_sequence__.unwrap_or_default(),
+                    members: members__.unwrap_or_default(),
+                    partitions: partitions__.unwrap_or_default(),
+                    streams: streams__.unwrap_or_default(),
+                    parked_records: parked_records__.unwrap_or_default(),
+                    oldest_waiting_time: oldest_waiting_time__,
+                    problems: problems__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.GetStatusResponse", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for GetTeamRequest {
@@ -5454,6 +5855,487 @@ impl<'de> serde::Deserialize<'de> for MaintenanceWindow {
         deserializer.deserialize_struct("gander.admin.v1.MaintenanceWindow", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for Member {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.role != 0 {
+            len += 1;
+        }
+        if !self.instance.is_empty() {
+            len += 1;
+        }
+        if self.answered {
+            len += 1;
+        }
+        if !self.version.is_empty() {
+            len += 1;
+        }
+        if !self.host.is_empty() {
+            len += 1;
+        }
+        if self.pid != 0 {
+            len += 1;
+        }
+        if self.start_time.is_some() {
+            len += 1;
+        }
+        if self.control_sequence != 0 {
+            len += 1;
+        }
+        if !self.durability.is_empty() {
+            len += 1;
+        }
+        if !self.certificates.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Member", len)?;
+        if self.role != 0 {
+            let v = MemberRole::try_from(self.role)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.role)))?;
+            struct_ser.serialize_field("role", &v)?;
+        }
+        if !self.instance.is_empty() {
+            struct_ser.serialize_field("instance", &self.instance)?;
+        }
+        if self.answered {
+            struct_ser.serialize_field("answered", &self.answered)?;
+        }
+        if !self.version.is_empty() {
+            struct_ser.serialize_field("version", &self.version)?;
+        }
+        if !self.host.is_empty() {
+            struct_ser.serialize_field("host", &self.host)?;
+        }
+        if self.pid != 0 {
+            struct_ser.serialize_field("pid", &self.pid)?;
+        }
+        if let Some(v) = self.start_time.as_ref() {
+            struct_ser.serialize_field("startTime", v)?;
+        }
+        if self.control_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("controlSequence", ToString::to_string(&self.control_sequence).as_str())?;
+        }
+        if !self.durability.is_empty() {
+            struct_ser.serialize_field("durability", &self.durability)?;
+        }
+        if !self.certificates.is_empty() {
+            struct_ser.serialize_field("certificates", &self.certificates)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Member {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "role",
+            "instance",
+            "answered",
+            "version",
+            "host",
+            "pid",
+            "start_time",
+            "startTime",
+            "control_sequence",
+            "controlSequence",
+            "durability",
+            "certificates",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Role,
+            Instance,
+            Answered,
+            Version,
+            Host,
+            Pid,
+            StartTime,
+            ControlSequence,
+            Durability,
+            Certificates,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "role" => Ok(GeneratedField::Role),
+                            "instance" => Ok(GeneratedField::Instance),
+                            "answered" => Ok(GeneratedField::Answered),
+                            "version" => Ok(GeneratedField::Version),
+                            "host" => Ok(GeneratedField::Host),
+                            "pid" => Ok(GeneratedField::Pid),
+                            "startTime" | "start_time" => Ok(GeneratedField::StartTime),
+                            "controlSequence" | "control_sequence" => Ok(GeneratedField::ControlSequence),
+                            "durability" => Ok(GeneratedField::Durability),
+                            "certificates" => Ok(GeneratedField::Certificates),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Member;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.Member")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Member, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut role__ = None;
+                let mut instance__ = None;
+                let mut answered__ = None;
+                let mut version__ = None;
+                let mut host__ = None;
+                let mut pid__ = None;
+                let mut start_time__ = None;
+                let mut control_sequence__ = None;
+                let mut durability__ = None;
+                let mut certificates__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Role => {
+                            if role__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("role"));
+                            }
+                            role__ = Some(map_.next_value::<MemberRole>()? as i32);
+                        }
+                        GeneratedField::Instance => {
+                            if instance__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("instance"));
+                            }
+                            instance__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Answered => {
+                            if answered__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("answered"));
+                            }
+                            answered__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Version => {
+                            if version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("version"));
+                            }
+                            version__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Host => {
+                            if host__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("host"));
+                            }
+                            host__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Pid => {
+                            if pid__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pid"));
+                            }
+                            pid__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::StartTime => {
+                            if start_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("startTime"));
+                            }
+                            start_time__ = map_.next_value()?;
+                        }
+                        GeneratedField::ControlSequence => {
+                            if control_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("controlSequence"));
+                            }
+                            control_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Durability => {
+                            if durability__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("durability"));
+                            }
+                            durability__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Certificates => {
+                            if certificates__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("certificates"));
+                            }
+                            certificates__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Member {
+                    role: role__.unwrap_or_default(),
+                    instance: instance__.unwrap_or_default(),
+                    answered: answered__.unwrap_or_default(),
+                    version: version__.unwrap_or_default(),
+                    host: host__.unwrap_or_default(),
+                    pid: pid__.unwrap_or_default(),
+                    start_time: start_time__,
+                    control_sequence: control_sequence__.unwrap_or_default(),
+                    durability: durability__.unwrap_or_default(),
+                    certificates: certificates__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.Member", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for MemberRole {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "MEMBER_ROLE_UNSPECIFIED",
+            Self::Admin => "MEMBER_ROLE_ADMIN",
+            Self::Gateway => "MEMBER_ROLE_GATEWAY",
+            Self::Worker => "MEMBER_ROLE_WORKER",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for MemberRole {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "MEMBER_ROLE_UNSPECIFIED",
+            "MEMBER_ROLE_ADMIN",
+            "MEMBER_ROLE_GATEWAY",
+            "MEMBER_ROLE_WORKER",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = MemberRole;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "MEMBER_ROLE_UNSPECIFIED" => Ok(MemberRole::Unspecified),
+                    "MEMBER_ROLE_ADMIN" => Ok(MemberRole::Admin),
+                    "MEMBER_ROLE_GATEWAY" => Ok(MemberRole::Gateway),
+                    "MEMBER_ROLE_WORKER" => Ok(MemberRole::Worker),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Partition {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if !self.owner.is_empty() {
+            len += 1;
+        }
+        if self.owner_alive {
+            len += 1;
+        }
+        if self.input_lag != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Partition", len)?;
+        if self.number != 0 {
+            struct_ser.serialize_field("number", &self.number)?;
+        }
+        if !self.owner.is_empty() {
+            struct_ser.serialize_field("owner", &self.owner)?;
+        }
+        if self.owner_alive {
+            struct_ser.serialize_field("ownerAlive", &self.owner_alive)?;
+        }
+        if self.input_lag != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("inputLag", ToString::to_string(&self.input_lag).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Partition {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "owner",
+            "owner_alive",
+            "ownerAlive",
+            "input_lag",
+            "inputLag",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            Owner,
+            OwnerAlive,
+            InputLag,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "owner" => Ok(GeneratedField::Owner),
+                            "ownerAlive" | "owner_alive" => Ok(GeneratedField::OwnerAlive),
+                            "inputLag" | "input_lag" => Ok(GeneratedField::InputLag),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Partition;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.Partition")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Partition, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut owner__ = None;
+                let mut owner_alive__ = None;
+                let mut input_lag__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Owner => {
+                            if owner__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("owner"));
+                            }
+                            owner__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::OwnerAlive => {
+                            if owner_alive__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ownerAlive"));
+                            }
+                            owner_alive__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InputLag => {
+                            if input_lag__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inputLag"));
+                            }
+                            input_lag__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Partition {
+                    number: number__.unwrap_or_default(),
+                    owner: owner__.unwrap_or_default(),
+                    owner_alive: owner_alive__.unwrap_or_default(),
+                    input_lag: input_lag__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.Partition", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Principal {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -5683,6 +6565,133 @@ impl<'de> serde::Deserialize<'de> for Principal {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.Principal", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Problem {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.severity != 0 {
+            len += 1;
+        }
+        if !self.code.is_empty() {
+            len += 1;
+        }
+        if !self.message.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Problem", len)?;
+        if self.severity != 0 {
+            let v = Severity::try_from(self.severity)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.severity)))?;
+            struct_ser.serialize_field("severity", &v)?;
+        }
+        if !self.code.is_empty() {
+            struct_ser.serialize_field("code", &self.code)?;
+        }
+        if !self.message.is_empty() {
+            struct_ser.serialize_field("message", &self.message)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Problem {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "severity",
+            "code",
+            "message",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Severity,
+            Code,
+            Message,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "severity" => Ok(GeneratedField::Severity),
+                            "code" => Ok(GeneratedField::Code),
+                            "message" => Ok(GeneratedField::Message),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Problem;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.Problem")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Problem, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut severity__ = None;
+                let mut code__ = None;
+                let mut message__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Severity => {
+                            if severity__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("severity"));
+                            }
+                            severity__ = Some(map_.next_value::<Severity>()? as i32);
+                        }
+                        GeneratedField::Code => {
+                            if code__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("code"));
+                            }
+                            code__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Message => {
+                            if message__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("message"));
+                            }
+                            message__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Problem {
+                    severity: severity__.unwrap_or_default(),
+                    code: code__.unwrap_or_default(),
+                    message: message__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.Problem", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for ReplaceCredentialRequest {
@@ -6560,6 +7569,297 @@ impl<'de> serde::Deserialize<'de> for Service {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.Service", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Severity {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "SEVERITY_UNSPECIFIED",
+            Self::Error => "SEVERITY_ERROR",
+            Self::Warning => "SEVERITY_WARNING",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for Severity {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "SEVERITY_UNSPECIFIED",
+            "SEVERITY_ERROR",
+            "SEVERITY_WARNING",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = Severity;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "SEVERITY_UNSPECIFIED" => Ok(Severity::Unspecified),
+                    "SEVERITY_ERROR" => Ok(Severity::Error),
+                    "SEVERITY_WARNING" => Ok(Severity::Warning),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Stream {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        if self.messages != 0 {
+            len += 1;
+        }
+        if self.bytes != 0 {
+            len += 1;
+        }
+        if self.max_bytes != 0 {
+            len += 1;
+        }
+        if self.consumers != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.replicas != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Stream", len)?;
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        if self.messages != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("messages", ToString::to_string(&self.messages).as_str())?;
+        }
+        if self.bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("bytes", ToString::to_string(&self.bytes).as_str())?;
+        }
+        if self.max_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("maxBytes", ToString::to_string(&self.max_bytes).as_str())?;
+        }
+        if self.consumers != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("consumers", ToString::to_string(&self.consumers).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("lastSequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.replicas != 0 {
+            struct_ser.serialize_field("replicas", &self.replicas)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Stream {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "name",
+            "messages",
+            "bytes",
+            "max_bytes",
+            "maxBytes",
+            "consumers",
+            "last_sequence",
+            "lastSequence",
+            "replicas",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Name,
+            Messages,
+            Bytes,
+            MaxBytes,
+            Consumers,
+            LastSequence,
+            Replicas,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "name" => Ok(GeneratedField::Name),
+                            "messages" => Ok(GeneratedField::Messages),
+                            "bytes" => Ok(GeneratedField::Bytes),
+                            "maxBytes" | "max_bytes" => Ok(GeneratedField::MaxBytes),
+                            "consumers" => Ok(GeneratedField::Consumers),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "replicas" => Ok(GeneratedField::Replicas),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Stream;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.Stream")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Stream, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut name__ = None;
+                let mut messages__ = None;
+                let mut bytes__ = None;
+                let mut max_bytes__ = None;
+                let mut consumers__ = None;
+                let mut last_sequence__ = None;
+                let mut replicas__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Messages => {
+                            if messages__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("messages"));
+                            }
+                            messages__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Bytes => {
+                            if bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("bytes"));
+                            }
+                            bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::MaxBytes => {
+                            if max_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maxBytes"));
+                            }
+                            max_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Consumers => {
+                            if consumers__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("consumers"));
+                            }
+                            consumers__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Replicas => {
+                            if replicas__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("replicas"));
+                            }
+                            replicas__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Stream {
+                    name: name__.unwrap_or_default(),
+                    messages: messages__.unwrap_or_default(),
+                    bytes: bytes__.unwrap_or_default(),
+                    max_bytes: max_bytes__.unwrap_or_default(),
+                    consumers: consumers__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    replicas: replicas__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.Stream", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Team {

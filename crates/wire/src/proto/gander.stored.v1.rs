@@ -728,6 +728,51 @@ pub struct BackupStream {
     #[prost(uint64, tag = "3")]
     pub last_sequence: u64,
 }
+/// What a process says of itself when all are asked. Not stored: it is the answer to a roll call, of
+/// processes that may be of other versions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Member {
+    /// The version of this form: 1.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// `admin`, `gateway` or `worker`.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// Its id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub instance: ::prost::bytes::Bytes,
+    /// Its version of Gander.
+    #[prost(string, tag = "4")]
+    pub build: ::prost::alloc::string::String,
+    /// The name of its machine.
+    #[prost(string, tag = "5")]
+    pub host: ::prost::alloc::string::String,
+    /// Its process id there.
+    #[prost(uint32, tag = "6")]
+    pub pid: u32,
+    /// When it was started, microseconds since the Unix epoch.
+    #[prost(int64, tag = "7")]
+    pub started_at: i64,
+    /// The last change of configuration that it acts on.
+    #[prost(uint64, tag = "8")]
+    pub control_sequence: u64,
+    /// `power-safe`, `process-safe` or `unknown`.
+    #[prost(string, tag = "9")]
+    pub durability: ::prost::alloc::string::String,
+    /// The certificates that it serves with.
+    #[prost(message, repeated, tag = "10")]
+    pub certificates: ::prost::alloc::vec::Vec<MemberCertificate>,
+}
+/// A certificate that a listener serves with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberCertificate {
+    /// `http` or `grpc`.
+    #[prost(string, tag = "1")]
+    pub listener: ::prost::alloc::string::String,
+    /// After this it is not good any more, microseconds since the Unix epoch.
+    #[prost(int64, tag = "2")]
+    pub expires_at: i64,
+}
 /// How far a partition has come, and who owns it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Checkpoint {

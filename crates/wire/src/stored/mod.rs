@@ -8,6 +8,7 @@ pub mod backup;
 pub mod control;
 pub mod filter;
 mod maintenance;
+pub mod member;
 pub mod worker;
 
 /// The version of every stored form that this build writes.

@@ -39,6 +39,7 @@ use wire::stored::alert::{
 };
 use wire::stored::backup::{self, Frame};
 use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
+use wire::stored::member::{self, Member};
 use wire::stored::worker::{
     Checkpoint, Outcome, Parked, Position, decode_outcomes, decode_state, encode_outcomes,
     encode_state,
@@ -103,6 +104,7 @@ pub fn examples() -> Vec<Example> {
     for (name, incident) in incidents() {
         all.push(example(name, incident, encode_state, decode_state));
     }
+    all.push(example("member", member(), Member::encode, Member::decode));
     for (name, all_of_it) in [
         ("outcomes", outcomes()),
         ("outcomes_acknowledge", acknowledged()),
@@ -532,6 +534,20 @@ fn acknowledged() -> Vec<Outcome> {
         outcome(Flags { acknowledged: true, ..Flags::default() }),
         outcome(Flags { acknowledge_duplicate: true, ..Flags::default() }),
     ]
+}
+
+fn member() -> Member {
+    Member {
+        role: member::Role::Gateway,
+        instance: INSTANCE,
+        build: "0.1.0".to_owned(),
+        host: "alpha.example".to_owned(),
+        pid: 4_711,
+        started_at: at(15),
+        control_sequence: 300,
+        durability: "power-safe".to_owned(),
+        certificates: vec![("http".to_owned(), at(16))],
+    }
 }
 
 fn outcomes() -> Vec<Outcome> {

@@ -12,6 +12,7 @@ use wire::stored::alert::{decode_batch, encode_batch, record_from, record_to};
 use wire::stored::control::{
     decode_commit, decode_message, encode_commit, encode_message, previous_hash,
 };
+use wire::stored::member::Member;
 use wire::stored::worker::{
     Checkpoint, decode_outcomes, decode_state, encode_outcomes, encode_state,
 };
@@ -39,6 +40,7 @@ fn check(bytes: &Bytes) -> Result<(), TestCaseError> {
     again(bytes, decode_message, |(record, left)| encode_message(record.clone(), left))?;
     again(bytes, Checkpoint::decode, Checkpoint::encode)?;
     again(bytes, decode_state, encode_state)?;
+    again(bytes, Member::decode, Member::encode)?;
     again(bytes, decode_outcomes, |outcomes| encode_outcomes(outcomes))?;
     if let Ok(batch) = decode_batch(bytes) {
         for record in batch.records {
@@ -65,6 +67,7 @@ fn written() -> impl Strategy<Value = Bytes> {
         work::checkpoints().prop_map(|checkpoint| checkpoint.encode()).boxed(),
         work::incident().prop_map(|incident| encode_state(&incident)).boxed(),
         work::outcomes().prop_map(|outcomes| encode_outcomes(&outcomes)).boxed(),
+        work::members().prop_map(|member| member.encode()).boxed(),
         work::parked().prop_map(|parked| parked.encode()).boxed(),
         work::incident_events().prop_map(|event| event.data()).boxed(),
     ]

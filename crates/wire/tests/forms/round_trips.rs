@@ -13,6 +13,7 @@ use wire::stored::control::{
     reach_to,
 };
 use wire::stored::filter::{filters_from, filters_to};
+use wire::stored::member::Member;
 use wire::stored::worker::{
     Checkpoint, MAX_PARKED_RAW, Parked, decode_outcomes, decode_state, encode_outcomes,
     encode_state,
@@ -88,6 +89,11 @@ proptest! {
     #[test]
     fn outcomes_come_back_in_order(outcomes in work::outcomes()) {
         check(decode_outcomes(&encode_outcomes(&outcomes)), &outcomes)?;
+    }
+
+    #[test]
+    fn a_member_comes_back_the_same(member in work::members()) {
+        check(Member::decode(&member.encode()), &member)?;
     }
 
     #[test]

@@ -8,6 +8,7 @@ use prost::Message;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::alert::decode_batch;
 use wire::stored::control::{decode_commit, decode_message, encode_commit, encode_message};
+use wire::stored::member::Member;
 use wire::stored::worker::{Checkpoint, decode_state, encode_state};
 use wire::stored::{Error, VERSION};
 
@@ -42,6 +43,7 @@ proptest! {
         commit in control::commits(),
         checkpoint in work::checkpoints(),
         incident in work::incident(),
+        member in work::members(),
     ) {
         let bytes = encode_commit(&commit);
         check(&bytes, |form: &mut stored::Commit, version| form.version = version, decode_commit)?;
@@ -54,6 +56,9 @@ proptest! {
         let bytes = encode_state(&incident);
         let set = |form: &mut stored::IncidentState, version| form.version = version;
         check(&bytes, set, decode_state)?;
+        let bytes = member.encode();
+        let set = |form: &mut stored::Member, version| form.version = version;
+        check(&bytes, set, Member::decode)?;
     }
 
     #[test]

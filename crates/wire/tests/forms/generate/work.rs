@@ -13,6 +13,7 @@ use wire::Partition;
 use wire::event::IncidentEvent;
 use wire::partition::PartitionSet;
 use wire::stored::alert::{Alert, Content, IncidentCommand, Record, record_to};
+use wire::stored::member::{Member, Role};
 use wire::stored::worker::{Checkpoint, Outcome, Parked, Position};
 
 use super::{
@@ -231,6 +232,36 @@ pub fn parked() -> impl Strategy<Value = Parked> {
             service,
             content,
             raw,
+        },
+    )
+}
+
+/// Anything that a process says of itself.
+pub fn members() -> impl Strategy<Value = Member> {
+    let role = prop_oneof![Just(Role::Admin), Just(Role::Gateway), Just(Role::Worker)];
+    let text = || "[ -~\\u{e9}]{0,100}";
+    let certificates = vec((text(), event_times()), 0..4);
+    let process = (text(), text(), any::<u32>(), event_times());
+    (role, instances(), process, numbers(), text(), certificates).prop_map(
+        |(
+            role,
+            instance,
+            (build, host, pid, started_at),
+            control_sequence,
+            durability,
+            certificates,
+        )| {
+            Member {
+                role,
+                instance,
+                build,
+                host,
+                pid,
+                started_at,
+                control_sequence,
+                durability,
+                certificates,
+            }
         },
     )
 }

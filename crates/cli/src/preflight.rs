@@ -1,0 +1,116 @@
+//! What can be found wrong with a role's settings before a port is opened or a file is written.
+//!
+//! Must not know where a setting comes from.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use runtime::tls::{self, Certificate};
+use runtime::{environment, listen, nats_server};
+
+use crate::args::{Act, Common, NatsArgs, UpArgs};
+
+/// All that is wrong with the settings of a role; nothing for other commands.
+pub fn problems(act: &Act) -> Vec<String> {
+    let found = match act {
+        Act::Up(args) => up(args),
+        Act::Admin(args) => {
+            let listeners = [grpc(&args.admin), ops(&args.common)];
+            let files = vec![certificate(args.admin.certificate()), folder(&args.data)];
+            all([listening(&listeners, &args.common), nats(&args.nats), files])
+        }
+        Act::Gateway(args) => {
+            let listeners = [http(&args.gateway), ops(&args.common)];
+            let files = vec![certificate(args.gateway.certificate())];
+            all([listening(&listeners, &args.common), nats(&args.nats), files])
+        }
+        Act::Worker(args) => all([listening(&[ops(&args.common)], &args.common), nats(&args.nats)]),
+        Act::Backup { .. }
+        | Act::Config { .. }
+        | Act::Man { .. }
+        | Act::Completions { .. }
+        | Act::Client(_) => vec![],
+    };
+    found.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+}
+
+type Found = Vec<anyhow::Result<()>>;
+
+fn all<const N: usize>(parts: [Found; N]) -> Found {
+    parts.into_iter().flatten().collect()
+}
+
+fn up(args: &UpArgs) -> Found {
+    let listeners = [grpc(&args.admin), http(&args.gateway), ops(&args.common)];
+    let search = environment::variable("PATH");
+    let program = nats_server::find(args.nats_server.as_deref(), search.as_deref());
+    let program = program.map(drop).context("nats-server");
+    let certificates = [args.admin.certificate(), args.gateway.certificate()].map(certificate);
+    let files = vec![folder(&args.data), program];
+    all([listening(&listeners, &args.common), certificates.into(), files])
+}
+
+fn certificate(loaded: Result<Option<Certificate>, tls::Error>) -> anyhow::Result<()> {
+    Ok(loaded.map(drop)?)
+}
+
+/// A listener as it is set.
+#[derive(Clone, Copy)]
+struct Listening {
+    key: &'static str,
+    address: Option<SocketAddr>,
+    /// Whether it has TLS; none where it cannot have it.
+    tls: Option<bool>,
+}
+
+fn grpc(config: &admin::Config) -> Listening {
+    let tls = Some(config.tls_cert.is_some());
+    Listening { key: "grpc-listen", address: Some(config.listen), tls }
+}
+
+fn http(config: &gateway::Config) -> Listening {
+    let tls = Some(config.tls_cert.is_some());
+    Listening { key: "http-listen", address: Some(config.listen), tls }
+}
+
+fn ops(common: &Common) -> Listening {
+    Listening { key: "ops-listen", address: common.ops_listen, tls: None }
+}
+
+/// Each address may be listened on, and each is of one listener only.
+fn listening(listeners: &[Listening], common: &Common) -> Found {
+    let insecure = common.insecure_listen;
+    let said: Vec<_> = listeners.iter().filter_map(|one| Some((one, one.address?))).collect();
+    let allowed = said.iter().map(|(one, address)| {
+        let allowed = match one.tls {
+            Some(tls) => listen::allow_tls(*address, tls, insecure),
+            None => listen::allow(*address, insecure),
+        };
+        allowed.context(one.key)
+    });
+    let twice = said.iter().enumerate().filter_map(|(n, (one, address))| {
+        let same = |(_, other): &&(&Listening, SocketAddr)| other == address;
+        let (other, _) = said[..n].iter().find(same).filter(|_| address.port() != 0)?;
+        Some(Err(anyhow::anyhow!("{}: {address} is that of {} too", one.key, other.key)))
+    });
+    allowed.chain(twice).collect()
+}
+
+fn nats(args: &NatsArgs) -> Found {
+    let monitor = args.nats_monitor_url.as_deref().map(|url| {
+        let uri: http::Uri = url.parse().context("nats-monitor-url is no URL")?;
+        anyhow::ensure!(uri.scheme_str() == Some("http"), "nats-monitor-url begins with http://");
+        Ok(())
+    });
+    monitor.into_iter().collect()
+}
+
+/// A folder that is there, or can be made.
+fn folder(path: &Path) -> anyhow::Result<()> {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let is_folder = fs::metadata(there).with_context(|| format!("data: {}", there.display()))?;
+    anyhow::ensure!(is_folder.is_dir(), "data: {} is no folder", there.display());
+    Ok(())
+}

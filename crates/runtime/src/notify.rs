@@ -1,0 +1,43 @@
+//! What systemd is told of a service of `Type=notify` (sd_notify(3)); where it did not start the
+//! process, nothing is told.
+//!
+//! Must not know what is checked before a role is ready.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::ops::Checks;
+
+/// All roles are ready.
+pub fn ready() {
+    tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
+}
+
+/// The process stops.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is begun")]);
+}
+
+/// Says that the process lives, as often as systemd wants to hear it (`WatchdogSec=`), while its
+/// probe for that is good; returns at once where nobody listens.
+pub async fn watchdog(checks: Checks) {
+    let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
+    else {
+        return;
+    };
+    // Half of it, as sd_watchdog_enabled(3) recommends.
+    let mut tick = tokio::time::interval((patience / 2).max(Duration::from_millis(1)));
+    loop {
+        tick.tick().await;
+        if checks.probe("/livez", None).is_some_and(|(status, _)| status.is_success()) {
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
+}

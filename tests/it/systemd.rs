@@ -1,0 +1,59 @@
+//! What systemd is told, over a real socket, and the credentials that it hands over.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use anyhow::Context;
+use e2e::process::Process;
+use e2e::rig::{Plan, Rig, free_address};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::net::UnixDatagram;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn told(socket: &UnixDatagram) -> anyhow::Result<String> {
+    let mut bytes = [0; 1024];
+    let received = tokio::time::timeout(PATIENCE, socket.recv(&mut bytes));
+    let length = received.await.context("systemd is told nothing more")??;
+    Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+}
+
+#[tokio::test]
+async fn systemd_is_told_ready_alive_and_stopping() -> anyhow::Result<()> {
+    let rig = Rig::planned(Plan { gateways: 0, workers: 0, ..Plan::default() }).await?;
+    let folder = TempDir::new()?;
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    // As systemd does it: readable through an access list, which shows as the group's bits.
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir(&credentials)?;
+    std::fs::write(credentials.join("nats-url"), format!("{}\n", rig.nats.url()))?;
+    let mode = std::fs::Permissions::from_mode(0o440);
+    std::fs::set_permissions(credentials.join("nats-url"), mode)?;
+    let file = "nats-url = { file = \"$CREDENTIALS_DIRECTORY/nats-url\" }\n";
+    std::fs::write(folder.path().join("gander.toml"), file)?;
+    let ops = free_address()?.to_string();
+    let args = ["worker", "--config", "gander.toml", "--ops-listen", &ops].map(str::to_owned);
+    let variables = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap_or_default()),
+        ("WATCHDOG_USEC", "200000"),
+        ("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap_or_default()),
+    ];
+    let mut process = Process::start_with(folder.path(), "worker", &args, &variables)?;
+    let first = told(&socket).await.with_context(|| process.log())?;
+    assert!(first.starts_with("READY=1\n"), "{first}");
+    for _ in 0..3 {
+        assert_eq!(told(&socket).await?, "WATCHDOG=1\n");
+    }
+    process.signal(Signal::SIGTERM)?;
+    loop {
+        let next = told(&socket).await?;
+        if next.starts_with("STOPPING=1\n") {
+            break;
+        }
+        assert_eq!(next, "WATCHDOG=1\n");
+    }
+    assert_eq!(process.ended().await?, Some(0));
+    Ok(())
+}
