@@ -155,7 +155,7 @@ pub async fn run(
         shown.read(domain::directory::Directory::sequence)
     });
     parts.check_broker("admin broker");
-    let counted = Counted { gateways: gateways.clone(), workers };
+    let counted = Counted { gateways: gateways.clone(), workers: workers.clone() };
     let measuring = tokio::spawn(measure::run(parts.nats.clone(), counted));
     let calls = Calls {
         store,
