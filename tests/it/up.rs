@@ -317,7 +317,10 @@ async fn a_stopping_gateway_finishes_what_is_begun() -> anyhow::Result<()> {
         (!status.is_success() && text.contains("draining")).then_some(())
     })
     .await?;
-    assert!(tokio::net::TcpStream::connect(gateway).await.is_err(), "takes no new connections");
+    eventually("no new connections to be taken", async || {
+        tokio::net::TcpStream::connect(gateway).await.is_err().then_some(())
+    })
+    .await?;
     tokio::io::AsyncWriteExt::write_all(&mut socket, b"}").await?;
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await?;

@@ -201,7 +201,7 @@ pub struct MaintenanceArgs {
     pub lasts: Option<Duration>,
     /// Only for alerts that have this text anywhere in their payload; texts that must all be there
     /// are joined by commas (\, is a comma in a text). May be repeated: one that fits is enough.
-    #[arg(long = "tag", value_name = "TEXT[,TEXT]…")]
+    #[arg(long = "tag", value_name = "TEXT[,TEXT]...")]
     pub tags: Vec<String>,
 }
 
@@ -550,7 +550,7 @@ pub enum AuditCommand {
   gander audit verify                                by the running server
   gander audit verify --data gander-data             with everything stopped
   gander audit verify --file audit.jsonl             an export
-  gander audit verify --expect 41:9f2c…              against a head that was noted
+  gander audit verify --expect 41:9f2c...            against a head that was noted
 
 Exit codes: 0 whole, 1 differs")]
     Verify(VerifyArgs),

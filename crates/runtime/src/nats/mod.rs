@@ -195,7 +195,11 @@ pub fn is_recent(version: &str) -> bool {
 /// The servers of a list, and options with the user and password of the first that has them. All
 /// servers get these: the ones that are found later have none in their addresses.
 fn servers(list: &str) -> std::io::Result<(Vec<ServerAddr>, ConnectOptions)> {
-    let servers: Vec<ServerAddr> = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let server = |text: &str| match text {
+        "" => Err(std::io::Error::other("a server is missing beside a comma")),
+        text => text.parse(),
+    };
+    let servers: Vec<ServerAddr> = list.split(',').map(server).collect::<Result<_, _>>()?;
     let login = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
     let options = match login {
         Some((user, password)) => {
