@@ -127,7 +127,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     let up = up(&rig, "new").await?;
     let admin = Admin::connect(up.grpc, &admin.credential).await?;
     let open = admin.open_incidents().await?;
-    assert!(open.iter().any(|incident| *incident == before), "{before:?} is open as it was");
+    assert!(open.contains(&before), "{before:?} is open as it was");
     assert!(!open.iter().any(|incident| incident.mapped_value == "late"));
     let repeated = send(up.http, &steady.secret, payload("firing", "steady")).await?;
     assert_eq!(repeated.status, StatusCode::OK, "{:?}", repeated.body);

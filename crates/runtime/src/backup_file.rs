@@ -196,9 +196,10 @@ fn ended(mut digest: blake3::Hasher, end: &End) -> [u8; 32] {
 }
 
 fn cut(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Error::Broken("it ends too early"),
-        _ => Error::Io(error),
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        Error::Broken("it ends too early")
+    } else {
+        Error::Io(error)
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Difference {
     /// The hash that it has, where it is there.
     pub found: Option<[u8; 32]>,
     /// What it says, as far as it can be read.
-    pub says: String,
+    pub says: Box<str>,
 }
 
 impl std::fmt::Display for Difference {
@@ -97,7 +97,7 @@ impl Expected {
             problem: "it is not the record whose hash was noted".to_owned(),
             expected: Some(self.0.hash),
             found: Some(at.hash),
-            says: says.to_owned(),
+            says: says.into(),
         })
     }
 
@@ -112,7 +112,7 @@ impl Expected {
             problem: format!("it is missing, as are all up to {}", self.0.sequence),
             expected: (head.sequence + 1 == self.0.sequence).then_some(self.0.hash),
             found: None,
-            says: "-".to_owned(),
+            says: "-".into(),
         })
     }
 }
@@ -181,7 +181,7 @@ impl Window<'_> {
             problem,
             expected,
             found: self.links[0].map(|link| link.hash),
-            says: self.links[0].map_or("-".to_owned(), Link::says),
+            says: self.links[0].map_or("-".to_owned(), Link::says).into(),
         }
     }
 }
@@ -240,7 +240,10 @@ pub fn check_two(head: Head, [one, other]: [Window<'_>; 2]) -> Result<Commit, Di
         let says = [one, other].map(|copy| copy.links[0].map_or("-".to_owned(), Link::says));
         let says = format!("journal: {}; GANDER_CONTROL: {}", says[0], says[1]);
         let either = Window { place: Place::Either, ..other };
-        return Err(Difference { says, ..either.difference(head, problem, hash(&one)) });
+        return Err(Difference {
+            says: says.into(),
+            ..either.difference(head, problem, hash(&one))
+        });
     };
     Err(bad.difference(head, problem, hash(&good)))
 }

@@ -87,7 +87,7 @@ fn step(
             problem: stored.problem(&left).unwrap_or_default().to_owned(),
             expected: Some(head.hash),
             found: Some(head.hash),
-            says: stored.link.says(),
+            says: stored.link.says().into(),
         }));
     }
     let noted =

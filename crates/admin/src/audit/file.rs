@@ -101,7 +101,7 @@ fn read_line(file: &mut impl BufRead, next: Option<u64>) -> Result<Option<Line>,
         problem: problem.to_owned(),
         expected,
         found,
-        says,
+        says: says.into(),
     };
     let unreadable = || broken("its line cannot be read", None, None, "-".to_owned());
     let Ok(record) = serde_json::from_slice::<AuditRecord>(&line) else {

@@ -41,7 +41,7 @@ fn lines_that_are_missing_or_elsewhere_are_found() {
         let mut records = chain(9);
         records.remove(at);
         // A file may begin in the middle, but says then what was before.
-        let expected = (at == 0).then(|| Expected(Head { sequence: 1, hash: [0; 32] }));
+        let expected = (at == 0).then_some(Expected(Head { sequence: 1, hash: [0; 32] }));
         assert!(number(check(&export(&records), expected)).is_some());
         let mut records = chain(9);
         records.swap(at, at + 1);

@@ -466,7 +466,7 @@ fn difference_to(found: Difference) -> api::AuditDifference {
         problem: found.problem,
         expected_hash: hash(found.expected),
         found_hash: hash(found.found),
-        says: found.says,
+        says: found.says.into(),
     }
 }
 

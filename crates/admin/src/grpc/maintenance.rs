@@ -84,9 +84,9 @@ impl MaintenanceService for Calls {
         let id = MaintenanceId::from_bytes(self.fresh_id());
         let done = self.execute(&caller, asked, move |directory, now| {
             let command = maintenance::Command::Create { id, start, end, tags, now };
-            decide(directory, team, service, command).map_err(|rejection| match rejection {
-                Rejection::NotFound => Rejection::ParentNotFound,
-                other => other,
+            decide(directory, team, service, command).map_err(|rejection| {
+                let gone = rejection == Rejection::NotFound;
+                if gone { Rejection::ParentNotFound } else { rejection }
             })
         });
         let done = done.await?;
