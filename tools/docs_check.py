@@ -17,7 +17,8 @@ secrets are compared by their form only. A comment before a block says how it is
     <!-- docs-check: stop -->                   no block: stops what was last left running
     <!-- docs-check: run COMMAND -->            no block: a command that readers need not see
 
-Usage: docs_check.py [DOCUMENT ...]. Only the standard library of Python 3.9 or newer is used.
+Usage: docs_check.py [DOCUMENT ...]; without one README.md and those of docs/, not docs/runbooks/, which
+look at a system that is in trouble. Only the standard library of Python 3.9 or newer is used.
 """
 
 import concurrent.futures
