@@ -34,14 +34,14 @@ const HEAD: &str = "\
 # This file is written by a test from the program's own definitions.
 ";
 
-/// What stands as an example where there is no default, by the name of the value.
-const EXAMPLES: [(&str, &str); 10] = [
+/// What stands as an example where there is no default and the help names none, by the name of the
+/// value.
+const EXAMPLES: [(&str, &str); 9] = [
     ("ADDRESS", "127.0.0.1:7701"),
     ("FILE", "/path/to/file"),
     ("FOLDER", "/path/to/folder"),
     ("PROGRAM", "/path/to/program"),
     ("URL", "http://127.0.0.1:8222"),
-    ("NETWORKS", "10.0.0.0/8"),
     ("NUMBER", "1"),
     ("BYTES", "1"),
     ("SECONDS", "1"),
@@ -116,6 +116,11 @@ fn default(arg: &Arg) -> Option<String> {
 fn sample(arg: &Arg) -> String {
     if let Some(choice) = choices(arg).first() {
         return choice.clone();
+    }
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    if let Some((_, named)) = help.split_once("such as ") {
+        let word = named.split_whitespace().next().unwrap_or_default();
+        return word.trim_end_matches(['.', ',', ';']).to_owned();
     }
     let name = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
     let known = EXAMPLES.iter().find(|(value, _)| Some(*value) == name);
