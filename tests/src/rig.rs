@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use runtime::nats_server::{self, NatsServer};
@@ -321,10 +322,24 @@ impl Rig {
     }
 }
 
-/// An address on this machine that nothing listens on.
+/// An address on this machine that nothing listens on. Its port is below those that the kernel
+/// gives to outgoing connections (from 32,768): one of these may be taken again before the process
+/// that it is meant for listens on it. No two calls of a run get the same one.
 ///
 /// # Errors
 /// There is none.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    // Where another run goes on at the same time, it begins elsewhere.
+    let begin = std::process::id().wrapping_mul(997);
+    for _ in 0..PORTS {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + begin.wrapping_add(asked) % PORTS)?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    anyhow::bail!("every port is taken")
 }
