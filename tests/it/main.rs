@@ -15,6 +15,7 @@ mod kills;
 mod limits;
 mod maintenance;
 mod monitoring;
+mod parked;
 mod python;
 mod roles;
 mod rolling;

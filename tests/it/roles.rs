@@ -22,7 +22,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 36] = [
+const TABLE: [(&str, [&str; 3]); 40] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -55,6 +55,10 @@ const TABLE: [(&str, [&str; 3]); 36] = [
     ("GetAuditRecord", ["", "", "AS"]),
     ("ExportAuditRecords", ["", "", "AS"]),
     ("VerifyAudit", ["", "", "AS"]),
+    ("ListParkedRecords", ["", "", "AS"]),
+    ("GetParkedRecord", ["", "", "AS"]),
+    ("EvaluateParkedRecord", ["", "", "A"]),
+    ("DeleteParkedRecord", ["", "", "A"]),
     ("ListIncidents", ["ASMRO", "AS", "ASMRO"]),
     ("WatchIncidents", ["ASMRO", "AS", "ASMRO"]),
     ("AcknowledgeIncident", ["AMR", "A", ""]),
@@ -119,6 +123,9 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         "ListAuditRecords" | "GetAuditRecord" | "ExportAuditRecords" | "VerifyAudit" => {
             audit(caller, method).await
         }
+        "ListParkedRecords" | "GetParkedRecord" | "EvaluateParkedRecord" | "DeleteParkedRecord" => {
+            parked(caller, method).await
+        }
         "ListIncidents" => {
             let request = api::ListIncidentsRequest { parent: about.team, ..Default::default() };
             caller.incidents().list_incidents(request).await.map(drop)
@@ -159,6 +166,23 @@ async fn audit(caller: &Admin, method: &str) -> Result<(), Status> {
             while answers.message().await?.is_some() {}
             Ok(())
         }
+    }
+}
+
+/// About a record that was never parked.
+async fn parked(caller: &Admin, method: &str) -> Result<(), Status> {
+    let (mut parked, name) = (caller.parked(), "parkedRecords/1".to_owned());
+    match method {
+        "ListParkedRecords" => {
+            parked.list_parked_records(api::ListParkedRecordsRequest::default()).await.map(drop)
+        }
+        "GetParkedRecord" => {
+            parked.get_parked_record(api::GetParkedRecordRequest { name }).await.map(drop)
+        }
+        "EvaluateParkedRecord" => {
+            parked.evaluate_parked_record(api::EvaluateParkedRecordRequest { name }).await.map(drop)
+        }
+        _ => parked.delete_parked_record(api::DeleteParkedRecordRequest { name }).await.map(drop),
     }
 }
 

@@ -16,6 +16,7 @@ use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::admin::v1::maintenance_service_client::MaintenanceServiceClient;
+use wire::proto::gander::admin::v1::parked_service_client::ParkedServiceClient;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 use wire::proto::gander::admin::v1::status_service_client::StatusServiceClient;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
@@ -153,6 +154,12 @@ impl Admin {
     #[must_use]
     pub fn audit(&self) -> AuditServiceClient<Authorized> {
         AuditServiceClient::new(self.channel.clone())
+    }
+
+    /// The parked records.
+    #[must_use]
+    pub fn parked(&self) -> ParkedServiceClient<Authorized> {
+        ParkedServiceClient::new(self.channel.clone())
     }
 
     /// The incidents.

@@ -50,13 +50,13 @@ impl Caller {
 /// What a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// To manage teams, principals and Global tokens.
+    /// To manage teams, principals, Global tokens and parked records.
     ManageInstallation,
     /// As before, or the bootstrap credential.
     ManageInstallationOrBootstrap,
     /// To read principals; everybody may read themselves.
     ReadInstallationOrSelf,
-    /// To read principals, the audit log and the status.
+    /// To read principals, the audit log, the status and parked records.
     ReadInstallation,
     /// To manage the team.
     ManageTeam,
@@ -106,6 +106,10 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("AuditService/GetAuditRecord", Needs::ReadInstallation),
     ("AuditService/ExportAuditRecords", Needs::ReadInstallation),
     ("AuditService/VerifyAudit", Needs::ReadInstallation),
+    ("ParkedService/ListParkedRecords", Needs::ReadInstallation),
+    ("ParkedService/GetParkedRecord", Needs::ReadInstallation),
+    ("ParkedService/EvaluateParkedRecord", Needs::ManageInstallation),
+    ("ParkedService/DeleteParkedRecord", Needs::ManageInstallation),
     ("IncidentService/GetIncident", Needs::ReadIncident),
     ("StatusService/GetStatus", Needs::ReadInstallation),
     ("IncidentService/ListIncidents", Needs::OwnView),

@@ -131,7 +131,7 @@ fn streams(status: &api::GetStatusResponse) -> Vec<api::Problem> {
     }
     if status.parked_records > 0 {
         let text = format!(
-            "{} records were set aside because they could not be read or evaluated",
+            "{} records are parked because they could not be read or evaluated: see `gander parked list`",
             status.parked_records
         );
         found.push(warning("PARKED", text));

@@ -12,27 +12,29 @@ use runtime::ingest::{self, Ingest};
 use runtime::journal::{self, Journal, SledJournal};
 use runtime::lifecycle::Shutdown;
 use runtime::listen::Listener;
-use runtime::nats;
 use runtime::nats::members::Role;
+use runtime::nats::{self, Nats};
 use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
 use wire::proto::gander::admin::v1::audit_service_server::AuditServiceServer;
 use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
 use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServiceServer;
+use wire::proto::gander::admin::v1::parked_service_server::ParkedServiceServer;
 use wire::proto::gander::admin::v1::principal_service_server::PrincipalServiceServer;
 use wire::proto::gander::admin::v1::status_service_server::StatusServiceServer;
 use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Audit, Calls, Incidents, Statuses, Traced, WATCHES};
+use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced, WATCHES};
 use crate::incoming::incoming;
 use crate::measure::{self, Counted};
 use crate::start;
@@ -164,18 +166,15 @@ pub async fn run(
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),
     };
-    let audit = Audit::new(&calls, &parts.nats, &shutdown.soft);
-    let (nats, facts) = (parts.nats.clone(), parts.facts);
-    let statuses = Statuses { calls: calls.clone(), workers, nats, facts, me };
-    let incidents = Incidents {
+    let handover = Handover { ingest, outcomes, partitions: parts.streams.partitions };
+    let statuses = Statuses {
         calls: calls.clone(),
+        workers,
         nats: parts.nats.clone(),
-        ingest,
-        outcomes,
-        partitions: parts.streams.partitions,
-        watches: Arc::new(Semaphore::new(WATCHES)),
-        stopping: shutdown.soft.clone(),
+        facts: parts.facts,
+        me,
     };
+    let services = Services::new(calls, &parts.nats, handover, statuses, &shutdown.soft);
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
@@ -183,7 +182,7 @@ pub async fn run(
     let commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(writing);
     let served = tokio::select! {
-        served = serve(listener, (calls, audit, incidents, statuses), parts.tracer, &shutdown) => served,
+        served = serve(listener, services, parts.tracer, &shutdown) => served,
         ended = &mut writing => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => return Err(error.into()),
@@ -227,9 +226,44 @@ async fn open(
     Ok(writer.start(shutdown.hard.clone()))
 }
 
+/// What is served.
+struct Services {
+    calls: Calls,
+    audit: Audit,
+    incidents: Incidents,
+    parked: ParkedRecords,
+    statuses: Statuses,
+}
+
+impl Services {
+    fn new(
+        calls: Calls,
+        nats: &Nats,
+        handover: Handover,
+        statuses: Statuses,
+        stopping: &CancellationToken,
+    ) -> Self {
+        let parked = ParkedRecords {
+            calls: calls.clone(),
+            nats: nats.clone(),
+            handover: handover.clone(),
+            turn: Arc::default(),
+        };
+        let incidents = Incidents {
+            calls: calls.clone(),
+            nats: nats.clone(),
+            handover,
+            watches: Arc::new(Semaphore::new(WATCHES)),
+            stopping: stopping.clone(),
+        };
+        let audit = Audit::new(&calls, nats, stopping);
+        Self { calls, audit, incidents, parked, statuses }
+    }
+}
+
 async fn serve(
     listener: Listener,
-    (calls, audit, incidents, statuses): (Calls, Audit, Incidents, Statuses),
+    services: Services,
     tracer: Tracer,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
@@ -240,6 +274,7 @@ async fn serve(
     health.set_serving::<TokenServiceServer<Calls>>().await;
     health.set_serving::<PrincipalServiceServer<Calls>>().await;
     health.set_serving::<IncidentServiceServer<Incidents>>().await;
+    health.set_serving::<ParkedServiceServer<ParkedRecords>>().await;
     health.set_serving::<AuditServiceServer<Audit>>().await;
     health.set_serving::<StatusServiceServer<Statuses>>().await;
     let reflection = || {
@@ -251,11 +286,13 @@ async fn serve(
     // Older tools ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed(&error))?;
     let limit = REQUEST_LIMIT;
+    let Services { calls, audit, incidents, parked, statuses } = services;
     let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
+    let parked = ParkedServiceServer::new(parked).max_decoding_message_size(limit);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
     let statuses = StatusServiceServer::new(statuses).max_decoding_message_size(limit);
     let soft = shutdown.soft.clone();
@@ -277,6 +314,7 @@ async fn serve(
         .add_service(Traced::new(tokens, tracer.clone()))
         .add_service(Traced::new(principals, tracer.clone()))
         .add_service(Traced::new(incidents, tracer.clone()))
+        .add_service(Traced::new(parked, tracer.clone()))
         .add_service(Traced::new(audit, tracer.clone()))
         .add_service(Traced::new(statuses, tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {

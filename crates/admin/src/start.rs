@@ -44,6 +44,7 @@ pub enum Error {
 /// The record of the commit that GANDER_CONTROL has at this number.
 pub async fn stored_record(nats: &Nats, sequence: u64) -> Result<Bytes, Error> {
     let message = nats.get(subject::CONTROL_STREAM, sequence).await?;
+    let message = message.ok_or(Fatal::Diverged(sequence))?;
     let (record, _) = control::decode_message(&message.payload)
         .map_err(|source| Error::Stored { sequence, source })?;
     Ok(record)

@@ -5,6 +5,7 @@
 use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use domain::name::is_unprintable;
 use runtime::environment;
 
 /// A line of a result. A reader that has gone away is no error.
@@ -25,13 +26,40 @@ pub fn marked(broken: bool) -> String {
     if plain { word.to_owned() } else { format!("\x1b[{colour}m{word}\x1b[0m") }
 }
 
-/// A table.
+/// The text with what would drive a terminal escaped, but for line breaks: payloads of alerts are
+/// from anybody.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unprintable(character) && character != '\n' {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// A table. What its cells hold may come from outside.
 pub fn table(head: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().copied());
-    table.add_rows(rows);
+    let row =
+        |cells: Vec<String>| cells.into_iter().map(|cell| harmless(&cell)).collect::<Vec<_>>();
+    table.add_rows(rows.into_iter().map(row));
     for line in table.to_string().lines() {
         say(line.trim_end().strip_prefix(' ').unwrap_or(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_does_not_drive_the_terminal() {
+        assert_eq!(harmless("plain \u{fc}\nnext"), "plain \u{fc}\nnext");
+        assert_eq!(harmless("\u{1b}[2J\r\u{202e}"), "\\u{1b}[2J\\r\\u{202e}");
     }
 }

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "gander/admin/v1/audit.proto",
     "gander/admin/v1/catalog.proto",
     "gander/admin/v1/incident.proto",
     "gander/admin/v1/maintenance.proto",
+    "gander/admin/v1/parked.proto",
     "gander/admin/v1/principal.proto",
     "gander/admin/v1/status.proto",
     "gander/admin/v1/token.proto",

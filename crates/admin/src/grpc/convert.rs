@@ -106,6 +106,12 @@ pub fn open_incident_name(
     }
 }
 
+/// Reads `parkedRecords/{number}`.
+pub fn parked_record_name(name: &str) -> Result<u64, Status> {
+    let number = parts(name, "parkedRecords/{}").and_then(|found| found[0].parse().ok());
+    number.filter(|number| *number > 0).ok_or_else(|| field("name", "is parkedRecords/{number}"))
+}
+
 /// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.
 pub fn list_parent(parent: &str) -> Result<(Option<TeamId>, Option<ServiceId>), Status> {
     match parent {

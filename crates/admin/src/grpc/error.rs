@@ -74,6 +74,18 @@ pub fn incident_resolved() -> Status {
     status(Code::FailedPrecondition, "INCIDENT_RESOLVED", message)
 }
 
+/// This build cannot read what is parked.
+pub fn parked_record_unreadable() -> Status {
+    let message = "this version cannot read what is in the record: evaluate it with a newer one, or delete it";
+    status(Code::FailedPrecondition, "PARKED_RECORD_UNREADABLE", message)
+}
+
+/// The service in which the evaluation failed is gone.
+pub fn parked_service_deleted() -> Status {
+    let message = "the service in which its evaluation failed is deleted: delete the record, too";
+    status(Code::FailedPrecondition, "SERVICE_DELETED", message)
+}
+
 /// A cursor whose events are gone.
 pub fn cursor_too_old() -> Status {
     status(

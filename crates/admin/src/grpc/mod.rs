@@ -2,7 +2,7 @@
 //!
 //! - `error`: statuses with their details. `convert`: between messages and domain types, with
 //!   the limits told field by field. `page`: lists. `call`: what all calls do.
-//!   `traced`: a span for each.
+//!   `traced`: a span for each. `handover`: records that admin puts among the alerts.
 //!
 //! Must not know how commands are stored.
 
@@ -11,9 +11,11 @@ mod call;
 mod catalog;
 mod convert;
 pub mod error;
+mod handover;
 mod incident;
 mod maintenance;
 mod page;
+mod parked;
 mod principal;
 mod status;
 mod token;
@@ -21,6 +23,8 @@ mod traced;
 
 pub use audit::Audit;
 pub use call::Calls;
+pub use handover::Handover;
 pub use incident::{Incidents, WATCHES};
+pub use parked::ParkedRecords;
 pub use status::Statuses;
 pub use traced::Traced;

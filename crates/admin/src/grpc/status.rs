@@ -101,7 +101,7 @@ impl Statuses {
         let checkpoints: BTreeMap<_, _> = checkpoints.iter().filter_map(checkpoint).collect();
         let slowest = checkpoints.values().map(|one| one.position.sequence).min();
         let oldest_waiting = match slowest.filter(|slowest| *slowest < alerts.last) {
-            Some(slowest) => self.nats.stored_at(subject::ALERTS_STREAM, slowest + 1).await?,
+            Some(slowest) => self.nats.get(subject::ALERTS_STREAM, slowest + 1).await?,
             None => None,
         };
         let living = self.workers.living();
@@ -121,7 +121,7 @@ impl Statuses {
             streams: streams.into_iter().map(|(name, usage)| stream_of(name, &usage)).collect(),
             partitions: checkpoints.into_iter().map(partition).collect(),
             parked_records: i64::try_from(parked.1).unwrap_or(i64::MAX),
-            oldest_waiting: oldest_waiting.map(time),
+            oldest_waiting: oldest_waiting.map(|message| time(message.stored_at)),
         })
     }
 }

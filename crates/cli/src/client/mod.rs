@@ -14,6 +14,7 @@ mod filter;
 mod incident;
 mod maintenance;
 mod names;
+mod parked;
 mod principal;
 mod send;
 mod service;
@@ -173,6 +174,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Token { command } => token::run(connect, command).await,
             ClientCommand::Principal { command } => principal::run(connect, command).await,
             ClientCommand::Incident { command } => incident::run(connect, command).await,
+            ClientCommand::Parked { command } => parked::run(connect, command).await,
             ClientCommand::Audit { command } => audit::run(connect, command).await,
             ClientCommand::Send(args) => send::run(&connect.tls, args).await,
             ClientCommand::Status { check } => status::run(connect, *check).await,

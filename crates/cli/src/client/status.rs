@@ -107,7 +107,7 @@ fn work(status: &api::GetStatusResponse) {
     say(&format!("changes     {} in the journal", status.journal_sequence));
     say(&format!("partitions  {owned} of {} owned by living workers", status.partitions.len()));
     say(&format!("waiting     {lag} messages{since}"));
-    say(&format!("set aside   {} records", status.parked_records));
+    say(&format!("parked      {} records", status.parked_records));
 }
 
 fn certificates(status: &api::GetStatusResponse) {

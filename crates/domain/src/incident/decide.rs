@@ -93,6 +93,11 @@ fn decide_trigger(
             .identical(on.service, found.filter, &on.alert.payload_digest)
             .filter(|first| at.since(first.opening.cause.received_at) <= on.identical_window),
     };
+    // An alert comes a second time only where what was parked is evaluated twice, by a principal
+    // who did not learn of the first time.
+    if state.get(incident_id(on.alert.id, on.service)).is_some() {
+        return (None, TriggerVerdict::Duplicate);
+    }
     let open = earlier.filter(|found| found.is_open() && closing != Some(found.opening.id));
     match open {
         Some(open) => {

@@ -114,3 +114,54 @@ fn an_incident_id_tells_when_its_first_alert_came() {
     let id = crate::incident::incident_id(AlertId::from_bytes(alert), SERVICE);
     assert_eq!(begun(id), Timestamp::from_micros(0x01a2_0e18_6be7 * 1_000));
 }
+
+/// An alert with the id of the one that was parked.
+fn parked_alert() -> Alert {
+    Alert {
+        id: AlertId::from_bytes([6; 16]),
+        token: TokenId::from_bytes([7; 16]),
+        received_at: at(0),
+        from: None,
+        payload: Bytes::from_static(b"{}"),
+        payload_digest: [9; 32],
+    }
+}
+
+#[test]
+fn an_alert_that_is_evaluated_twice_opens_its_incident_once() {
+    let alert = parked_alert();
+    let on = Deciding {
+        alert: &alert,
+        team: TEAM,
+        service: SERVICE,
+        identical_window: Duration::from_secs(60),
+        in_maintenance: false,
+    };
+    let mapped = [None, MappedValue::new("disk")];
+    for mapped in mapped {
+        let trigger = Triggered {
+            filter: FilterId::from_bytes([8; 16]),
+            urgency: Urgency::High,
+            title: "t".to_owned(),
+            description: String::new(),
+            mapped,
+        };
+        let found = Match { trigger: Some(trigger), resolves: vec![] };
+        let (opened, verdict) = decide(&Incidents::default(), &on, &found);
+        assert_eq!(verdict, Verdict::Evaluated(TriggerVerdict::Created, ResolveVerdict::None));
+        let mut state = given(&opened);
+        let duplicate = Verdict::Evaluated(TriggerVerdict::Duplicate, ResolveVerdict::None);
+        assert_eq!(decide(&state, &on, &found), (vec![], duplicate), "open: not counted again");
+        let reason = ResolveReason::Principal(ADA);
+        let incident = opened[0].incident();
+        state.evolve(&Event::Resolved { incident, at: at(5), reason });
+        assert_eq!(decide(&state, &on, &found), (vec![], duplicate), "closed: not opened again");
+    }
+}
+
+#[test]
+fn an_alert_of_the_past_does_not_set_the_last_one_back() {
+    let state = given(&[created(), repeated(9), repeated(4)]);
+    let incident = state.get(INCIDENT).unwrap();
+    assert_eq!((incident.occurrences, incident.last_at), (3, at(9)));
+}

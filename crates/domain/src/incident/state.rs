@@ -66,7 +66,8 @@ impl Incidents {
             Event::Repeated { incident, at } => {
                 if let Some(found) = self.by_id.get_mut(incident) {
                     found.occurrences += 1;
-                    found.last_at = *at;
+                    // Clocks of gateways differ, and what was parked is evaluated late.
+                    found.last_at = found.last_at.max(*at);
                 }
             }
             Event::Acknowledged { incident, by, at } => {

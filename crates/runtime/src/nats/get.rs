@@ -3,7 +3,6 @@
 //! Must not know what they say.
 
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
-use domain::time::Timestamp;
 
 use super::{Error, Message, Nats, request, timestamp};
 
@@ -27,36 +26,33 @@ impl Nats {
         }
     }
 
-    /// The message with this sequence.
-    ///
-    /// # Errors
-    /// It is not there, or the broker cannot be reached.
-    pub async fn get(&self, stream: &str, sequence: u64) -> Result<Message, Error> {
-        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
-        let found = stream.get_raw_message(sequence).await.map_err(request)?;
-        Ok(Message {
-            sequence,
-            stored_at: timestamp(found.time),
-            subject: found.subject.to_string(),
-            payload: found.payload,
-            pending: 0,
-        })
-    }
-
-    /// When the message with this sequence was stored; none if it is not there.
+    /// The message with this sequence; none if it is not there.
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn stored_at(&self, stream: &str, sequence: u64) -> Result<Option<Timestamp>, Error> {
+    pub async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, Error> {
         let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         match stream.get_raw_message(sequence).await {
-            Ok(found) => {
-                let micros = found.time.unix_timestamp_nanos() / 1_000;
-                Ok(Some(Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))))
-            }
+            Ok(found) => Ok(Some(Message {
+                sequence,
+                stored_at: timestamp(found.time),
+                subject: found.subject.to_string(),
+                payload: found.payload,
+                pending: 0,
+            })),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(request(error)),
         }
+    }
+
+    /// Removes the message with this sequence, so that nothing of it is left on the disk of the
+    /// server once this returns.
+    ///
+    /// # Errors
+    /// It is not there, or the broker cannot be reached.
+    pub async fn delete(&self, stream: &str, sequence: u64) -> Result<(), Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
+        stream.delete_message(sequence).await.map(|_| ()).map_err(request)
     }
 
     /// Removes the messages of a stream that are older than this sequence.

@@ -36,6 +36,8 @@ pub struct Stored {
     pub sequence: u64,
     /// When it was stored, by the clock of the server.
     pub stored_at: Timestamp,
+    /// Its subject.
+    pub subject: String,
     /// Its content; empty where only headers are read.
     pub payload: Bytes,
     headers: Option<HeaderMap>,
@@ -118,7 +120,8 @@ impl Past {
         self.since = Since::Sequence(sequence + 1);
         let (message, _) = message.split();
         let (payload, headers) = (message.payload, message.headers);
-        Ok(Some(Stored { sequence, stored_at, payload, headers }))
+        let subject = message.subject.to_string();
+        Ok(Some(Stored { sequence, stored_at, subject, payload, headers }))
     }
 
     async fn open(&mut self) -> Result<(Ordered, u64), Error> {

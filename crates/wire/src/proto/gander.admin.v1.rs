@@ -3513,6 +3513,684 @@ pub mod maintenance_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A parked record.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ParkedRecord {
+    /// The resource name, `parkedRecords/{number}`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// When it was parked, by the clock of nats-server.
+    #[prost(message, optional, tag = "2")]
+    pub park_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// Why.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The partition whose owner parked it.
+    #[prost(uint32, tag = "4")]
+    pub partition: u32,
+    /// The sequence of its message in `GANDER_ALERTS`.
+    #[prost(uint64, tag = "5")]
+    pub alerts_sequence: u64,
+    /// Its place in that message, from 0; not set where the whole message was parked.
+    #[prost(uint32, optional, tag = "6")]
+    pub record: ::core::option::Option<u32>,
+    /// The service in which the evaluation failed, `teams/{team}/services/{service}`; empty where it
+    /// could not be read, so that no service has seen it. The team is `-` where the service is deleted.
+    #[prost(string, tag = "7")]
+    pub service: ::prost::alloc::string::String,
+    /// Whether this build can read it. Only then it can be evaluated.
+    #[prost(bool, tag = "8")]
+    pub readable: bool,
+    /// The alerts in it.
+    #[prost(message, repeated, tag = "9")]
+    pub alerts: ::prost::alloc::vec::Vec<ParkedAlert>,
+    /// How many commands of principals about incidents are in it.
+    #[prost(uint32, tag = "10")]
+    pub commands: u32,
+    /// Its bytes where it cannot be read, at most 512 KiB of them. Set by GetParkedRecord only.
+    #[prost(bytes = "bytes", tag = "11")]
+    pub raw: ::prost::bytes::Bytes,
+}
+/// An alert in a parked record.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ParkedAlert {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub alert: ::prost::alloc::string::String,
+    /// The token with which it came, `tokens/{token}`.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// When a gateway received it.
+    #[prost(message, optional, tag = "3")]
+    pub receive_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// The source that it named by `?from=`; empty: none.
+    #[prost(string, tag = "4")]
+    pub from: ::prost::alloc::string::String,
+    /// Its payload. Set by GetParkedRecord only.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub payload: ::prost::bytes::Bytes,
+}
+/// Request of ListParkedRecords.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListParkedRecordsRequest {
+    /// At most this many, fewer where the answer would be over 3 MiB, or where looking for more would
+    /// take too long; 0 means 100, more than 1,000 means 1,000.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of parked records.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListParkedRecordsResponse {
+    /// The records, the oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub parked_records: ::prost::alloc::vec::Vec<ParkedRecord>,
+    /// Empty on the last page only.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request of GetParkedRecord.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetParkedRecordRequest {
+    /// `parkedRecords/{number}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Request of EvaluateParkedRecord.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateParkedRecordRequest {
+    /// `parkedRecords/{number}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// What a parked record came to: each is true if it is true of any alert in it, in any service.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateParkedRecordResponse {
+    /// An incident was created, by this evaluation or by an earlier one of the same record.
+    #[prost(bool, tag = "1")]
+    pub created: bool,
+    /// A trigger named an incident that is open.
+    #[prost(bool, tag = "2")]
+    pub trigger_duplicate: bool,
+    /// An incident was resolved.
+    #[prost(bool, tag = "3")]
+    pub resolved: bool,
+    /// A resolve named an incident that was closed before.
+    #[prost(bool, tag = "4")]
+    pub resolve_duplicate: bool,
+    /// Maintenance suppressed a trigger.
+    #[prost(bool, tag = "5")]
+    pub suppressed: bool,
+    /// An evaluation failed again: a new record is parked.
+    #[prost(bool, tag = "6")]
+    pub failed: bool,
+    /// An incident was acknowledged.
+    #[prost(bool, tag = "7")]
+    pub acknowledged: bool,
+}
+/// Request of DeleteParkedRecord.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteParkedRecordRequest {
+    /// `parkedRecords/{number}`. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod parked_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Parked records: alerts and commands that were stored but could not be read, or whose evaluation
+    /// failed in a service. They stay until somebody evaluates them again or deletes them.
+    #[derive(Debug, Clone)]
+    pub struct ParkedServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ParkedServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ParkedServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ParkedServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ParkedServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists parked records, the oldest first, without payloads. For Global Admin and Stakeholder.
+        pub async fn list_parked_records(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListParkedRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListParkedRecordsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.ParkedService/ListParkedRecords",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gander.admin.v1.ParkedService", "ListParkedRecords"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one parked record with its payloads. For Global Admin and Stakeholder.
+        pub async fn get_parked_record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetParkedRecordRequest>,
+        ) -> std::result::Result<tonic::Response<super::ParkedRecord>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.ParkedService/GetParkedRecord",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gander.admin.v1.ParkedService", "GetParkedRecord"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Evaluates a parked record with the filters of now, as if it came now: in the service whose
+        /// evaluation failed, or in all that its token reached if it could not be read. It answers once
+        /// that is stored, and then the record is gone; where the evaluation fails again, a new record is
+        /// parked. An incident that it has opened already is never opened again. For a Global Admin.
+        pub async fn evaluate_parked_record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EvaluateParkedRecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EvaluateParkedRecordResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.ParkedService/EvaluateParkedRecord",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.ParkedService",
+                        "EvaluateParkedRecord",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a parked record for good: nothing comes of its alerts. For a Global Admin.
+        pub async fn delete_parked_record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteParkedRecordRequest>,
+        ) -> std::result::Result<tonic::Response<::pbjson_types::Empty>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.ParkedService/DeleteParkedRecord",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gander.admin.v1.ParkedService",
+                        "DeleteParkedRecord",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod parked_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ParkedServiceServer.
+    #[async_trait]
+    pub trait ParkedService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists parked records, the oldest first, without payloads. For Global Admin and Stakeholder.
+        async fn list_parked_records(
+            &self,
+            request: tonic::Request<super::ListParkedRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListParkedRecordsResponse>,
+            tonic::Status,
+        >;
+        /// Reads one parked record with its payloads. For Global Admin and Stakeholder.
+        async fn get_parked_record(
+            &self,
+            request: tonic::Request<super::GetParkedRecordRequest>,
+        ) -> std::result::Result<tonic::Response<super::ParkedRecord>, tonic::Status>;
+        /// Evaluates a parked record with the filters of now, as if it came now: in the service whose
+        /// evaluation failed, or in all that its token reached if it could not be read. It answers once
+        /// that is stored, and then the record is gone; where the evaluation fails again, a new record is
+        /// parked. An incident that it has opened already is never opened again. For a Global Admin.
+        async fn evaluate_parked_record(
+            &self,
+            request: tonic::Request<super::EvaluateParkedRecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EvaluateParkedRecordResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a parked record for good: nothing comes of its alerts. For a Global Admin.
+        async fn delete_parked_record(
+            &self,
+            request: tonic::Request<super::DeleteParkedRecordRequest>,
+        ) -> std::result::Result<tonic::Response<::pbjson_types::Empty>, tonic::Status>;
+    }
+    /// Parked records: alerts and commands that were stored but could not be read, or whose evaluation
+    /// failed in a service. They stay until somebody evaluates them again or deletes them.
+    #[derive(Debug)]
+    pub struct ParkedServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ParkedServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ParkedServiceServer<T>
+    where
+        T: ParkedService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/gander.admin.v1.ParkedService/ListParkedRecords" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListParkedRecordsSvc<T: ParkedService>(pub Arc<T>);
+                    impl<
+                        T: ParkedService,
+                    > tonic::server::UnaryService<super::ListParkedRecordsRequest>
+                    for ListParkedRecordsSvc<T> {
+                        type Response = super::ListParkedRecordsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListParkedRecordsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParkedService>::list_parked_records(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListParkedRecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.ParkedService/GetParkedRecord" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetParkedRecordSvc<T: ParkedService>(pub Arc<T>);
+                    impl<
+                        T: ParkedService,
+                    > tonic::server::UnaryService<super::GetParkedRecordRequest>
+                    for GetParkedRecordSvc<T> {
+                        type Response = super::ParkedRecord;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetParkedRecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParkedService>::get_parked_record(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetParkedRecordSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.ParkedService/EvaluateParkedRecord" => {
+                    #[allow(non_camel_case_types)]
+                    struct EvaluateParkedRecordSvc<T: ParkedService>(pub Arc<T>);
+                    impl<
+                        T: ParkedService,
+                    > tonic::server::UnaryService<super::EvaluateParkedRecordRequest>
+                    for EvaluateParkedRecordSvc<T> {
+                        type Response = super::EvaluateParkedRecordResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EvaluateParkedRecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParkedService>::evaluate_parked_record(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EvaluateParkedRecordSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.ParkedService/DeleteParkedRecord" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteParkedRecordSvc<T: ParkedService>(pub Arc<T>);
+                    impl<
+                        T: ParkedService,
+                    > tonic::server::UnaryService<super::DeleteParkedRecordRequest>
+                    for DeleteParkedRecordSvc<T> {
+                        type Response = ::pbjson_types::Empty;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteParkedRecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ParkedService>::delete_parked_record(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteParkedRecordSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ParkedServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "gander.admin.v1.ParkedService";
+    impl<T> tonic::server::NamedService for ParkedServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A role, for a team role with its team.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RoleGrant {
@@ -4404,7 +5082,7 @@ pub struct GetStatusResponse {
     /// The streams.
     #[prost(message, repeated, tag = "5")]
     pub streams: ::prost::alloc::vec::Vec<Stream>,
-    /// Records that were set aside because they could not be read or evaluated. They stay.
+    /// Records that are parked because they could not be read or evaluated. They stay.
     #[prost(int64, tag = "6")]
     pub parked_records: i64,
     /// When the oldest alert that waits to be worked on was stored; not set if none waits.

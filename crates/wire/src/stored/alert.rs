@@ -77,14 +77,20 @@ impl Content {
         }
     }
 
+    /// The team that it is for; none: all.
+    #[must_use]
+    pub const fn team(&self) -> Option<TeamId> {
+        match self {
+            Self::Alert(alert) => alert.reach.team(),
+            Self::Resolve(command) | Self::Acknowledge(command) => Some(command.says.team),
+        }
+    }
+
     /// The partitions that it is for.
     #[must_use]
     pub fn partitions(&self, partitions: Partitions) -> PartitionSet {
-        let team = match self {
-            Self::Alert(alert) => alert.reach.team(),
-            Self::Resolve(command) | Self::Acknowledge(command) => Some(command.says.team),
-        };
-        team.map_or(PartitionSet::all(partitions), |team| PartitionSet::one(partitions.of(team)))
+        self.team()
+            .map_or(PartitionSet::all(partitions), |team| PartitionSet::one(partitions.of(team)))
     }
 }
 

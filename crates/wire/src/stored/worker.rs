@@ -8,6 +8,7 @@ use domain::id::{AlertId, InstanceId, ServiceId};
 use domain::incident::{Flags, Incident, Totals};
 use prost::Message;
 
+use super::alert::{Record, decode_batch, record_from};
 use super::maintenance::{id_from, id_to};
 use super::{Error, VERSION, check_version, field, fixed};
 use crate::event::{incident_from, incident_to};
@@ -246,7 +247,7 @@ pub fn decode_outcomes(bytes: &Bytes) -> Result<Vec<Outcome>, Error> {
 pub const MAX_PARKED_RAW: usize = 512 * 1024;
 
 /// A record that could not be read or evaluated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Parked {
     /// The sequence of its message.
     pub sequence: u64,
@@ -263,6 +264,50 @@ pub struct Parked {
 }
 
 impl Parked {
+    /// Reads a parked record, but not yet what is parked in it.
+    ///
+    /// # Errors
+    /// The bytes are no parked record that this build can read.
+    pub fn decode(bytes: &Bytes) -> Result<Self, Error> {
+        let parked = stored::Parked::decode(bytes.clone())?;
+        check_version(parked.version)?;
+        let service = match parked.service.as_ref() {
+            [] => None,
+            id => Some(ServiceId::from_bytes(fixed(id, "parked.service")?)),
+        };
+        Ok(Self {
+            sequence: parked.sequence,
+            record: parked.record,
+            reason: parked.reason,
+            service,
+            content: parked.content,
+            raw: parked.raw,
+        })
+    }
+
+    /// What is parked in it, in its order.
+    ///
+    /// # Errors
+    /// This build cannot read it, or it was cut.
+    pub fn records(&self) -> Result<Vec<Record>, Error> {
+        let stored = match &self.content {
+            Some(record) => vec![record.clone()],
+            // It may have been cut between two records.
+            None if self.raw.len() >= MAX_PARKED_RAW => return Err(field("parked.raw")),
+            None => decode_batch(&self.raw)?.records,
+        };
+        stored.into_iter().map(record_from).collect()
+    }
+
+    /// Its bytes, of the record or of the message.
+    #[must_use]
+    pub fn raw(&self) -> Bytes {
+        match &self.content {
+            Some(record) => record.encode_to_vec().into(),
+            None => self.raw.clone(),
+        }
+    }
+
     /// The bytes of the parked record.
     #[must_use]
     pub fn encode(self) -> Bytes {

@@ -5,7 +5,6 @@ use domain::commit::Commit;
 use domain::directory::Snapshot;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use prost::Message;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::alert::{decode_batch, encode_batch, record_from, record_to};
 use wire::stored::control::{
@@ -97,24 +96,33 @@ proptest! {
     }
 
     #[test]
-    fn what_is_parked_is_all_in_its_bytes(parked in work::parked()) {
+    fn what_is_parked_comes_back_the_same(parked in work::parked()) {
         check_parked(parked)?;
     }
 }
 
-/// Parked records are for people and tools: nothing of ours reads them.
+/// Comes back the same, but for what is cut.
 fn check_parked(parked: Parked) -> Result<(), TestCaseError> {
-    let read = stored::Parked::decode(parked.clone().encode());
-    let expected = stored::Parked {
-        version: 1,
-        sequence: parked.sequence,
-        record: parked.record,
-        reason: parked.reason,
-        service: parked.service.map_or(Bytes::new(), |id| Bytes::copy_from_slice(id.as_bytes())),
-        content: parked.content,
-        raw: parked.raw.slice(..parked.raw.len().min(MAX_PARKED_RAW)),
-    };
-    check(read, &expected)
+    let raw = parked.raw.slice(..parked.raw.len().min(MAX_PARKED_RAW));
+    check(Parked::decode(&parked.clone().encode()), &Parked { raw, ..parked })
+}
+
+#[test]
+fn what_is_parked_is_read_unless_it_may_have_been_cut() {
+    let record = stored::AlertRecord { partition: Some(3), ..Default::default() };
+    let raw = encode_batch(1, domain::id::InstanceId::from_bytes([2; 16]), vec![record; 3]);
+    let (reason, service, content) = ("of a newer version".to_owned(), None, None);
+    let parked = Parked { sequence: 9, record: None, reason, service, content, raw };
+    assert_eq!(
+        parked.records().unwrap_err().to_string(),
+        "stored field record.kind is missing or broken"
+    );
+    let long = Bytes::from(vec![0; MAX_PARKED_RAW]);
+    let cut = Parked { raw: long, ..parked };
+    assert_eq!(
+        cut.records().unwrap_err().to_string(),
+        "stored field parked.raw is missing or broken"
+    );
 }
 
 #[test]

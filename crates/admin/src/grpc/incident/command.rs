@@ -2,23 +2,17 @@
 //!
 //! The owner of the incident's partition decides. Must not know what each command means.
 
-use std::time::Duration;
-
 use domain::id::AlertId;
 use domain::incident::{Command, Flags};
 use tonic::Status;
-use wire::partition::PartitionSet;
 use wire::proto::gander::events::v1 as events;
-use wire::stored::alert::{Content, IncidentCommand, Record};
+use wire::stored::alert::{Content, IncidentCommand};
 
 use super::Incidents;
 use super::find::Wanted;
 use crate::access::Caller;
 use crate::grpc::convert::incident_name;
 use crate::grpc::error;
-use crate::grpc::traced::place;
-
-const OUTCOME_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Incidents {
     /// Hands a command about the incident of this name to its owner; gives what it came to.
@@ -34,17 +28,7 @@ impl Incidents {
         };
         let says = Command { incident, team, service, by, at: self.calls.now() };
         let id = AlertId::from_bytes(self.calls.fresh_id());
-        let partition = self.partitions.of(team);
-        let covered = PartitionSet::one(partition);
-        let mut awaited = self.outcomes.expect(id, covered);
-        let content = content(IncidentCommand { id, says });
-        let record =
-            Record { partition: Some(partition), outcome_wanted: true, content, trace: place() };
-        let stored = self.ingest.store(record, covered).await;
-        stored.map_err(|_| error::unavailable("it is not known to be carried out: ask again"))?;
-        tokio::time::timeout(OUTCOME_DEADLINE, awaited.outcome())
-            .await
-            .map_err(|_| error::unavailable("stored; no worker has confirmed it yet: ask again"))
+        self.handover.carry_out(content(IncidentCommand { id, says })).await
     }
 
     /// The incident of this name once a command was carried out; without that, there is none.

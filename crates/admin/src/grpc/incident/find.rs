@@ -80,7 +80,8 @@ impl Incidents {
         while let Some(found) = past.next().await.map_err(unreadable)? {
             if found.header(header::INCIDENT) == Some(&id) {
                 let event = self.nats.get(subject::INCIDENTS_STREAM, found.sequence).await;
-                return incident_of(&event.map_err(unreadable)?.payload).map(Some);
+                let event = event.map_err(unreadable)?.ok_or_else(error::not_found)?;
+                return incident_of(&event.payload).map(Some);
             }
         }
         Ok(None)
@@ -99,7 +100,7 @@ impl Incidents {
         };
         let mapped = MappedValue::new(&created.mapped_value);
         let key = StateKey::of(wanted.incident, service, mapped.as_ref());
-        let subject = subject::state(self.partitions.of(team), key);
+        let subject = subject::state(self.handover.partitions.of(team), key);
         let found = self.nats.last_of(subject::INCIDENTS_STREAM, &subject).await;
         let Some(found) = found.map_err(unreadable)? else {
             return Ok(None);

@@ -16,13 +16,10 @@ use std::time::Duration;
 use domain::access::Action;
 use domain::id::{ServiceId, TeamId};
 use domain::incident::Incident;
-use runtime::ingest::Ingest;
 use runtime::nats::{Message, Nats, Start};
-use runtime::outcomes::Outcomes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use wire::partition::Partitions;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::incident_service_server::IncidentService;
 use wire::proto::gander::events::v1 as events;
@@ -33,6 +30,7 @@ use wire::subject;
 use super::call::{Calls, request_of};
 use super::convert::{incident_name, list_parent, open_incident_name};
 use super::error;
+use super::handover::Handover;
 use crate::access::{About, Caller, presented};
 use find::Wanted;
 
@@ -48,12 +46,8 @@ pub struct Incidents {
     pub calls: Calls,
     /// The connection.
     pub nats: Nats,
-    /// Where commands are stored.
-    pub ingest: Ingest,
-    /// Where outcomes are awaited.
-    pub outcomes: Outcomes,
-    /// How many partitions there are.
-    pub partitions: Partitions,
+    /// Where commands go.
+    pub handover: Handover,
     /// A place for each watch.
     pub watches: Arc<Semaphore>,
     /// Cancelled once the process stops.
@@ -78,7 +72,7 @@ impl Incidents {
     /// Where the states of a team's incidents are, or those of all teams.
     fn states_of(&self, team: Option<TeamId>) -> String {
         team.map_or(subject::STATES_ALL.to_owned(), |team| {
-            subject::states_of(self.partitions.of(team))
+            subject::states_of(self.handover.partitions.of(team))
         })
     }
 

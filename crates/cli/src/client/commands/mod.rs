@@ -1,14 +1,20 @@
 //! The command line of client commands.
 //!
+//! - `incident`: incidents and parked records. `audit`: the audit log.
+//!
 //! Must not know how they are carried out.
+
+mod audit;
+mod incident;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::audit_verify::Noted;
-use super::when::{Ago, Point, When, span};
+use super::when::{Point, When, span};
+pub use audit::{AuditCommand, AuditFilter, VerifyArgs};
+pub use incident::{IncidentCommand, ListedStatus, ParkedCommand, Within};
 
 /// Client commands.
 #[derive(Debug, Subcommand)]
@@ -54,6 +60,12 @@ pub enum ClientCommand {
         /// What to do.
         #[command(subcommand)]
         command: IncidentCommand,
+    },
+    /// Parked records: alerts that could not be evaluated; list, read, evaluate again, delete.
+    Parked {
+        /// What to do.
+        #[command(subcommand)]
+        command: ParkedCommand,
     },
     /// The audit log: who changed what and when; is it whole.
     Audit {
@@ -422,191 +434,6 @@ pub enum PrincipalCommand {
         /// Its name or id.
         principal: String,
     },
-}
-
-/// What to do with incidents.
-#[derive(Debug, Subcommand)]
-pub enum IncidentCommand {
-    /// Lists incidents: the open ones, or those resolved in the last 24 hours.
-    #[command(after_help = "Examples:
-  gander incident list --team Payments
-  gander incident list --status unacknowledged --urgency high
-  gander incident list --status resolved --service Payments/Checkout --since 7d --until 1d")]
-    List {
-        /// Of which teams and services.
-        #[command(flatten)]
-        within: Within,
-        /// Which ones. Acknowledged ones are open, too.
-        #[arg(long, value_enum, default_value = "open")]
-        status: ListedStatus,
-        /// Only those of this urgency.
-        #[arg(long, value_enum)]
-        urgency: Option<UrgencyArg>,
-        /// With --status resolved: those resolved so long ago or later, or at this time or later.
-        /// Not said: 24h. They are kept for 90 days.
-        #[arg(long, value_name = "AGO")]
-        since: Option<Ago>,
-        /// With --status resolved: those resolved longer ago than this, or before this time.
-        #[arg(long, value_name = "AGO")]
-        until: Option<Ago>,
-    },
-    /// Shows one incident, open or resolved.
-    #[command(after_help = "Example:
-  gander incident get 01a20e18-6be7-8a53-acee-f662c7e66bd5")]
-    Get {
-        /// Its id or resource name.
-        incident: String,
-    },
-    /// Says that somebody looks after an open incident. It stays open.
-    #[command(
-        alias = "ack",
-        after_help = "Example:
-  gander incident acknowledge 01a20e18-6be7-8a53-acee-f662c7e66bd5"
-    )]
-    Acknowledge {
-        /// Its id or resource name.
-        incident: String,
-    },
-    /// Shows incident events as they happen, until it is stopped.
-    #[command(after_help = "Examples:
-  gander incident tail --team Payments
-  gander incident tail --output json | jq .event.incident.title")]
-    Tail {
-        /// Of which teams and services.
-        #[command(flatten)]
-        within: Within,
-        /// Resume after this cursor of an earlier tail with --output json.
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// Resolves an open incident.
-    #[command(after_help = "Example:
-  gander incident resolve 01a20e18-6be7-8a53-acee-f662c7e66bd5")]
-    Resolve {
-        /// Its id or resource name.
-        incident: String,
-    },
-}
-
-/// Of which teams and services incidents are shown; all that may be read where nothing is said.
-#[derive(Debug, Args)]
-pub struct Within {
-    /// Only those of this team.
-    #[arg(long)]
-    pub team: Option<String>,
-    /// Only those of this service.
-    #[arg(long, value_name = "TEAM/SERVICE", conflicts_with = "team")]
-    pub service: Option<String>,
-}
-
-/// Which incidents are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ListedStatus {
-    /// Open, acknowledged or not.
-    Open,
-    /// Open, and nobody has acknowledged it.
-    Unacknowledged,
-    /// Open, and somebody has acknowledged it.
-    Acknowledged,
-    /// Resolved.
-    Resolved,
-}
-
-/// What to do with the audit log.
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Lists records, newest first.
-    #[command(after_help = "Examples:
-  gander audit list --team Payments --under --since 7d
-  gander audit list --actor kim --kind token
-  gander audit list --token prometheus --output json")]
-    List {
-        /// Which.
-        #[command(flatten)]
-        filter: AuditFilter,
-        /// At most so many.
-        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Shows one record.
-    Get {
-        /// Its number.
-        number: u64,
-    },
-    /// Writes records as lines of JSON, oldest first, with the bytes that their hashes are made of.
-    #[command(after_help = "Examples:
-  gander audit export --file audit.jsonl
-  gander audit verify --file audit.jsonl")]
-    Export {
-        /// The number of the first record.
-        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-        from: u64,
-        /// Write to this file, mode 0600, instead of standard output.
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
-    /// Checks that no record was changed, removed, moved or added, and names the first one that was.
-    #[command(after_help = "Examples:
-  gander audit verify                                by the running server
-  gander audit verify --data gander-data             with everything stopped
-  gander audit verify --file audit.jsonl             an export
-  gander audit verify --expect 41:9f2c...            against a head that was noted
-
-Exit codes: 0 whole, 1 differs")]
-    Verify(VerifyArgs),
-}
-
-/// Which records.
-#[derive(Debug, Args)]
-pub struct AuditFilter {
-    /// Only changes of this team, by name or id.
-    #[arg(long, group = "thing")]
-    pub team: Option<String>,
-    /// Only changes of this service, as TEAM/SERVICE, or by its resource name.
-    #[arg(long, group = "thing")]
-    pub service: Option<String>,
-    /// Only changes of this token, by name or id.
-    #[arg(long, group = "thing")]
-    pub token: Option<String>,
-    /// Only changes of this principal, by name or id.
-    #[arg(long, group = "thing")]
-    pub principal: Option<String>,
-    /// Also of what is under the team or service: services and tokens.
-    #[arg(long, requires = "thing")]
-    pub under: bool,
-    /// Only changes asked for by this principal, by name or id, or by bootstrap or system.
-    #[arg(long)]
-    pub actor: Option<String>,
-    /// Only changes since this time: a span such as 7d, or an RFC 3339 time.
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<Ago>,
-    /// Only changes before this time.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Ago>,
-    /// Only changes of this kind, such as token.created, or token for all of tokens. May be
-    /// repeated.
-    #[arg(long = "kind", value_name = "KIND")]
-    pub kinds: Vec<String>,
-}
-
-/// What is verified, and against what.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The data folder of a stopped admin or `gander up`; not said: the running server checks.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
-    pub data: Option<PathBuf>,
-    /// With --data: where nats-server is, if the streams are not in that folder.
-    #[arg(long, hide_env_values = true, value_name = "URL", requires = "data")]
-    pub nats_url: Option<String>,
-    /// With --data: the nats-server program, 2.15 or newer.
-    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
-    pub nats_server: Option<PathBuf>,
-    /// An exported file.
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// A head that was noted before: that record must be there, and the same.
-    #[arg(long, value_name = "SEQUENCE:HASH")]
-    pub expect: Option<Noted>,
 }
 
 /// An alert to send.

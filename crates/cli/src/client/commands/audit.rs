@@ -1,0 +1,107 @@
+//! The command line of the audit log.
+//!
+//! Must not know how it is checked.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::super::audit_verify::Noted;
+use super::super::when::Ago;
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Lists records, newest first.
+    #[command(after_help = "Examples:
+  gander audit list --team Payments --under --since 7d
+  gander audit list --actor kim --kind token
+  gander audit list --token prometheus --output json")]
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// At most so many.
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Shows one record.
+    Get {
+        /// Its number.
+        number: u64,
+    },
+    /// Writes records as lines of JSON, oldest first, with the bytes that their hashes are made of.
+    #[command(after_help = "Examples:
+  gander audit export --file audit.jsonl
+  gander audit verify --file audit.jsonl")]
+    Export {
+        /// The number of the first record.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        from: u64,
+        /// Write to this file, mode 0600, instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Checks that no record was changed, removed, moved or added, and names the first one that was.
+    #[command(after_help = "Examples:
+  gander audit verify                                by the running server
+  gander audit verify --data gander-data             with everything stopped
+  gander audit verify --file audit.jsonl             an export
+  gander audit verify --expect 41:9f2c...            against a head that was noted
+
+Exit codes: 0 whole, 1 differs")]
+    Verify(VerifyArgs),
+}
+
+/// Which records.
+#[derive(Debug, Args)]
+pub struct AuditFilter {
+    /// Only changes of this team, by name or id.
+    #[arg(long, group = "thing")]
+    pub team: Option<String>,
+    /// Only changes of this service, as TEAM/SERVICE, or by its resource name.
+    #[arg(long, group = "thing")]
+    pub service: Option<String>,
+    /// Only changes of this token, by name or id.
+    #[arg(long, group = "thing")]
+    pub token: Option<String>,
+    /// Only changes of this principal, by name or id.
+    #[arg(long, group = "thing")]
+    pub principal: Option<String>,
+    /// Also of what is under the team or service: services and tokens.
+    #[arg(long, requires = "thing")]
+    pub under: bool,
+    /// Only changes asked for by this principal, by name or id, or by bootstrap or system.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Only changes since this time: a span such as 7d, or an RFC 3339 time.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Ago>,
+    /// Only changes before this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Ago>,
+    /// Only changes of this kind, such as token.created, or token for all of tokens. May be
+    /// repeated.
+    #[arg(long = "kind", value_name = "KIND")]
+    pub kinds: Vec<String>,
+}
+
+/// What is verified, and against what.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The data folder of a stopped admin or `gander up`; not said: the running server checks.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
+    pub data: Option<PathBuf>,
+    /// With --data: where nats-server is, if the streams are not in that folder.
+    #[arg(long, hide_env_values = true, value_name = "URL", requires = "data")]
+    pub nats_url: Option<String>,
+    /// With --data: the nats-server program, 2.15 or newer.
+    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    pub nats_server: Option<PathBuf>,
+    /// An exported file.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A head that was noted before: that record must be there, and the same.
+    #[arg(long, value_name = "SEQUENCE:HASH")]
+    pub expect: Option<Noted>,
+}
