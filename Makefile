@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each 
 
 rolling: setup build ## Replace one of two gateways 200 times under load
 	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture
+
+soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) cargo test --locked --workspace --tests soak::every_event -- --nocapture
 
 upgrade: setup build ## Replace the build before by this one and back, under load
 	@sh tools/previous.sh

@@ -21,6 +21,7 @@ mod roles;
 mod rolling;
 mod secrets;
 mod settings;
+mod soak;
 mod status;
 mod story;
 mod systemd;

@@ -10,7 +10,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Message};
 use async_nats::{ConnectOptions, ServerAddr};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use wire::proto::gander::events::v1::IncidentEvent;
 
 use crate::contract;
@@ -76,6 +76,25 @@ pub async fn stored(url: &str, stream: &str, filter: &str) -> anyhow::Result<Vec
         .context("messages that are there")?
         .into_iter()
         .collect()
+}
+
+/// The messages of a stream from its first one on, for ever.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn follow(
+    url: &str,
+    stream: &str,
+    filter: &str,
+) -> anyhow::Result<impl Stream<Item = anyhow::Result<Stored>> + Unpin + use<>> {
+    let stream = connect(url).await?.get_stream(stream).await?;
+    let config = pull::OrderedConfig {
+        filter_subject: filter.to_owned(),
+        deliver_policy: DeliverPolicy::All,
+        ..pull::OrderedConfig::default()
+    };
+    let messages = stream.create_consumer(config).await?.messages().await?;
+    Ok(messages.map(|message| read(&message?)))
 }
 
 /// The incident events that are stored now, in order.
