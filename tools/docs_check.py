@@ -46,7 +46,7 @@ PORTS = [4222, 8222, 7700, 7701, 7702, 7703, 8080, 8443]
 LINKS = ["deploy", "examples", "proto", "target", "tools"]
 FORMS = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
-    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME"),
+    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z", "TIME"),
     (r"\b(gdr|gdp)_[0-9A-Za-z]{49}\b", r"\1_SECRET"),
     (r"\b(gdr|gdp)_…[0-9A-Za-z]{4}\b", r"\1_LAST"),
     (r"\b[0-9a-f]{64}\b", "DIGEST"),

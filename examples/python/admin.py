@@ -15,6 +15,7 @@ import grpc
 from gander.admin.v1 import catalog_pb2, catalog_pb2_grpc
 from gander.admin.v1 import incident_pb2, incident_pb2_grpc
 from gander.admin.v1 import token_pb2, token_pb2_grpc
+from gander.events.v1 import incident_pb2 as events_pb2
 from google.protobuf import field_mask_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -70,7 +71,7 @@ def a_filter():
     return catalog_pb2.Filter(
         display_name="alertmanager",
         trigger=catalog_pb2.Trigger(
-            urgency=catalog_pb2.URGENCY_HIGH, conditions=[condition("firing")],
+            urgency=events_pb2.URGENCY_HIGH, conditions=[condition("firing")],
             title_from="commonLabels.alertname", map_with="groupKey"),
         resolve=catalog_pb2.Resolve(condition=condition("resolved"), mapped_with="groupKey"))
 

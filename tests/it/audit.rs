@@ -243,7 +243,7 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
         let page = stage.admin.audit().list_audit_records(request).await?.into_inner();
         anyhow::Ok(page)
     };
-    let all = list(api::ListAuditRecordsRequest::default()).await?.records;
+    let all = list(api::ListAuditRecordsRequest::default()).await?.audit_records;
     check_told(&all);
     let shown = serde_json::to_string(&all)?;
     let digest = Secret::parse(Kind::Token, &stage.secret)?.digest();
@@ -256,7 +256,7 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
     };
     let numbers = async |request| {
         let page = list(request).await?;
-        anyhow::Ok(page.records.iter().map(|record| record.sequence).collect::<Vec<_>>())
+        anyhow::Ok(page.audit_records.iter().map(|record| record.sequence).collect::<Vec<_>>())
     };
     assert_eq!(numbers(resource(&team, false)).await?, [3]);
     assert_eq!(numbers(resource(&team, true)).await?, [8, 7, 6, 5, 4, 3]);
@@ -273,7 +273,7 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
     let mut request = api::ListAuditRecordsRequest { page_size: 3, ..Default::default() };
     loop {
         let page = list(request.clone()).await?;
-        paged.push(page.records.len());
+        paged.push(page.audit_records.len());
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             break;
@@ -285,7 +285,7 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
     let none = api::GetAuditRecordRequest { name: "auditRecords/9".to_owned() };
     assert!(stage.admin.audit().get_audit_record(none).await.is_err());
     let table = stage.gander(&["audit", "list", "--team", "Payments", "--under"]).await?;
-    assert!(table.0 == 0 && table.1.contains("tokens uptime"), "{table:?}");
+    assert!(table.0 == 0 && table.1.contains("token uptime"), "{table:?}");
     assert!(!table.1.contains("principal.created"), "{table:?}");
     Ok(())
 }

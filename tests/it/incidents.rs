@@ -164,7 +164,7 @@ async fn open_incidents_are_listed_by_what_is_asked() -> anyhow::Result<()> {
     }
     stage.admin.acknowledge(&names[1]).await?;
     let mut low = filter("low");
-    low.trigger.get_or_insert_default().urgency = api::Urgency::Low.into();
+    low.trigger.get_or_insert_default().urgency = Urgency::Low.into();
     let basket = stage.admin.service(&stage.team, "Basket", vec![low]).await?;
     let elsewhere = stage.admin.team("elsewhere").await?;
     stage.says("firing", "d").await?;

@@ -151,7 +151,7 @@ async fn send_over_tls(folder: &Path, gateway: SocketAddr, token: &str) -> anyho
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
     let url = format!("https://{gateway}");
     let args =
-        ["send", "--url", &url, "--ca-file", "ca.pem", "--token-file", "token", "alert.json"];
+        ["send", "--gateway", &url, "--ca-file", "ca.pem", "--token-file", "token", "alert.json"];
     let (code, said) = run(folder, None, &args).await?;
     anyhow::ensure!(code == 0, "{said}");
     Ok(())

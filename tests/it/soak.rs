@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use wire::proto::gander::admin::v1 as api;
-use wire::proto::gander::events::v1::{IncidentEvent, ResolveReason};
+use wire::proto::gander::events::v1::{IncidentEvent, ResolveReason, Urgency};
 
 const SENDERS: u64 = 4;
 /// Of each sender.
@@ -73,7 +73,7 @@ fn unmapped() -> api::Filter {
     api::Filter {
         display_name: "unmapped".to_owned(),
         trigger: Some(api::Trigger {
-            urgency: api::Urgency::Low.into(),
+            urgency: Urgency::Low.into(),
             conditions: vec![api::Condition { key: String::new(), contains }],
             description_from: "text".to_owned(),
             ..api::Trigger::default()

@@ -224,7 +224,7 @@ async fn the_command_line_speaks_tls_and_says_what_to_do_where_it_cannot() -> an
     let check = async |url: String, ca: &str, code: i32, says: [&str; 2]| {
         let ca = text(ca);
         let list = ["--credential-file", &credential, "--server", &url, "team", "list"];
-        let send = ["send", "--token-file", &token, "--url", &url, "alert.json"];
+        let send = ["send", "--token-file", &token, "--gateway", &url, "alert.json"];
         for (args, says) in [&list[..], &send[..]].into_iter().zip(says) {
             if !says.is_empty() {
                 let args = [&["--ca-file", &ca], args].concat();

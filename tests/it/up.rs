@@ -177,7 +177,7 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
     let token = "token create t --service Payments/Checkout --secret-file token --expires 30d";
     client.done(token).await?;
     std::fs::write(folder.join("alert.json"), e2e::admin::payload("firing", "a"))?;
-    let send = format!("send --url {gateway} --token-file token alert.json");
+    let send = format!("send --gateway {gateway} --token-file token alert.json");
     let sent = client.done(&send).await?;
     assert!(sent.starts_with("201 Created"), "{sent}");
     let listed = client.done("incident list --team Payments --output json").await?;
@@ -230,7 +230,11 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
         ("team list --credential-file nowhere", 1, "nowhere"),
         ("team delete Nobody", 3, "there is no team"),
         ("team create Payments", 5, "the name is taken"),
-        ("filter add Payments/Checkout am --when status=firing", 1, "a name of its own"),
+        (
+            "filter add Payments/Checkout am --when status=firing",
+            1,
+            "two filters have the same name",
+        ),
         ("filter remove Payments/Checkout nobody", 3, "there is no filter"),
         ("filter add Payments/Checkout x --when nothing", 2, "KEY=TEXT"),
         ("filter add Payments/Checkout x --when a[=b", 1, "breaks off at character"),

@@ -55,7 +55,7 @@ pub fn filter(name: &str) -> api::Filter {
         id: String::new(),
         display_name: name.to_owned(),
         trigger: Some(api::Trigger {
-            urgency: api::Urgency::High.into(),
+            urgency: events::Urgency::High.into(),
             conditions: vec![condition("firing")],
             title_from: "title".to_owned(),
             description_from: String::new(),

@@ -110,10 +110,10 @@ Exit codes: 0 nothing is wrong, 1 something is")]
 /// The settings that are asked about.
 #[derive(Debug, Args)]
 pub struct Asked {
-    /// The configuration file. Not said: the variable GANDER_CONFIG, then none.
+    /// The configuration file. Default: the variable GANDER_CONFIG, then none.
     #[arg(long = "config", id = "asked_config", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The role that they are for. Not said: all of them.
+    /// The role that they are for. Default: all of them.
     #[arg(value_enum, value_name = "ROLE")]
     pub role: Option<Role>,
     /// Flags of the role, as it would be started with.
@@ -143,7 +143,7 @@ fn runnable(command: Command) -> Command {
         .env("GANDER_CONFIG")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("The configuration file, TOML; `gander config example` writes one. Not said: none");
+        .help("The configuration file, TOML; `gander config example` writes one. Default: none");
     command.arg(config).mut_subcommands(runnable)
 }
 
@@ -178,7 +178,7 @@ pub struct Common {
     /// samples is always traced, what it does not sample never.
     #[arg(long, env = "GANDER_TRACE_SAMPLE_RATIO", value_name = "RATIO", default_value = "0.1")]
     pub trace_sample_ratio: Ratio,
-    /// Where metrics and probes are served: /metrics, /livez, /readyz. Not said: 127.0.0.1 with
+    /// Where metrics and probes are served: /metrics, /livez, /readyz. Default: 127.0.0.1 with
     /// port 7701 for up and admin, 7702 for a gateway, 7703 for a worker.
     #[arg(long, env = "GANDER_OPS_LISTEN", value_name = "ADDRESS")]
     pub ops_listen: Option<SocketAddr>,
@@ -234,7 +234,7 @@ pub struct UpArgs {
     /// Where everything is stored.
     #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
     pub data: PathBuf,
-    /// The nats-server program, 2.15 or newer. Not said: target/tools/nats-server, then PATH.
+    /// The nats-server program, 2.15 or newer. Default: target/tools/nats-server, then PATH.
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// The port of nats-server on 127.0.0.1; 0 picks a free one.

@@ -114,7 +114,7 @@ pub enum Rejection {
     #[error("it has expired and stays so: make a new one")]
     Expired,
     /// The time of expiry has passed already.
-    #[error("the time of expiry has passed already")]
+    #[error("the time of expiry has passed already: choose a later one")]
     ExpiryInThePast,
     /// The first principal must be a Global Admin without an expiry.
     #[error("the first principal must be a global admin without an expiry")]
@@ -123,14 +123,14 @@ pub enum Rejection {
     #[error("the start has passed already: leave it out to begin now")]
     StartInThePast,
     /// A maintenance window would end before it begins.
-    #[error("the end is later than the start")]
+    #[error("the end must be later than the start")]
     EndNotAfterStart,
     /// A maintenance window would last too long.
-    #[error("a maintenance window lasts at most {MAX_DAYS} days")]
+    #[error("a maintenance window must last at most {MAX_DAYS} days")]
     WindowTooLong,
     /// The service has as many maintenance windows as it may have.
     #[error(
-        "a service has at most {MAX_WINDOWS} maintenance windows that have not ended, with at most {} KiB of texts: end some first",
+        "a service can have at most {MAX_WINDOWS} maintenance windows that have not ended, with at most {} KiB of texts: end some first",
         MAX_TEXT_BYTES / 1024
     )]
     TooManyWindows,

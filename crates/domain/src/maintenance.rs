@@ -32,10 +32,10 @@ pub const MAX_NAMED: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Too many tags.
-    #[error("a maintenance window has at most {MAX_TAGS} tags")]
+    #[error("a maintenance window can have at most {MAX_TAGS} tags")]
     Tags,
     /// No texts, or too many.
-    #[error("a tag has 1 to {MAX_ITEMS} texts to contain")]
+    #[error("a tag must have 1 to {MAX_ITEMS} texts to contain")]
     Texts,
 }
 

@@ -11,13 +11,13 @@ pub const MAX_CHARACTERS: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Nothing is left after white space at both ends is removed.
-    #[error("a name needs at least 1 character")]
+    #[error("a name must have at least 1 character")]
     Empty,
     /// It has too many characters.
-    #[error("a name has at most {MAX_CHARACTERS} characters")]
+    #[error("a name must have at most {MAX_CHARACTERS} characters")]
     TooLong,
     /// It has a control character, or one that changes the direction of text.
-    #[error("a name has no control characters")]
+    #[error("a name must have no control characters")]
     Control,
 }
 

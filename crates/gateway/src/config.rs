@@ -171,7 +171,7 @@ pub const H2_PONG: Duration = Duration::from_secs(20);
 fn drain_delay(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|delay| *delay <= MOST_DRAIN_DELAY);
-    seconds.ok_or_else(|| "is 0 to 300 seconds, such as 5 or 0.5".to_owned())
+    seconds.ok_or_else(|| "must be 0 to 300 seconds, such as 5 or 0.5".to_owned())
 }
 
 fn path_prefix(text: &str) -> Result<String, String> {

@@ -6,14 +6,15 @@ use domain::filter::{Condition, Filter, Key, Urgency};
 use domain::maintenance::Tag;
 
 use crate::proto::gander::admin::v1 as api;
+use crate::proto::gander::events::v1 as events;
 
 /// A filter as it is shown.
 #[must_use]
 pub fn filter_to(filter: &Filter) -> api::Filter {
     let text = |key: &Option<Key>| key.as_ref().map(ToString::to_string).unwrap_or_default();
     let urgency = match filter.trigger.urgency {
-        Urgency::High => api::Urgency::High,
-        Urgency::Low => api::Urgency::Low,
+        Urgency::High => events::Urgency::High,
+        Urgency::Low => events::Urgency::Low,
     };
     api::Filter {
         id: filter.id.to_string(),

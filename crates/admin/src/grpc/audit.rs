@@ -81,7 +81,10 @@ impl AuditService for Audit {
         let page = Page::parse(message.page_size, &message.page_token, &question)?;
         let (records, next) = self.blocking(move |audit| audit.list(&wanted, &page)).await?;
         let records = self.with_names(records);
-        Ok(Response::new(api::ListAuditRecordsResponse { records, next_page_token: next }))
+        Ok(Response::new(api::ListAuditRecordsResponse {
+            audit_records: records,
+            next_page_token: next,
+        }))
     }
 
     async fn get_audit_record(
@@ -91,7 +94,8 @@ impl AuditService for Audit {
         let method = "AuditService/GetAuditRecord";
         let (_, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let number = message.name.strip_prefix("auditRecords/").and_then(|n| n.parse().ok());
-        let number: u64 = number.ok_or_else(|| error::field("name", "is auditRecords/{number}"))?;
+        let number: u64 =
+            number.ok_or_else(|| error::field("name", "must be auditRecords/{number}"))?;
         if number == 0 || number > self.last() {
             return Err(error::not_found());
         }
@@ -384,16 +388,16 @@ struct Wanted {
 impl Wanted {
     fn parse(message: &api::ListAuditRecordsRequest) -> Result<Self, Status> {
         let at = |at: &Option<wire::timestamp::Timestamp>, name: &str| {
-            let rule = "is a time between the years 1 and 9999";
+            let rule = "must be a time between the years 1 and 9999";
             let read = |at| time_from(at).ok_or_else(|| error::field(name, rule));
             at.as_ref().map(read).transpose()
         };
         if message.kinds.len() > MAX_KINDS {
-            return Err(error::field("kinds", format!("are at most {MAX_KINDS}")));
+            return Err(error::field("kinds", format!("must be at most {MAX_KINDS}")));
         }
         let known = |wanted: &String| KINDS.iter().any(|kind| is_of_kind(kind, wanted));
         if let Some(n) = message.kinds.iter().position(|kind| !known(kind)) {
-            let rule = format!("is one of {}, or the word before the dot", KINDS.join(", "));
+            let rule = format!("must be one of {}, or the word before the dot", KINDS.join(", "));
             return Err(error::field(format!("kinds[{n}]"), rule));
         }
         Ok(Self {
@@ -429,9 +433,9 @@ fn actor(name: &str) -> Result<Actor, Status> {
     match name {
         "bootstrap" => Ok(Actor::Bootstrap),
         "system" => Ok(Actor::System),
-        name => principal_name(name, "actor")
-            .map(Actor::Principal)
-            .map_err(|_| error::field("actor", "is principals/{principal}, bootstrap or system")),
+        name => principal_name(name, "actor").map(Actor::Principal).map_err(|_| {
+            error::field("actor", "must be principals/{principal}, bootstrap or system")
+        }),
     }
 }
 
@@ -441,15 +445,15 @@ fn resource(name: &str) -> Result<Subject, Status> {
     let found = team_name(name, at).map(Subject::Team).or_else(|_| service());
     let found = found.or_else(|_| token_name(name, at).map(Subject::Token));
     let found = found.or_else(|_| principal_name(name, at).map(Subject::Principal));
-    found.map_err(|_| error::field(at, "is the name of a team, service, token or principal"))
+    found.map_err(|_| error::field(at, "must be the name of a team, service, token or principal"))
 }
 
 fn expected_from(head: &api::AuditHead) -> Result<Expected, Status> {
     let hash = hash_from_hex(&head.hash);
-    let rule = "is 64 lower-case hexadecimal digits";
+    let rule = "must be 64 lower-case hexadecimal digits";
     let hash = hash.ok_or_else(|| error::field("expected.hash", rule))?;
     if head.sequence == 0 {
-        return Err(error::field("expected.sequence", "is the number of a record"));
+        return Err(error::field("expected.sequence", "must be the number of a record"));
     }
     Ok(Expected(Head { sequence: head.sequence, hash }))
 }

@@ -119,7 +119,7 @@ pub fn request_of<M: Message + Clone>(
     if id.is_empty() {
         return Ok(None);
     }
-    let id = uuid::Uuid::try_parse(id).map_err(|_| error::field("request_id", "is a UUID"))?;
+    let id = uuid::Uuid::try_parse(id).map_err(|_| error::field("request_id", "must be a UUID"))?;
     let mut hasher = blake3::Hasher::new_derive_key("gander 2026-11 request digest v1");
     hasher.update(method.as_bytes()).update(&message.encode_to_vec());
     Ok(Some(commit::Request { id: id.into_bytes(), digest: hasher.finalize().into() }))

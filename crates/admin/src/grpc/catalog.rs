@@ -189,7 +189,9 @@ impl CatalogService for Calls {
             (None, _) => None,
             (Some(team), None) if caller.may(Action::ReadTeam(team)) => Some(team),
             (Some(_), None) => return Err(error::denied()),
-            (Some(_), Some(_)) => return Err(error::field("parent", "is teams/{team} or teams/-")),
+            (Some(_), Some(_)) => {
+                return Err(error::field("parent", "must be teams/{team} or teams/-"));
+            }
         };
         let question = format!("{method} {}", message.parent);
         let page = Page::parse(message.page_size, &message.page_token, &question)?;

@@ -22,6 +22,7 @@ use wire::audit::actor_name;
 use wire::catalog::filter_to;
 use wire::event::{time, time_from};
 use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::events::v1 as events;
 use wire::timestamp::Timestamp as ProtoTime;
 
 use super::error::field;
@@ -43,7 +44,7 @@ fn parts<'a>(name: &'a str, pattern: &str) -> Option<Vec<&'a str>> {
 /// Reads `teams/{team}`.
 pub fn team_name(name: &str, at: &str) -> Result<TeamId, Status> {
     let id = parts(name, "teams/{}").and_then(|ids| TeamId::parse(ids[0]).ok());
-    id.ok_or_else(|| field(at, "is teams/{team}"))
+    id.ok_or_else(|| field(at, "must be teams/{team}"))
 }
 
 /// Reads `teams/{team}/services/{service}`.
@@ -51,7 +52,7 @@ pub fn service_name(name: &str, at: &str) -> Result<(TeamId, ServiceId), Status>
     let ids = parts(name, "teams/{}/services/{}");
     let ids =
         ids.and_then(|ids| Some((TeamId::parse(ids[0]).ok()?, ServiceId::parse(ids[1]).ok()?)));
-    ids.ok_or_else(|| field(at, "is teams/{team}/services/{service}"))
+    ids.ok_or_else(|| field(at, "must be teams/{team}/services/{service}"))
 }
 
 /// Reads `teams/{team}/services/{service}/maintenances/{maintenance}`.
@@ -64,20 +65,20 @@ pub fn maintenance_name(name: &str) -> Result<(TeamId, ServiceId, MaintenanceId)
         ))
     });
     ids.ok_or_else(|| {
-        field("name", "is teams/{team}/services/{service}/maintenances/{maintenance}")
+        field("name", "must be teams/{team}/services/{service}/maintenances/{maintenance}")
     })
 }
 
 /// Reads `tokens/{token}`.
 pub fn token_name(name: &str, at: &str) -> Result<TokenId, Status> {
     let id = parts(name, "tokens/{}").and_then(|ids| TokenId::parse(ids[0]).ok());
-    id.ok_or_else(|| field(at, "is tokens/{token}"))
+    id.ok_or_else(|| field(at, "must be tokens/{token}"))
 }
 
 /// Reads `principals/{principal}`.
 pub fn principal_name(name: &str, at: &str) -> Result<PrincipalId, Status> {
     let id = parts(name, "principals/{}").and_then(|ids| PrincipalId::parse(ids[0]).ok());
-    id.ok_or_else(|| field(at, "is principals/{principal}"))
+    id.ok_or_else(|| field(at, "must be principals/{principal}"))
 }
 
 /// Reads `teams/{team}/services/{service}/incidents/{incident}`.
@@ -89,7 +90,7 @@ pub fn incident_name(name: &str) -> Result<(TeamId, ServiceId, IncidentId), Stat
             IncidentId::parse(ids[2]).ok()?,
         ))
     });
-    ids.ok_or_else(|| field("name", "is teams/{team}/services/{service}/incidents/{incident}"))
+    ids.ok_or_else(|| field("name", "must be teams/{team}/services/{service}/incidents/{incident}"))
 }
 
 /// Reads the name of an incident whose team and service may be left open, as
@@ -109,7 +110,9 @@ pub fn open_incident_name(
 /// Reads `parkedRecords/{number}`.
 pub fn parked_record_name(name: &str) -> Result<u64, Status> {
     let number = parts(name, "parkedRecords/{}").and_then(|found| found[0].parse().ok());
-    number.filter(|number| *number > 0).ok_or_else(|| field("name", "is parkedRecords/{number}"))
+    number
+        .filter(|number| *number > 0)
+        .ok_or_else(|| field("name", "must be parkedRecords/{number}"))
 }
 
 /// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.
@@ -141,13 +144,14 @@ pub fn expected(etag: &str, at: &str) -> Result<Option<u64>, Status> {
     }
     let number = etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"'));
     let number = number.and_then(|number| number.parse().ok());
-    number.map(Some).ok_or_else(|| field(at, "is one that was read before"))
+    number.map(Some).ok_or_else(|| field(at, "must be one that was read before"))
 }
 
 /// Reads a time; none if it is not set.
 pub fn time_at(at: Option<&ProtoTime>, name: &str) -> Result<Option<Timestamp>, Status> {
-    let read =
-        |at| time_from(at).ok_or_else(|| field(name, "is a time between the years 1 and 9999"));
+    let read = |at| {
+        time_from(at).ok_or_else(|| field(name, "must be a time between the years 1 and 9999"))
+    };
     at.map(read).transpose()
 }
 
@@ -165,7 +169,9 @@ impl Mask {
             return Ok(Self(Some(known.iter().map(|&name| name.to_owned()).collect())));
         }
         match paths.iter().find(|path| !known.contains(&path.as_str())) {
-            Some(_) => Err(field("update_mask", format!("names only {}, or *", known.join(", ")))),
+            Some(_) => {
+                Err(field("update_mask", format!("must name only {}, or *", known.join(", "))))
+            }
             None => Ok(Self(Some(paths))),
         }
     }
@@ -235,10 +241,10 @@ fn filter_from(
 
 fn trigger_from(trigger: &api::Trigger, at: &str) -> Result<Trigger, Status> {
     let urgency = match trigger.urgency() {
-        api::Urgency::High => Urgency::High,
-        api::Urgency::Low => Urgency::Low,
-        api::Urgency::Unspecified => {
-            return Err(field(format!("{at}.urgency"), "is URGENCY_HIGH or URGENCY_LOW"));
+        events::Urgency::High => Urgency::High,
+        events::Urgency::Low => Urgency::Low,
+        events::Urgency::Unspecified => {
+            return Err(field(format!("{at}.urgency"), "must be URGENCY_HIGH or URGENCY_LOW"));
         }
     };
     let read = |(n, condition)| condition_from(condition, &format!("{at}.conditions[{n}]"));
@@ -315,7 +321,7 @@ pub fn token_to(token: &Token) -> api::Token {
 pub fn reach_from(kind: api::TokenType, target: &str) -> Result<Reach, Status> {
     match kind {
         api::TokenType::Global if target.is_empty() => Ok(Reach::Global),
-        api::TokenType::Global => Err(field("token.target", "is empty for a Global token")),
+        api::TokenType::Global => Err(field("token.target", "must be empty for a Global token")),
         api::TokenType::Team => team_name(target, "token.target").map(Reach::Team),
         api::TokenType::Service => service_name(target, "token.target")
             .map(|(team, service)| Reach::Service(team, service)),
@@ -353,7 +359,7 @@ fn role_to(role: Role) -> api::RoleGrant {
 /// Reads roles: at least one, at most 100.
 pub fn roles_from(roles: &[api::RoleGrant]) -> Result<BTreeSet<Role>, Status> {
     if roles.is_empty() || roles.len() > MAX_ROLES {
-        return Err(field("principal.roles", format!("are 1 to {MAX_ROLES}")));
+        return Err(field("principal.roles", format!("must be 1 to {MAX_ROLES}")));
     }
     let read = |(n, grant)| role_from(grant, &format!("principal.roles[{n}]"));
     roles.iter().enumerate().map(read).collect()
@@ -363,7 +369,7 @@ fn role_from(grant: &api::RoleGrant, at: &str) -> Result<Role, Status> {
     let at_team = format!("{at}.team");
     let global = |role| match grant.team.as_str() {
         "" => Ok(role),
-        _ => Err(field(&at_team, "is empty for a global role")),
+        _ => Err(field(&at_team, "must be empty for a global role")),
     };
     match grant.role() {
         api::Role::GlobalAdmin => global(Role::GlobalAdmin),

@@ -185,7 +185,7 @@ fn state_from(state: i32) -> Result<Option<State>, Status> {
         Ok(api::MaintenanceState::Upcoming) => Ok(Some(State::Upcoming)),
         Ok(api::MaintenanceState::Active) => Ok(Some(State::Active)),
         Ok(api::MaintenanceState::Ended) => Ok(Some(State::Ended)),
-        Err(_) => Err(field("state", "is one of MaintenanceState")),
+        Err(_) => Err(field("state", "must be one of MaintenanceState")),
     }
 }
 

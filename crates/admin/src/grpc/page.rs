@@ -31,7 +31,7 @@ impl Page {
     /// A negative size, or a token of another question.
     pub fn parse(size: i32, token: &str, question: &str) -> Result<Self, Status> {
         let size = match size {
-            ..0 => return Err(error::field("page_size", "is not negative")),
+            ..0 => return Err(error::field("page_size", "must not be negative")),
             0 => DEFAULT,
             size => usize::try_from(size.min(MOST)).unwrap_or(DEFAULT),
         };
@@ -39,7 +39,7 @@ impl Page {
         let mut page = Self { size, after: None, question };
         if !token.is_empty() {
             let wrong =
-                || error::field("page_token", "is one of this list, with the same question");
+                || error::field("page_token", "must be one of this list, with the same question");
             let after = token.get(..32).and_then(from_hex).ok_or_else(wrong)?;
             if page.token(after) != token {
                 return Err(wrong());

@@ -37,7 +37,7 @@ pub fn on_calling(status: &Status, server: &str) -> Option<&'static str> {
 pub fn on_sending(error: &hyper_util::client::legacy::Error, url: &str) -> &'static str {
     match url.starts_with("https://") {
         _ if error.is_connect() => on_connecting(error),
-        true => "is --url the port of alerts, not the one of gRPC?",
+        true => "is --gateway the port of alerts, not the one of gRPC?",
         false => "where the gateway has TLS, say https:// in --url",
     }
 }

@@ -115,7 +115,7 @@ async fn list(
     loop {
         request.page_size = i32::try_from((limit - all.len()).min(1_000))?;
         let page = client.list_audit_records(request.clone()).await?.into_inner();
-        all.extend(page.records);
+        all.extend(page.audit_records);
         if page.next_page_token.is_empty() || all.len() >= limit {
             return Ok(all);
         }
@@ -159,7 +159,7 @@ async fn export(
 }
 
 fn show(connect: &Connect, records: &[api::AuditRecord]) -> anyhow::Result<()> {
-    let head = ["NUMBER", "TIME", "ACTOR", "KIND", "WHAT", "DETAILS"];
+    let head = ["NUMBER", "TIME", "ACTOR", "KIND", "RESOURCE", "DETAILS"];
     connect.output.show(records, &head, |record| {
         let kinds: Vec<_> = record.changes.iter().map(|change| change.kind.clone()).collect();
         let mut details = details(record).join(" ");
@@ -185,7 +185,7 @@ fn tell(record: &api::AuditRecord) {
         ("time", record.time.as_ref().and_then(|at| at.to_rfc3339()).unwrap_or_default()),
         ("actor", format!("{} {}", record.actor, record.actor_display_name)),
         ("request id", record.request_id.clone()),
-        ("what", format!("{} {}", record.resource, record.resource_display_name)),
+        ("resource", format!("{} {}", record.resource, record.resource_display_name)),
         ("kind", kinds.join(",")),
         ("hash before", record.previous_hash.clone()),
         ("hash", record.hash.clone()),
@@ -199,7 +199,8 @@ fn called(name: &str, display_name: &str) -> String {
     match display_name {
         "" => name.to_owned(),
         display_name => {
-            format!("{} {display_name}", name.split('/').rev().nth(1).unwrap_or(name))
+            let kind = name.split('/').rev().nth(1).unwrap_or(name);
+            format!("{} {display_name}", kind.trim_end_matches('s'))
         }
     }
 }

@@ -34,7 +34,7 @@ impl FromStr for Noted {
             let sequence = sequence.parse().ok().filter(|sequence| *sequence > 0)?;
             Some(Self(Head { sequence, hash: hash_from_hex(hash)? }))
         });
-        parsed.ok_or("is SEQUENCE:HASH, as `gander audit verify` prints it")
+        parsed.ok_or("must be SEQUENCE:HASH, as `gander audit verify` prints it")
     }
 }
 

@@ -4,6 +4,7 @@
 
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
+use wire::proto::gander::events::v1 as events;
 
 use super::commands::{FilterArgs, FilterCommand, UrgencyArg};
 use super::service::update;
@@ -37,8 +38,8 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
 
 fn filter(args: &FilterArgs) -> anyhow::Result<api::Filter> {
     let urgency = match args.urgency {
-        UrgencyArg::High => api::Urgency::High,
-        UrgencyArg::Low => api::Urgency::Low,
+        UrgencyArg::High => events::Urgency::High,
+        UrgencyArg::Low => events::Urgency::Low,
     };
     let resolve = match (&args.resolve_with, conditions(&args.resolve_when)?.as_slice()) {
         (Some(mapped_with), [condition]) => Some(api::Resolve {

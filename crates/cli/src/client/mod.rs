@@ -62,7 +62,7 @@ pub struct Connect {
     /// TLS.
     #[command(flatten)]
     pub tls: tls::Tls,
-    /// The file with the credential, mode 0600; - for standard input. Not said: the variable GANDER_CREDENTIAL, then
+    /// The file with the credential, mode 0600; - for standard input. Default: the variable GANDER_CREDENTIAL, then
     /// ~/.config/gander/credential.
     #[arg(
         long,

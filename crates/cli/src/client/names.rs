@@ -126,6 +126,7 @@ fn find<T>(
 }
 
 /// What people call teams and services, by resource name.
+#[derive(Default)]
 pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {

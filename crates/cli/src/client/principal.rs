@@ -9,6 +9,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 
 use super::commands::PrincipalCommand;
+use super::names::Labels;
 use super::{
     Authorized, Connect, Output, Usage, default_credential_file, mask, names, prepare, read_secret,
     request_id, show_secret, shown_time,
@@ -32,14 +33,16 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
         };
         let (principal, request_id) = (Some(principal), request_id());
         let request = api::CreatePrincipalRequest { principal, request_id };
-        let made = PrincipalServiceClient::new(channel).create_principal(request).await?;
-        return show_made(connect, made.into_inner(), kept.as_deref());
+        let made = PrincipalServiceClient::new(channel.clone()).create_principal(request).await?;
+        return show_made(connect, &channel, made.into_inner(), kept.as_deref()).await;
     }
     let channel = connect.open().await?;
     let mut client = PrincipalServiceClient::new(channel.clone());
     match command {
         PrincipalCommand::Create { .. } => Ok(()),
-        PrincipalCommand::List => show(connect, &names::principals(&channel).await?),
+        PrincipalCommand::List => {
+            show(connect, &channel, &names::principals(&channel).await?).await
+        }
         PrincipalCommand::Update { principal, name, roles, expires } => {
             let update_mask = mask(&[
                 ("display_name", name.is_some()),
@@ -55,7 +58,8 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             };
             let (principal, request_id) = (Some(principal), request_id());
             let request = api::UpdatePrincipalRequest { principal, update_mask, request_id };
-            show(connect, &[client.update_principal(request).await?.into_inner()])
+            let done = client.update_principal(request).await?.into_inner();
+            show(connect, &channel, &[done]).await
         }
         PrincipalCommand::ReplaceCredential { principal, secret_file } => {
             prepare(secret_file.as_deref(), true)?;
@@ -63,14 +67,14 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceCredentialRequest { name, etag, request_id: request_id() };
             let made = client.replace_credential(request).await?.into_inner();
-            show_made(connect, made, secret_file.as_deref())
+            show_made(connect, &channel, made, secret_file.as_deref()).await
         }
         PrincipalCommand::Delete { principal } => {
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
             client.delete_principal(request).await?;
-            show(connect, &[old])
+            show(connect, &channel, &[old]).await
         }
     }
 }
@@ -119,28 +123,36 @@ async fn grants(channel: &Authorized, roles: &[String]) -> anyhow::Result<Vec<ap
     Ok(grants)
 }
 
-fn show_made(
+async fn show_made(
     connect: &Connect,
+    channel: &Authorized,
     principal: api::Principal,
     file: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
     let credential = principal.credential.clone();
     match (connect.output, file) {
-        (Output::Json, None) => show(connect, &[principal]),
+        (Output::Json, None) => show(connect, channel, &[principal]).await,
         _ => {
-            show(connect, &[api::Principal { credential: String::new(), ..principal }])?;
+            let shown = api::Principal { credential: String::new(), ..principal };
+            show(connect, channel, &[shown]).await?;
             show_secret(&credential, file)
         }
     }
 }
 
-fn show(connect: &Connect, principals: &[api::Principal]) -> anyhow::Result<()> {
+async fn show(
+    connect: &Connect,
+    channel: &Authorized,
+    principals: &[api::Principal],
+) -> anyhow::Result<()> {
+    // A credential that was made must be shown whatever happens to its team's name.
+    let labels = Labels::read(channel).await.unwrap_or_default();
     let head = ["PRINCIPAL", "NAME", "ROLES", "CREDENTIAL", "CREATED", "EXPIRES"];
     connect.output.show(principals, &head, |principal| {
         let role = |grant: &api::RoleGrant| {
             let role = grant.role().as_str_name().trim_start_matches("ROLE_").to_lowercase();
             let team = if grant.team.is_empty() { "" } else { ":" };
-            format!("{}{team}{}", role.replace('_', "-"), grant.team)
+            format!("{}{team}{}", role.replace('_', "-"), labels.of(&grant.team))
         };
         vec![
             principal.name.trim_start_matches("principals/").to_owned(),

@@ -33,12 +33,12 @@ pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
         let encoded: String = form_urlencoded::byte_serialize(from.as_bytes()).collect();
         format!("?from={encoded}")
     });
-    let url = args.url.trim_end_matches('/');
+    let url = args.gateway.trim_end_matches('/');
     let request = Request::post(format!("{url}/v1/process{}", from.unwrap_or_default()))
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
-        .context("--url is no URL")?;
+        .context("--gateway is no URL")?;
     let client = Client::builder(TokioExecutor::new()).build(tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {

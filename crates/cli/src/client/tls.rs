@@ -20,7 +20,7 @@ use crate::args::CLIENT_HEADING;
 /// TLS of client commands.
 #[derive(Clone, Debug, Args)]
 pub struct Tls {
-    /// The certificates that servers with https:// are checked against, PEM. Not said: those of
+    /// The certificates that servers with https:// are checked against, PEM. Default: those of
     /// the system.
     #[arg(
         long,

@@ -23,7 +23,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             global: _,
             team,
             service,
-            header_only,
+            url_parameter,
             expires,
             secret_file,
         } => {
@@ -32,7 +32,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 display_name: name.clone(),
                 r#type: kind.into(),
                 target,
-                url_parameter_allowed: Some(!header_only),
+                url_parameter_allowed: Some(*url_parameter == Rule::Allow),
                 expire_time: expires.to_proto(&SystemClock),
                 ..api::Token::default()
             };
@@ -108,7 +108,8 @@ async fn show(
     channel: &Authorized,
     tokens: &[api::Token],
 ) -> anyhow::Result<()> {
-    let labels = names::Labels::read(channel).await?;
+    // A secret that was made must be shown whatever happens to the names of teams.
+    let labels = names::Labels::read(channel).await.unwrap_or_default();
     let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES"];
     connect.output.show(tokens, &head, |token| {
         let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();

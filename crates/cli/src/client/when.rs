@@ -31,9 +31,9 @@ impl FromStr for When {
         if let Ok(span) = span(text) {
             return Ok(Self::In(span));
         }
-        point(text)
-            .map(Self::At)
-            .ok_or("is `never`, a span such as 30d or 12h, or a time such as 2027-01-31T12:00:00Z")
+        point(text).map(Self::At).ok_or(
+            "must be `never`, a span such as 30d or 12h, or a time such as 2027-01-31T12:00:00Z",
+        )
     }
 }
 
@@ -69,9 +69,9 @@ impl FromStr for Point {
         if let Ok(span) = span(text) {
             return Ok(Self::In(span));
         }
-        point(text)
-            .map(Self::At)
-            .ok_or("is `now`, a span such as 2h or 30m, or a time such as 2027-01-31T12:00:00Z")
+        point(text).map(Self::At).ok_or(
+            "must be `now`, a span such as 2h or 30m, or a time such as 2027-01-31T12:00:00Z",
+        )
     }
 }
 
@@ -88,7 +88,7 @@ impl Point {
 
 /// Reads a span such as `2h`.
 pub fn span(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text).map_err(|_| "is a span such as 2h or 30m")
+    humantime::parse_duration(text).map_err(|_| "must be a span such as 2h or 30m")
 }
 
 fn point(text: &str) -> Option<Timestamp> {
@@ -112,9 +112,9 @@ impl FromStr for Ago {
         if let Ok(span) = humantime::parse_duration(text) {
             return Ok(Self::Span(span));
         }
-        point(text)
-            .map(Self::At)
-            .ok_or("is how long ago, such as 24h or 7d, or a time such as 2027-01-31T12:00:00Z")
+        point(text).map(Self::At).ok_or(
+            "must be how long ago, such as 24h or 7d, or a time such as 2027-01-31T12:00:00Z",
+        )
     }
 }
 

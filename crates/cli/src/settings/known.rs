@@ -61,13 +61,13 @@ pub fn flags(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString
             }
         }
         Value::One(_) | Value::List(_) if is_switch(arg) => {
-            return Err("is true or false".to_owned());
+            return Err("must be true or false".to_owned());
         }
         Value::One(one) => vec![flag(key, one)?],
         Value::List(list) if matches!(arg.get_action(), ArgAction::Append) => {
             list.iter().map(|one| flag(key, one)).collect::<Result<_, _>>()?
         }
-        Value::List(_) => return Err("is one value, not a list".to_owned()),
+        Value::List(_) => return Err("must be one value, not a list".to_owned()),
     };
     accept(command, &flags).map(|()| flags)
 }
@@ -133,7 +133,7 @@ pub fn allowed(error: &clap::Error) -> String {
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
         && !values.is_empty()
     {
-        return format!("is one of {}", values.join(", "));
+        return format!("must be one of {}", values.join(", "));
     }
     first_line(error)
 }

@@ -195,11 +195,11 @@ mod tests {
         let told = completed(file, "admin").unwrap_err();
         let expected = [
             "f:1: there is no setting htp-listen; did you mean http-listen?",
-            "f:2: log-format: is one of text, json",
+            "f:2: log-format: must be one of text, json",
             "f:3: body-limit: 5 is not in 1024..=4194304",
             "f:4: partitions: invalid digit found in string",
-            "f:5: insecure-listen: is true or false",
-            "f:6: replicas: is one value, not a list",
+            "f:5: insecure-listen: must be true or false",
+            "f:6: replicas: must be one value, not a list",
             "f:7: there is no setting config: see `gander config example`",
             "f:8: there is no setting server: see `gander config example`",
             "f:10: http-listen is no setting of worker, but of up",

@@ -36,25 +36,27 @@ pub const MAX_KEY_STEPS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Too many filters.
-    #[error("a service has at most {MAX_FILTERS} filters")]
+    #[error("a service can have at most {MAX_FILTERS} filters")]
     Filters,
     /// Two filters with one id.
-    #[error("each filter has an id of its own")]
+    #[error("two filters have the same id: leave it out for a new filter")]
     SameId,
     /// Two filters with one name.
-    #[error("each filter has a name of its own")]
+    #[error("two filters have the same name: choose another one")]
     SameName,
     /// No condition, or too many.
-    #[error("a trigger has 1 to {MAX_CONDITIONS} conditions")]
+    #[error("a trigger must have 1 to {MAX_CONDITIONS} conditions")]
     Conditions,
     /// No item, or too many.
-    #[error("a condition has 1 to {MAX_ITEMS} texts to contain")]
+    #[error("a condition must have 1 to {MAX_ITEMS} texts to contain")]
     Items,
     /// An item is empty or too long.
-    #[error("a text to contain has 1 to {MAX_ITEM_CHARACTERS} characters")]
+    #[error("a text to contain must have 1 to {MAX_ITEM_CHARACTERS} characters")]
     Item,
     /// A key is empty, too long or has too many steps.
-    #[error("a key has 1 to {MAX_KEY_CHARACTERS} characters and at most {MAX_KEY_STEPS} steps")]
+    #[error(
+        "a key must have 1 to {MAX_KEY_CHARACTERS} characters and at most {MAX_KEY_STEPS} steps"
+    )]
     KeyLength,
     /// A key that cannot be read.
     #[error(

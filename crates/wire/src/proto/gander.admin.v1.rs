@@ -100,7 +100,7 @@ pub struct ListAuditRecordsRequest {
 pub struct ListAuditRecordsResponse {
     /// The records, newest first.
     #[prost(message, repeated, tag = "1")]
-    pub records: ::prost::alloc::vec::Vec<AuditRecord>,
+    pub audit_records: ::prost::alloc::vec::Vec<AuditRecord>,
     /// Empty on the last page only.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
@@ -752,7 +752,7 @@ pub mod audit_service_server {
 /// A team: the owner of services.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Team {
-    /// The resource name, `teams/{team}`. Output only on creation.
+    /// The resource name, `teams/{team}`. Set by Gander on creation; names the thing in updates.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What people call it: 1 to 100 characters, unique among teams. Required.
@@ -773,7 +773,7 @@ pub struct Team {
 /// of them matches. It belongs to one team for good.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
-    /// The resource name, `teams/{team}/services/{service}`. Output only on creation.
+    /// The resource name, `teams/{team}/services/{service}`. Set by Gander on creation; names the thing in updates.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What people call it: 1 to 100 characters, unique in the team. Required.
@@ -799,7 +799,7 @@ pub struct Service {
     #[prost(bool, tag = "8")]
     pub in_maintenance: bool,
 }
-/// An API filter: which payloads open an incident, and which close it.
+/// An API filter: which payloads open an incident, and which resolve it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
     /// The id of the filter, minted by Gander. Leave it empty for a new filter; send it back to
@@ -812,7 +812,7 @@ pub struct Filter {
     /// What opens an incident. Required.
     #[prost(message, optional, tag = "3")]
     pub trigger: ::core::option::Option<Trigger>,
-    /// What closes it. Without it only a person or a client does.
+    /// What resolves it. Without it only a person or a client does.
     #[prost(message, optional, tag = "4")]
     pub resolve: ::core::option::Option<Resolve>,
 }
@@ -820,7 +820,7 @@ pub struct Filter {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Trigger {
     /// The urgency of the incident. Required.
-    #[prost(enumeration = "Urgency", tag = "1")]
+    #[prost(enumeration = "super::super::events::v1::Urgency", tag = "1")]
     pub urgency: i32,
     /// One or two conditions; all must hold.
     #[prost(message, repeated, tag = "2")]
@@ -834,17 +834,17 @@ pub struct Trigger {
     #[prost(string, tag = "4")]
     pub description_from: ::prost::alloc::string::String,
     /// The key whose value identifies the episode in the service. Without it, or where it is
-    /// missing: the incident is unmapped and closed by a person or a client.
+    /// missing: the incident is unmapped and resolved by a person or a client.
     #[prost(string, tag = "5")]
     pub map_with: ::prost::alloc::string::String,
 }
-/// The part of a filter that closes an incident.
+/// The part of a filter that resolves an incident.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resolve {
     /// The condition that must hold. Required.
     #[prost(message, optional, tag = "1")]
     pub condition: ::core::option::Option<Condition>,
-    /// The key whose value names the episode to close. Required.
+    /// The key whose value names the episode to resolve. Required.
     #[prost(string, tag = "2")]
     pub mapped_with: ::prost::alloc::string::String,
 }
@@ -995,39 +995,6 @@ pub struct DeleteServiceRequest {
     /// A UUID that makes a repeat within 24 hours have its effect once.
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
-}
-/// How urgent an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Urgency {
-    /// Not said: refused.
-    Unspecified = 0,
-    /// Somebody is to be woken.
-    High = 1,
-    /// It can wait.
-    Low = 2,
-}
-impl Urgency {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "URGENCY_UNSPECIFIED",
-            Self::High => "URGENCY_HIGH",
-            Self::Low => "URGENCY_LOW",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "URGENCY_UNSPECIFIED" => Some(Self::Unspecified),
-            "URGENCY_HIGH" => Some(Self::High),
-            "URGENCY_LOW" => Some(Self::Low),
-            _ => None,
-        }
-    }
 }
 /// Generated client implementations.
 pub mod catalog_service_client {
@@ -2875,7 +2842,7 @@ pub struct ListMaintenanceRequest {
     /// read. Empty: the same as `teams/-`.
     #[prost(string, tag = "1")]
     pub parent: ::prost::alloc::string::String,
-    /// Only those in this state. Not said: all.
+    /// Only those in this state. Not set: all.
     #[prost(enumeration = "MaintenanceState", tag = "2")]
     pub state: i32,
     /// At most this many, fewer where the answer would be over 3 MiB; 0 means 100, more than 1,000
@@ -2910,7 +2877,7 @@ pub struct EndMaintenanceRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MaintenanceState {
-    /// Not said: in a list, all of them.
+    /// Not set: in a list, all of them.
     Unspecified = 0,
     /// It has not begun.
     Upcoming = 1,
@@ -4204,7 +4171,7 @@ pub struct RoleGrant {
 /// A principal: a person or a program that administers Gander.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Principal {
-    /// The resource name, `principals/{principal}`. Output only on creation.
+    /// The resource name, `principals/{principal}`. Set by Gander on creation; names the thing in updates.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What people call it: 1 to 100 characters, unique among principals. Required.
@@ -4317,7 +4284,7 @@ pub struct DeletePrincipalRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {
-    /// Not said: refused.
+    /// Not set: refused.
     Unspecified = 0,
     /// Everything, everywhere.
     GlobalAdmin = 1,
@@ -5197,7 +5164,7 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MemberRole {
-    /// Not said.
+    /// Not set.
     Unspecified = 0,
     /// Admin.
     Admin = 1,
@@ -5234,7 +5201,7 @@ impl MemberRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Severity {
-    /// Not said.
+    /// Not set.
     Unspecified = 0,
     /// Something does not work.
     Error = 1,
@@ -5573,7 +5540,7 @@ pub mod status_service_server {
 /// An API token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Token {
-    /// The resource name, `tokens/{token}`. Output only on creation.
+    /// The resource name, `tokens/{token}`. Set by Gander on creation; names the thing in updates.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What people call it: 1 to 100 characters, unique among tokens of the same target. Required.
@@ -5586,7 +5553,7 @@ pub struct Token {
     /// reaches, fixed at creation. Empty for a Global token.
     #[prost(string, tag = "4")]
     pub target: ::prost::alloc::string::String,
-    /// Whether it may be sent as the URL parameter `token`. Not said: yes.
+    /// Whether it may be sent as the URL parameter `token`. Not set: yes.
     #[prost(bool, optional, tag = "5")]
     pub url_parameter_allowed: ::core::option::Option<bool>,
     /// When it stops working. Not set: never.
@@ -5699,7 +5666,7 @@ pub struct DeleteTokenRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum TokenType {
-    /// Not said: refused.
+    /// Not set: refused.
     Unspecified = 0,
     /// Every service of every team.
     Global = 1,

@@ -4288,15 +4288,15 @@ impl serde::Serialize for ListAuditRecordsResponse {
     {
         use serde::ser::SerializeStruct;
         let mut len = 0;
-        if !self.records.is_empty() {
+        if !self.audit_records.is_empty() {
             len += 1;
         }
         if !self.next_page_token.is_empty() {
             len += 1;
         }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ListAuditRecordsResponse", len)?;
-        if !self.records.is_empty() {
-            struct_ser.serialize_field("records", &self.records)?;
+        if !self.audit_records.is_empty() {
+            struct_ser.serialize_field("auditRecords", &self.audit_records)?;
         }
         if !self.next_page_token.is_empty() {
             struct_ser.serialize_field("nextPageToken", &self.next_page_token)?;
@@ -4311,14 +4311,15 @@ impl<'de> serde::Deserialize<'de> for ListAuditRecordsResponse {
         D: serde::Deserializer<'de>,
     {
         const FIELDS: &[&str] = &[
-            "records",
+            "audit_records",
+            "auditRecords",
             "next_page_token",
             "nextPageToken",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
-            Records,
+            AuditRecords,
             NextPageToken,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -4341,7 +4342,7 @@ impl<'de> serde::Deserialize<'de> for ListAuditRecordsResponse {
                         E: serde::de::Error,
                     {
                         match value {
-                            "records" => Ok(GeneratedField::Records),
+                            "auditRecords" | "audit_records" => Ok(GeneratedField::AuditRecords),
                             "nextPageToken" | "next_page_token" => Ok(GeneratedField::NextPageToken),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -4362,15 +4363,15 @@ impl<'de> serde::Deserialize<'de> for ListAuditRecordsResponse {
                 where
                     V: serde::de::MapAccess<'de>,
             {
-                let mut records__ = None;
+                let mut audit_records__ = None;
                 let mut next_page_token__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
-                        GeneratedField::Records => {
-                            if records__.is_some() {
-                                return Err(serde::de::Error::duplicate_field("records"));
+                        GeneratedField::AuditRecords => {
+                            if audit_records__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("auditRecords"));
                             }
-                            records__ = Some(map_.next_value()?);
+                            audit_records__ = Some(map_.next_value()?);
                         }
                         GeneratedField::NextPageToken => {
                             if next_page_token__.is_some() {
@@ -4381,7 +4382,7 @@ impl<'de> serde::Deserialize<'de> for ListAuditRecordsResponse {
                     }
                 }
                 Ok(ListAuditRecordsResponse {
-                    records: records__.unwrap_or_default(),
+                    audit_records: audit_records__.unwrap_or_default(),
                     next_page_token: next_page_token__.unwrap_or_default(),
                 })
             }
@@ -9542,7 +9543,7 @@ impl serde::Serialize for Trigger {
         }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Trigger", len)?;
         if self.urgency != 0 {
-            let v = Urgency::try_from(self.urgency)
+            let v = super::super::events::v1::Urgency::try_from(self.urgency)
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.urgency)))?;
             struct_ser.serialize_field("urgency", &v)?;
         }
@@ -9641,7 +9642,7 @@ impl<'de> serde::Deserialize<'de> for Trigger {
                             if urgency__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("urgency"));
                             }
-                            urgency__ = Some(map_.next_value::<Urgency>()? as i32);
+                            urgency__ = Some(map_.next_value::<super::super::events::v1::Urgency>()? as i32);
                         }
                         GeneratedField::Conditions => {
                             if conditions__.is_some() {
@@ -10187,80 +10188,6 @@ impl<'de> serde::Deserialize<'de> for UpdateTokenRequest {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.UpdateTokenRequest", FIELDS, GeneratedVisitor)
-    }
-}
-impl serde::Serialize for Urgency {
-    #[allow(deprecated)]
-    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
-    where
-        S: serde::Serializer,
-    {
-        let variant = match self {
-            Self::Unspecified => "URGENCY_UNSPECIFIED",
-            Self::High => "URGENCY_HIGH",
-            Self::Low => "URGENCY_LOW",
-        };
-        serializer.serialize_str(variant)
-    }
-}
-impl<'de> serde::Deserialize<'de> for Urgency {
-    #[allow(deprecated)]
-    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
-    where
-        D: serde::Deserializer<'de>,
-    {
-        const FIELDS: &[&str] = &[
-            "URGENCY_UNSPECIFIED",
-            "URGENCY_HIGH",
-            "URGENCY_LOW",
-        ];
-
-        struct GeneratedVisitor;
-
-        impl serde::de::Visitor<'_> for GeneratedVisitor {
-            type Value = Urgency;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(formatter, "expected one of: {:?}", &FIELDS)
-            }
-
-            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
-            where
-                E: serde::de::Error,
-            {
-                i32::try_from(v)
-                    .ok()
-                    .and_then(|x| x.try_into().ok())
-                    .ok_or_else(|| {
-                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
-                    })
-            }
-
-            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
-            where
-                E: serde::de::Error,
-            {
-                i32::try_from(v)
-                    .ok()
-                    .and_then(|x| x.try_into().ok())
-                    .ok_or_else(|| {
-                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
-                    })
-            }
-
-            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
-            where
-                E: serde::de::Error,
-            {
-                match value {
-                    "URGENCY_UNSPECIFIED" => Ok(Urgency::Unspecified),
-                    "URGENCY_HIGH" => Ok(Urgency::High),
-                    "URGENCY_LOW" => Ok(Urgency::Low),
-                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
-                }
-            }
-        }
-        deserializer.deserialize_any(GeneratedVisitor)
     }
 }
 impl serde::Serialize for VerifyAuditRequest {

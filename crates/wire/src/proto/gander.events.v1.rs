@@ -153,9 +153,9 @@ impl Urgency {
 pub enum IncidentStatus {
     /// Not known to this reader.
     Unspecified = 0,
-    /// Nobody has closed it. Whether somebody has acknowledged it, `acknowledge_time` tells.
+    /// It is not resolved. Whether somebody has acknowledged it, `acknowledge_time` tells.
     Open = 1,
-    /// It is closed for good; a new episode is a new incident.
+    /// It is resolved for good; a new episode is a new incident.
     Resolved = 2,
 }
 impl IncidentStatus {

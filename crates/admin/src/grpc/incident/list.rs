@@ -40,17 +40,17 @@ impl Asked {
     fn parse(caller: &Caller, message: &api::ListIncidentsRequest) -> Result<Self, Status> {
         let (team, service) = scope(caller, &message.parent)?;
         let which = api::ListedIncidents::try_from(message.status)
-            .map_err(|_| error::field("status", "is one that this server knows"))?;
+            .map_err(|_| error::field("status", "must be one that this server knows"))?;
         let urgency = events::Urgency::try_from(message.urgency)
-            .map_err(|_| error::field("urgency", "is one that this server knows"))?;
+            .map_err(|_| error::field("urgency", "must be one that this server knows"))?;
         let time = |at: Option<&ProtoTime>, field: &str| match at {
             None => Ok(None),
             Some(_) if which != api::ListedIncidents::Resolved => {
-                Err(error::field(field, "goes with status LISTED_INCIDENTS_RESOLVED only"))
+                Err(error::field(field, "may be set with status LISTED_INCIDENTS_RESOLVED only"))
             }
             Some(at) => match time_from(at) {
                 Some(at) => Ok(Some(at)),
-                None => Err(error::field(field, "is a time in the years 1 to 9999")),
+                None => Err(error::field(field, "must be a time in the years 1 to 9999")),
             },
         };
         let since = time(message.resolved_since.as_ref(), "resolved_since")?;

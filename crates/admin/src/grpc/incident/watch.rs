@@ -68,7 +68,7 @@ impl Incidents {
             "" => Cursor { sequence: last, since: now },
             text => Cursor::parse(text)
                 .filter(|cursor| cursor.sequence <= last)
-                .ok_or_else(|| error::field("cursor", "is one that this server has given"))?,
+                .ok_or_else(|| error::field("cursor", "must be one that this server has given"))?,
         };
         if now.saturating_sub(cursor.since) > MAX_CURSOR_AGE_MICROS {
             return Err(error::cursor_too_old());

@@ -10,7 +10,7 @@ use super::UrgencyArg;
 /// What to do with incidents.
 #[derive(Debug, Subcommand)]
 pub enum IncidentCommand {
-    /// Lists incidents: the open ones, or those resolved in the last 24 hours.
+    /// Lists incidents: the open ones, or with --status resolved those of the last 24 hours.
     #[command(after_help = "Examples:
   gander incident list --team Payments
   gander incident list --status unacknowledged --urgency high
@@ -25,12 +25,12 @@ pub enum IncidentCommand {
         /// Only those of this urgency.
         #[arg(long, value_enum)]
         urgency: Option<UrgencyArg>,
-        /// With --status resolved: those resolved so long ago or later, or at this time or later.
-        /// Not said: 24h. They are kept for 90 days.
-        #[arg(long, value_name = "AGO")]
+        /// With --status resolved: those resolved since then: how long ago, such as 7d, or an RFC
+        /// 3339 time. 24h where it is not given; they are kept for 90 days.
+        #[arg(long, value_name = "WHEN")]
         since: Option<Ago>,
-        /// With --status resolved: those resolved longer ago than this, or before this time.
-        #[arg(long, value_name = "AGO")]
+        /// With --status resolved: those resolved before then.
+        #[arg(long, value_name = "WHEN")]
         until: Option<Ago>,
     },
     /// Shows one incident, open or resolved.

@@ -37,7 +37,7 @@ pub enum ClientCommand {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
-    /// API filters: which alerts open and close incidents of a service.
+    /// API filters: which alerts open and resolve incidents of a service.
     Filter {
         /// What to do.
         #[command(subcommand)]
@@ -67,7 +67,7 @@ pub enum ClientCommand {
         #[command(subcommand)]
         command: ParkedCommand,
     },
-    /// The audit log: who changed what and when; is it whole.
+    /// The audit log: who changed what and when, and whether it is complete.
     Audit {
         /// What to do.
         #[command(subcommand)]
@@ -95,6 +95,8 @@ Exit codes: with --check also 1 if something does not work")]
 #[derive(Debug, Subcommand)]
 pub enum TeamCommand {
     /// Makes a team.
+    #[command(after_help = "Example:
+  gander team create Payments")]
     Create {
         /// Its name.
         name: String,
@@ -102,6 +104,8 @@ pub enum TeamCommand {
     /// Lists teams.
     List,
     /// Gives a team another name.
+    #[command(after_help = "Example:
+  gander team rename Payments 'Payments and Billing'")]
     Rename {
         /// Its name or id.
         team: String,
@@ -109,6 +113,8 @@ pub enum TeamCommand {
         name: String,
     },
     /// Deletes a team with its services and tokens, for good; its open incidents are resolved.
+    #[command(after_help = "Example:
+  gander team delete Payments")]
     Delete {
         /// Its name or id.
         team: String,
@@ -125,31 +131,45 @@ pub enum ServiceCommand {
         service: String,
     },
     /// Lists services.
+    #[command(after_help = "Example:
+  gander service list --team Payments")]
     List {
         /// Only those of this team.
         #[arg(long)]
         team: Option<String>,
     },
     /// Gives a service another name.
+    #[command(after_help = "Example:
+  gander service rename Payments/Checkout Basket")]
     Rename {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
         /// The new name.
         name: String,
     },
     /// Disables a service: nothing is created, nothing is resolved.
+    #[command(after_help = "Example:
+  gander service disable Payments/Checkout")]
     Disable {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
     },
     /// Enables a service again.
+    #[command(after_help = "Example:
+  gander service enable Payments/Checkout")]
     Enable {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
     },
-    /// Deletes a service with its tokens.
+    /// Deletes a service with its tokens, for good; its open incidents are resolved.
+    #[command(after_help = "Example:
+  gander service delete Payments/Checkout")]
     Delete {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
     },
 }
@@ -175,14 +195,16 @@ The last one is for the alerts that have both db1 and replica, or backup, anywhe
         /// Only those of this team.
         #[arg(long, conflicts_with = "service")]
         team: Option<String>,
-        /// Only those of this service, as TEAM/SERVICE, by names or ids.
-        #[arg(long)]
+        /// Only those of this service, by names or ids.
+        #[arg(long, value_name = "TEAM/SERVICE")]
         service: Option<String>,
         /// Only those in this state.
         #[arg(long, value_enum)]
         state: Option<StateArg>,
     },
     /// Shows a maintenance window.
+    #[command(after_help = "Example:
+  gander maintenance get 01a20e18-6be7-7ae1-9eba-24fad35824c3")]
     Get {
         /// Its id or resource name.
         window: String,
@@ -200,7 +222,8 @@ The last one is for the alerts that have both db1 and replica, or backup, anywhe
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("until").args(["end", "lasts"]).required(true))]
 pub struct MaintenanceArgs {
-    /// The service, as TEAM/SERVICE, by names or ids.
+    /// The service, by names or ids.
+    #[arg(value_name = "TEAM/SERVICE")]
     pub service: String,
     /// When it begins: now, a span from now such as 30m, or an RFC 3339 time.
     #[arg(long, value_name = "WHEN", default_value = "now")]
@@ -238,13 +261,19 @@ pub enum FilterCommand {
     --resolve-when status=resolved --resolve-with groupKey")]
     Add(FilterArgs),
     /// Lists the filters of a service, in the order in which they are tried.
+    #[command(after_help = "Example:
+  gander filter list Payments/Checkout")]
     List {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
     },
     /// Removes a filter.
+    #[command(after_help = "Example:
+  gander filter remove Payments/Checkout alertmanager")]
     Remove {
-        /// The service, as TEAM/SERVICE, by names or ids.
+        /// The service, by names or ids.
+        #[arg(value_name = "TEAM/SERVICE")]
         service: String,
         /// The name or id of the filter.
         filter: String,
@@ -254,7 +283,8 @@ pub enum FilterCommand {
 /// A new filter.
 #[derive(Debug, Args)]
 pub struct FilterArgs {
-    /// The service, as TEAM/SERVICE, by names or ids.
+    /// The service, by names or ids.
+    #[arg(value_name = "TEAM/SERVICE")]
     pub service: String,
     /// The name of the filter.
     pub name: String,
@@ -274,10 +304,10 @@ pub struct FilterArgs {
     /// The key whose value identifies the episode.
     #[arg(long, value_name = "KEY")]
     pub map_with: Option<String>,
-    /// What closes an incident: KEY=TEXT, one key.
+    /// What resolves an incident: KEY=TEXT, one key. Several texts must all occur there.
     #[arg(long = "resolve-when", value_name = "KEY=TEXT", requires = "resolve_with")]
     pub resolve_when: Vec<String>,
-    /// The key whose value names the episode to close.
+    /// The key whose value names the episode to resolve (field `mapped_with`).
     #[arg(long, value_name = "KEY", requires = "resolve_when")]
     pub resolve_with: Option<String>,
 }
@@ -310,12 +340,12 @@ pub enum TokenCommand {
         /// It reaches the services of this team.
         #[arg(long)]
         team: Option<String>,
-        /// It reaches this service, as TEAM/SERVICE.
-        #[arg(long)]
+        /// It reaches this service.
+        #[arg(long, value_name = "TEAM/SERVICE")]
         service: Option<String>,
-        /// It may not be sent as the URL parameter.
-        #[arg(long)]
-        header_only: bool,
+        /// Whether it may be sent as the URL parameter `token`.
+        #[arg(long, value_enum, value_name = "RULE", default_value = "allow")]
+        url_parameter: Rule,
         /// When it stops working for good: never, a span such as 30d, or an RFC 3339 time.
         #[arg(long, value_name = "WHEN", default_value = "never")]
         expires: When,
@@ -323,9 +353,15 @@ pub enum TokenCommand {
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
     },
-    /// Lists tokens.
+    /// Lists tokens, without their secrets.
+    #[command(after_help = "Examples:
+  gander token list
+  gander token list --output json")]
     List,
-    /// Changes what is said of a token.
+    /// Changes a token's name, its expiry, or whether it may be sent as the URL parameter.
+    #[command(after_help = "Examples:
+  gander token update prometheus --expires 365d
+  gander token update prometheus --url-parameter forbid")]
     Update {
         /// Its name or id.
         token: String,
@@ -340,6 +376,8 @@ pub enum TokenCommand {
         url_parameter: Option<Rule>,
     },
     /// Replaces the secret: the old one is dead when this returns.
+    #[command(after_help = "Example:
+  gander token replace-secret prometheus --secret-file prometheus.token")]
     ReplaceSecret {
         /// Its name or id.
         token: String,
@@ -348,6 +386,8 @@ pub enum TokenCommand {
         secret_file: Option<PathBuf>,
     },
     /// Deletes a token: it is dead when this returns.
+    #[command(after_help = "Example:
+  gander token delete prometheus")]
     Delete {
         /// Its name or id.
         token: String,
@@ -403,9 +443,15 @@ pub enum PrincipalCommand {
         #[arg(long, value_name = "FILE")]
         bootstrap_file: Option<PathBuf>,
     },
-    /// Lists principals.
+    /// Lists principals, without their credentials.
+    #[command(after_help = "Examples:
+  gander principal list
+  gander principal list --output json")]
     List,
-    /// Changes what is said of a principal.
+    /// Changes a principal's name, roles or expiry.
+    #[command(after_help = "Examples:
+  gander principal update kim --role observer:Search --role responder:Payments
+  gander principal update kim --expires 90d")]
     Update {
         /// Its name or id.
         principal: String,
@@ -421,7 +467,9 @@ pub enum PrincipalCommand {
         #[arg(long, value_name = "WHEN")]
         expires: Option<When>,
     },
-    /// Replaces the credential.
+    /// Replaces the credential: the old one is dead when this returns.
+    #[command(after_help = "Example:
+  gander principal replace-credential kim --secret-file kim.credential")]
     ReplaceCredential {
         /// Its name or id.
         principal: String,
@@ -429,7 +477,9 @@ pub enum PrincipalCommand {
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
     },
-    /// Deletes a principal.
+    /// Deletes a principal: its credential is dead when this returns.
+    #[command(after_help = "Example:
+  gander principal delete kim")]
     Delete {
         /// Its name or id.
         principal: String,
@@ -443,12 +493,12 @@ pub struct SendArgs {
     pub file: PathBuf,
     /// Where the gateway is.
     #[arg(
-        long,
+        long = "gateway",
         env = "GANDER_GATEWAY",
         value_name = "URL",
         default_value = "http://127.0.0.1:8080"
     )]
-    pub url: String,
+    pub gateway: String,
     /// The file with the secret of the token, mode 0600; - for standard input.
     #[arg(long, env = "GANDER_TOKEN_FILE", value_name = "FILE")]
     pub token_file: PathBuf,
