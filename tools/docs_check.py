@@ -347,7 +347,7 @@ def self_test():
         sys.exit(f"docs-check: {wanted} fits {found}")
     token = "gdr_…"
     compare(["a", "…", "d…f"], ["a", "b", "c", "d e f"])
-    compare([f"{token}0000  2026-11-24 10:00"], [f"{token}abcd 2027-01-01 23:59"])
+    compare([f"{token}0000  2026-11-24 10:00:00Z"], [f"{token}abcd 2027-01-01 23:59:59Z"])
 
 
 def main():

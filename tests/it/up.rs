@@ -238,7 +238,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
         ("filter remove Payments/Checkout nobody", 3, "there is no filter"),
         ("filter add Payments/Checkout x --when nothing", 2, "KEY=TEXT"),
         ("filter add Payments/Checkout x --when a[=b", 1, "breaks off at character"),
-        ("service create Checkout", 2, "TEAM/NAME"),
+        ("service create Checkout", 2, "TEAM/SERVICE"),
         ("maintenance create Payments/Checkout", 2, "--for"),
         ("maintenance create Payments/Checkout --for 2h --end 2h", 2, "cannot be used"),
         ("maintenance create Payments/Checkout --for never", 2, "a span"),

@@ -49,10 +49,12 @@ fn warning(code: &str, message: impl Into<String>) -> api::Problem {
 fn members(status: &api::GetStatusResponse) -> Vec<api::Problem> {
     let mut found = Vec::new();
     let of = |role| status.members.iter().filter(move |member| member.role() == role);
-    if of(api::MemberRole::Gateway).next().is_none() {
+    // Without nats-server nobody is heard, whoever lives.
+    let heard = !status.streams.is_empty();
+    if heard && of(api::MemberRole::Gateway).next().is_none() {
         found.push(error("NO_GATEWAY", "no gateway is alive: alerts are not received"));
     }
-    if of(api::MemberRole::Worker).next().is_none() {
+    if heard && of(api::MemberRole::Worker).next().is_none() {
         found.push(error("NO_WORKER", "no worker is alive: alerts are stored and wait"));
     }
     for gateway in of(api::MemberRole::Gateway) {
@@ -234,6 +236,11 @@ mod tests {
     #[test]
     fn each_trouble_has_its_name() {
         assert_eq!(codes(|_| {}), "");
+        let deaf = |s: &mut api::GetStatusResponse| {
+            s.streams.clear();
+            s.members.truncate(1);
+        };
+        assert_eq!(codes(deaf), "", "who does not answer for it, says nothing of it");
         assert_eq!(codes(|s| drop(s.members.remove(1))), "NO_GATEWAY");
         assert_eq!(codes(|s| drop(s.members.remove(2))), "NO_WORKER");
         assert_eq!(codes(|s| s.members[1].control_sequence = 8), "GATEWAY_BEHIND");

@@ -19,6 +19,7 @@ use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Nats};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use wire::audit::record_to;
 use wire::stored::control::{encode_commit, encode_message};
 use wire::subject;
 
@@ -266,13 +267,16 @@ impl Writer {
         for Decided { commit, record, snapshot, done, span } in group.decided {
             let sequence = commit.sequence;
             relay(&self.nats, &commit, record, &snapshot, stop).await?;
-            tracing::debug!(parent: &span, commit = sequence, changes = ?commit.changes, "stored");
+            tracing::debug!(parent: &span, change = sequence, changes = ?commit.changes, "stored");
+            let told = record_to(&commit, [0; 32], None);
+            let kinds: Vec<_> = told.changes.iter().map(|change| change.kind.as_str()).collect();
             tracing::info!(
                 parent: &span,
-                commit = sequence,
-                actor = ?commit.actor,
-                subject = ?commit.changes[0].subject(),
-                "a command is carried out"
+                change = sequence,
+                actor = told.actor,
+                kind = kinds.join(","),
+                resource = told.resource,
+                "a change is stored"
             );
             let _ = done.send(Ok(Done { sequence, repeat_of: None }));
         }

@@ -16,16 +16,23 @@ use std::process::ExitCode;
 
 use args::{Act, ConfigAct};
 
+/// Settings with which nothing is started.
+fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
+    problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
+    ExitCode::from(2)
+}
+
 fn main() -> ExitCode {
     runtime::tls::install_provider();
     let cli = match settings::read(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(settings::Stop::Clap(error)) => error.exit(),
-        Err(settings::Stop::Problems(problems)) => {
-            problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
-            return ExitCode::from(2);
-        }
+        Err(settings::Stop::Problems(problems)) => return wrong(&problems),
     };
+    let problems = preflight::problems(&cli.act);
+    if !problems.is_empty() {
+        return wrong(&problems);
+    }
     let ended = match cli.act {
         Act::Up(args) => roles::up(&args),
         Act::Admin(args) => roles::admin(&args),

@@ -48,8 +48,8 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>) {
     let row =
         |cells: Vec<String>| cells.into_iter().map(|cell| harmless(&cell)).collect::<Vec<_>>();
     table.add_rows(rows.into_iter().map(row));
-    for line in table.to_string().lines() {
-        say(line.trim_end().strip_prefix(' ').unwrap_or(line));
+    for line in table.to_string().lines().map(str::trim_end) {
+        say(line.strip_prefix(' ').unwrap_or(line));
     }
 }
 

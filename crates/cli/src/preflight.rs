@@ -16,6 +16,7 @@ use crate::args::{Act, Common, NatsArgs, UpArgs};
 pub fn problems(act: &Act) -> Vec<String> {
     let found = match act {
         Act::Up(args) => up(args),
+        Act::Admin(args) if args.act.is_some() => vec![],
         Act::Admin(args) => {
             let listeners = [grpc(&args.admin), ops(&args.common)];
             let files = vec![certificate(args.admin.certificate()), folder(&args.data)];
@@ -48,7 +49,9 @@ fn up(args: &UpArgs) -> Found {
     let program = nats_server::find(args.nats_server.as_deref(), search.as_deref());
     let program = program.map(drop).context("nats-server");
     let certificates = [args.admin.certificate(), args.gateway.certificate()].map(certificate);
-    let files = vec![folder(&args.data), program];
+    let copies = (args.streams.replicas == 1).then_some(());
+    let copies = copies.context("replicas: `gander up` has one nats-server, so it must be 1");
+    let files = vec![folder(&args.data), program, copies];
     all([listening(&listeners, &args.common), certificates.into(), files])
 }
 

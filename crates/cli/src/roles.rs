@@ -289,6 +289,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         // First of all: two nats-servers on one store would ruin it.
         let taken = DataFolder::take(&args.data)?;
         let data = taken.path.clone();
+        let fresh = !admin::bootstrap::journal_path(&data).exists();
         let (grpc_tls, http_tls) = (args.admin.certificate()?, args.gateway.certificate()?);
         let grpc = listen::open_tls(args.admin.listen, grpc_tls, insecure).await?;
         let http = listen::open_tls(args.gateway.listen, http_tls, insecure).await?;
@@ -310,7 +311,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         spawn_gateway(&process, args, http, url, drained)?;
         process.when_ready(move || {
             say(&greeting);
-            say_first_steps(&data);
+            say_first_steps(&data, fresh);
         });
         let shutdown = process.lifecycle.shutdown();
         let ended = tokio::select! {
@@ -351,12 +352,16 @@ fn greeting(
     .join("\n")
 }
 
-/// While nobody is Global Admin yet: how to become it.
-fn say_first_steps(data: &Path) {
+/// While a bootstrap credential waits to be used: how. After a recovery there may be a principal of
+/// that name, and a credential of it on this machine.
+fn say_first_steps(data: &Path, fresh: bool) {
     let file = admin::bootstrap::credential_path(data);
     if file.exists() {
+        let (name, kept) = if fresh { ("me", "") } else { ("NAME", " --secret-file FILE") };
         let file = file.display();
         say("Next, make yourself a Global Admin:");
-        say(&format!("  gander principal create me --role global-admin --bootstrap-file {file}"));
+        say(&format!(
+            "  gander principal create {name} --role global-admin{kept} --bootstrap-file {file}"
+        ));
     }
 }

@@ -88,7 +88,8 @@ pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
 }
 
 /// Makes sure that a secret can be written to this file, before there is one to be lost; a file
-/// that is there already may be replaced only if that is said.
+/// that is there already may be replaced only if that is said. The folder must be there: a mistyped
+/// path would hide a secret somewhere.
 ///
 /// # Errors
 /// It cannot be written, or is there already.
@@ -97,8 +98,6 @@ pub fn prepare(path: &Path, replace: bool) -> Result<(), Error> {
         return Err(Error::Exists { path: path.to_owned() });
     }
     let fail = |source| Error::Io { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(fail)?;
     let draft = path.with_extension("new");
     File::create(&draft).and_then(|_| fs::remove_file(&draft)).map_err(fail)
 }

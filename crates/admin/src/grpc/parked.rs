@@ -18,6 +18,7 @@ use runtime::nats::{Nats, Since, Stored};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Request, Response, Status};
+use wire::audit::actor_name;
 use wire::event::time;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::parked_service_server::ParkedService;
@@ -253,7 +254,8 @@ impl ParkedService for ParkedRecords {
         let number = parked_record_name(&message.name)?;
         let _turn = self.turn.lock().await;
         let flags = self.evaluate(number).await?;
-        tracing::info!(number, actor = ?caller.actor(), ?flags, "a parked record is evaluated");
+        let actor = actor_name(caller.actor());
+        tracing::info!(number, actor, ?flags, "a parked record is evaluated");
         Ok(Response::new(api::EvaluateParkedRecordResponse {
             created: flags.created,
             trigger_duplicate: flags.trigger_duplicate,
@@ -275,7 +277,8 @@ impl ParkedService for ParkedRecords {
         let _turn = self.turn.lock().await;
         self.read(number).await?;
         self.remove(number).await?;
-        tracing::info!(number, actor = ?caller.actor(), "a parked record is deleted");
+        let actor = actor_name(caller.actor());
+        tracing::info!(number, actor, "a parked record is deleted");
         Ok(Response::new(pbjson_types::Empty {}))
     }
 }

@@ -38,9 +38,42 @@ pub fn on_sending(error: &hyper_util::client::legacy::Error, url: &str) -> &'sta
     match url.starts_with("https://") {
         _ if error.is_connect() => on_connecting(error),
         true => "is --gateway the port of alerts, not the one of gRPC?",
-        false => "where the gateway has TLS, say https:// in --url",
+        false => "where the gateway has TLS, say https:// in --gateway",
     }
 }
+
+/// What the server said, in words of the command line: flags for fields, and nothing that only a
+/// program can do.
+pub fn in_our_words(said: &str) -> String {
+    let said = said.replace(
+        "ask again with the same request_id",
+        "look whether it was done before you do it again",
+    );
+    let Some((field, rule)) = said.split_once(": ") else { return said };
+    let fits =
+        |(part, _): &&(&str, &str)| field.ends_with(part) || field.contains(&format!("{part}["));
+    match FLAGS.iter().find(fits) {
+        Some((_, flag)) if !field.contains(' ') => format!("{flag}: {rule}"),
+        Some(_) | None => said,
+    }
+}
+
+/// How fields of the contract are called on the command line: the last part of their path.
+const FLAGS: [(&str, &str); 13] = [
+    ("trigger.conditions", "--when"),
+    (".title_from", "--title-from"),
+    (".description_from", "--description-from"),
+    (".map_with", "--map-with"),
+    (".mapped_with", "--resolve-with"),
+    (".resolve.condition.contains", "--resolve-when"),
+    (".resolve.condition.key", "--resolve-when"),
+    (".start_time", "--start"),
+    (".end_time", "--for or --end"),
+    ("maintenance_window.tags", "--tag"),
+    ("expire_time", "--expires"),
+    ("principal.roles", "--role"),
+    (".display_name", "the name"),
+];
 
 /// Whether the connection broke before there was an answer.
 pub fn is_unanswered(status: &Status) -> bool {
@@ -100,6 +133,25 @@ mod tests {
         assert_eq!(on_connecting(&io::Error::from(io::ErrorKind::ConnectionRefused)), NOBODY);
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         assert!(on_connecting(&io::Error::other(unknown)).contains("--ca-file"));
+    }
+
+    #[test]
+    fn rules_are_told_by_flag() {
+        for (said, ours) in [
+            ("service.filters[1].trigger.conditions[0].key: too long", "--when: too long"),
+            ("service.filters[0].resolve.condition.key: too long", "--resolve-when: too long"),
+            ("service.filters[0].display_name: too long", "the name: too long"),
+            ("team.display_name: too long", "the name: too long"),
+            ("token.expire_time: is past", "--expires: is past"),
+            ("maintenance_window.tags[0].contains[0]: empty", "--tag: empty"),
+            ("there is no team: say another", "there is no team: say another"),
+            ("the name is taken: choose another one", "the name is taken: choose another one"),
+            ("page_token: odd", "page_token: odd"),
+        ] {
+            assert_eq!(in_our_words(said), ours);
+        }
+        let pending = "stored: ask again with the same request_id";
+        assert!(!in_our_words(pending).contains("request_id"));
     }
 
     #[test]

@@ -32,7 +32,16 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
             update(&mut client, service, "filters").await?
         }
     };
-    let head = ["FILTER", "NAME", "URGENCY", "TRIGGER", "RESOLVE"];
+    let head = [
+        "FILTER",
+        "NAME",
+        "URGENCY",
+        "WHEN",
+        "MAP WITH",
+        "RESOLVE WHEN",
+        "RESOLVE WITH",
+        "TITLE FROM",
+    ];
     connect.output.show(&service.filters, &head, row)
 }
 
@@ -88,13 +97,18 @@ fn shown(condition: &api::Condition) -> String {
 fn row(filter: &api::Filter) -> Vec<String> {
     let trigger = filter.trigger.clone().unwrap_or_default();
     let when: Vec<_> = trigger.conditions.iter().map(shown).collect();
-    let resolve = filter.resolve.as_ref().and_then(|resolve| resolve.condition.as_ref());
+    let resolve = filter.resolve.as_ref();
+    let resolve_when = resolve.and_then(|resolve| resolve.condition.as_ref());
+    let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     let urgency = trigger.urgency().as_str_name().trim_start_matches("URGENCY_").to_lowercase();
     vec![
         filter.id.clone(),
         filter.display_name.clone(),
         urgency,
         when.join(" and "),
-        resolve.map_or("-".to_owned(), shown),
+        or_dash(&trigger.map_with),
+        resolve_when.map_or("-".to_owned(), shown),
+        or_dash(resolve.map_or("", |resolve| &resolve.mapped_with)),
+        or_dash(&trigger.title_from),
     ]
 }

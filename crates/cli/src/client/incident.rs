@@ -144,7 +144,7 @@ async fn show(
     incidents: &[events::Incident],
 ) -> anyhow::Result<()> {
     let labels = Labels::read(channel).await?;
-    let head = ["INCIDENT", "SERVICE", "STATUS", "URGENCY", "COUNT", "SINCE", "TITLE"];
+    let head = ["INCIDENT", "SERVICE", "STATUS", "URGENCY", "ALERTS", "SINCE", "RESOLVED", "TITLE"];
     connect.output.show(incidents, &head, |incident| {
         vec![
             incident.id.clone(),
@@ -153,6 +153,7 @@ async fn show(
             urgency(incident),
             incident.occurrences.to_string(),
             shown_time(incident.create_time.as_ref()),
+            shown_time(incident.resolve_time.as_ref()),
             incident.title.clone(),
         ]
     })

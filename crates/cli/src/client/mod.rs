@@ -41,7 +41,7 @@ use wire::timestamp::Timestamp;
 
 use crate::args::CLIENT_HEADING;
 use crate::out::{say, table};
-use commands::ClientCommand;
+use commands::{ClientCommand, PrincipalCommand};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -142,6 +142,23 @@ impl Connect {
         self.open_with(&credential).await
     }
 
+    /// Where the credential is from, in words.
+    fn credential(&self, command: &ClientCommand) -> String {
+        let file = |file: &Path| format!("the credential in {}", file.display());
+        if let ClientCommand::Principal { command: PrincipalCommand::Create { bootstrap_file, .. } } =
+            command
+            && let Some(path) = bootstrap_file
+        {
+            return file(path);
+        }
+        match (&self.credential_file, environment::variable("GANDER_CREDENTIAL")) {
+            (Some(path), _) => file(path),
+            (None, Some(_)) => "the credential in GANDER_CREDENTIAL".to_owned(),
+            (None, None) => default_credential_file()
+                .map_or_else(|_| "the credential".to_owned(), |path| file(&path)),
+        }
+    }
+
     /// Connects with this credential.
     pub async fn open_with(&self, credential: &str) -> anyhow::Result<Authorized> {
         let secure = self.server.starts_with("https://");
@@ -176,12 +193,21 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Incident { command } => incident::run(connect, command).await,
             ClientCommand::Parked { command } => parked::run(connect, command).await,
             ClientCommand::Audit { command } => audit::run(connect, command).await,
-            ClientCommand::Send(args) => send::run(&connect.tls, args).await,
+            ClientCommand::Send(args) => send::run(connect, args).await,
             ClientCommand::Status { check } => status::run(connect, *check).await,
         }
     });
     ended.map_err(|error| {
         let status = error.downcast_ref::<Status>();
+        if status.is_some_and(|status| status.code() == Code::Unauthenticated)
+            && !matches!(command, ClientCommand::Send(_))
+        {
+            let text = format!(
+                "{} opens nothing here: it is unknown, replaced or expired; name another one with --credential-file",
+                connect.credential(command)
+            );
+            return Status::unauthenticated(text).into();
+        }
         match status.and_then(|status| advice::on_calling(status, &connect.server)) {
             Some(advice) => error.context(advice),
             None => error,
@@ -226,7 +252,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// What went wrong, for a person: of an answer of the server only what it says.
 pub fn explain(error: &anyhow::Error) -> String {
     let part = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Status>() {
-        Some(status) => status.message().to_owned(),
+        Some(status) => advice::in_our_words(status.message()),
         None => cause.to_string(),
     };
     error.chain().map(part).collect::<Vec<_>>().join(": ")
@@ -238,6 +264,15 @@ pub fn read_secret(file: &Path) -> anyhow::Result<String> {
         return Ok(std::io::read_to_string(std::io::stdin())?.trim().to_owned());
     }
     Ok(secret_file::read(file)?)
+}
+
+/// Tells that a thing is deleted; a program gets what it was.
+pub fn deleted<T: serde::Serialize>(output: Output, thing: &T, what: &str) -> anyhow::Result<()> {
+    match output {
+        Output::Table => say(&format!("{what} is deleted")),
+        Output::Json => output.show(&[thing], &[], |_| vec![])?,
+    }
+    Ok(())
 }
 
 /// A mask that names these fields, where they are to be changed.
@@ -273,6 +308,14 @@ pub fn request_id() -> String {
     let mut bytes = [0; 16];
     runtime::random::SystemRandom.fill(&mut bytes);
     domain::id::AlertId::from_bytes(bytes).to_string()
+}
+
+/// When something stops working, for people.
+pub fn shown_expiry(at: Option<&Timestamp>) -> String {
+    use runtime::clock::Clock;
+    let now = runtime::clock::SystemClock.now();
+    let over = at.and_then(wire::event::time_from).is_some_and(|at| at <= now);
+    format!("{}{}", shown_time(at), if over { " (expired)" } else { "" })
 }
 
 /// A time for people.

@@ -69,13 +69,13 @@ pub async fn maintenance_windows(
     }
 }
 
-/// All tokens.
-pub async fn tokens(channel: &Authorized) -> anyhow::Result<Vec<api::Token>> {
+/// All tokens, or those of a target.
+pub async fn tokens(channel: &Authorized, target: String) -> anyhow::Result<Vec<api::Token>> {
     let mut client = TokenServiceClient::new(channel.clone());
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
-        let target = String::new();
+        let target = target.clone();
         let request = api::ListTokensRequest { target, page_size: PAGE, page_token };
         let page = client.list_tokens(request).await?.into_inner();
         all.extend(page.tokens);
@@ -143,9 +143,10 @@ impl Labels {
         Ok(Self(labels))
     }
 
-    /// What people call the thing with this resource name, or the name itself.
+    /// What people call the team or service with this resource name.
     pub fn of<'a>(&'a self, name: &'a str) -> &'a str {
-        self.0.get(name).map_or(name, String::as_str)
+        let unknown = if self.0.is_empty() { name } else { "(deleted)" };
+        self.0.get(name).map_or(unknown, String::as_str)
     }
 
     /// What people call the service of an incident.
@@ -164,23 +165,43 @@ pub async fn team(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Tea
     find(teams(channel).await?, "team", wanted, |team| (&team.name, &team.display_name))
 }
 
+/// The team that a text such as TEAM/SERVICE begins with, and what comes after it. A team's name may
+/// have a slash, too: the longest one that there is counts.
+pub async fn team_and_rest(
+    channel: &Authorized,
+    text: &str,
+) -> anyhow::Result<(api::Team, String)> {
+    let Some((first, _)) = text.split_once('/') else {
+        return Err(Usage("name a service as TEAM/SERVICE").into());
+    };
+    let all = teams(channel).await?;
+    for (at, _) in text.rmatch_indices('/') {
+        let (wanted, rest) = (&text[..at], &text[at + 1..]);
+        let fits = |team: &&api::Team| last(&team.name) == wanted || team.display_name == wanted;
+        if let Some(found) = all.iter().find(fits) {
+            return Ok((found.clone(), rest.to_owned()));
+        }
+    }
+    Err(NotFound(format!("team {first:?}")).into())
+}
+
 /// A service by TEAM/SERVICE, names or ids, or by its resource name.
 pub async fn service(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Service> {
     if wanted.starts_with("teams/") && wanted.matches('/').count() == 3 {
         let all = services(channel, "teams/-").await?;
         return find(all, "service", wanted, |service| (&service.name, ""));
     }
-    let Some((in_team, wanted)) = wanted.split_once('/') else {
-        return Err(Usage("name a service as TEAM/SERVICE").into());
-    };
-    let team = team(channel, in_team).await?;
+    let (team, wanted) = team_and_rest(channel, wanted).await?;
+    let wanted = wanted.as_str();
     let all = services(channel, &team.name).await?;
     find(all, "service", wanted, |service| (&service.name, &service.display_name))
 }
 
 /// A token by name or id.
 pub async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Token> {
-    find(tokens(channel).await?, "token", wanted, |token| (&token.name, &token.display_name))
+    find(tokens(channel, String::new()).await?, "token", wanted, |token| {
+        (&token.name, &token.display_name)
+    })
 }
 
 /// A principal by name or id.
@@ -188,6 +209,16 @@ pub async fn principal(channel: &Authorized, wanted: &str) -> anyhow::Result<api
     find(principals(channel).await?, "principal", wanted, |found| {
         (&found.name, &found.display_name)
     })
+}
+
+/// A principal by name or id, or with `me` the caller, whom everybody may read.
+pub async fn principal_or_me(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Principal> {
+    if wanted != "me" {
+        return principal(channel, wanted).await;
+    }
+    let request = api::GetPrincipalRequest { name: "principals/me".to_owned() };
+    let mut client = PrincipalServiceClient::new(channel.clone());
+    Ok(client.get_principal(request).await?.into_inner())
 }
 
 /// What people call the principal with this resource name.

@@ -11,8 +11,8 @@ use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceCl
 use super::commands::PrincipalCommand;
 use super::names::Labels;
 use super::{
-    Authorized, Connect, Output, Usage, default_credential_file, mask, names, prepare, read_secret,
-    request_id, show_secret, shown_time,
+    Authorized, Connect, Output, Usage, default_credential_file, deleted, mask, names, prepare,
+    read_secret, request_id, show_secret, shown_expiry, shown_time,
 };
 
 /// Carries it out.
@@ -40,6 +40,10 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
     let mut client = PrincipalServiceClient::new(channel.clone());
     match command {
         PrincipalCommand::Create { .. } => Ok(()),
+        PrincipalCommand::Get { principal } => {
+            let found = names::principal_or_me(&channel, principal).await?;
+            show(connect, &channel, &[found]).await
+        }
         PrincipalCommand::List => {
             show(connect, &channel, &names::principals(&channel).await?).await
         }
@@ -74,7 +78,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
             client.delete_principal(request).await?;
-            show(connect, &channel, &[old]).await
+            deleted(connect.output, &old, &format!("principal {:?}", old.display_name))
         }
     }
 }
@@ -89,7 +93,11 @@ fn kept_in(
     if !first || secret_file.is_some() {
         return Ok(secret_file.cloned());
     }
-    let file = connect.credential_file.clone().map_or_else(default_credential_file, Ok)?;
+    let Some(file) = connect.credential_file.clone() else {
+        let file = default_credential_file()?;
+        std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+        return Ok(Some(file));
+    };
     if file == Path::new("-") {
         return Err(Usage("--credential-file - cannot keep the new credential").into());
     }
@@ -160,7 +168,7 @@ async fn show(
             principal.roles.iter().map(role).collect::<Vec<_>>().join(", "),
             principal.hint.clone(),
             shown_time(principal.create_time.as_ref()),
-            shown_time(principal.expire_time.as_ref()),
+            shown_expiry(principal.expire_time.as_ref()),
         ]
     })
 }

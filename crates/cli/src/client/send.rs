@@ -15,12 +15,11 @@ use tonic::Status;
 
 use super::advice;
 use super::commands::SendArgs;
-use super::read_secret;
-use super::tls::Tls;
+use super::{Connect, Output, Usage, read_secret};
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
-pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
+pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
     let payload = if args.file == Path::new("-") {
         let mut payload = Vec::new();
         std::io::stdin().read_to_end(&mut payload)?;
@@ -29,17 +28,22 @@ pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
         std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?
     };
     let token = read_secret(&args.token_file)?;
+    if token.starts_with("gdp_") {
+        let text = "--token-file has the credential of a principal (gdp_…): alerts need a token (gdr_…), which `gander token create` makes";
+        return Err(Usage(text).into());
+    }
     let from = args.from.as_ref().map(|from| {
         let encoded: String = form_urlencoded::byte_serialize(from.as_bytes()).collect();
         format!("?from={encoded}")
     });
-    let url = args.gateway.trim_end_matches('/');
+    // `gander up` prints the whole address.
+    let url = args.gateway.trim_end_matches('/').trim_end_matches("/v1/process");
     let request = Request::post(format!("{url}/v1/process{}", from.unwrap_or_default()))
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
         .context("--gateway is no URL")?;
-    let client = Client::builder(TokioExecutor::new()).build(tls.for_http(url)?);
+    let client = Client::builder(TokioExecutor::new()).build(connect.tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {
         let advice = advice::on_sending(&error, url);
@@ -47,7 +51,10 @@ pub async fn run(tls: &Tls, args: &SendArgs) -> anyhow::Result<()> {
     })?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
-    say(&format!("{status}\n{}", String::from_utf8_lossy(&body)));
+    if connect.output == Output::Table {
+        say(&status.to_string());
+    }
+    say(&String::from_utf8_lossy(&body));
     match status.as_u16() {
         200..=299 => Ok(()),
         401 => Err(Status::unauthenticated("the token is not good: see the answer above").into()),

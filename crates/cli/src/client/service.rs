@@ -6,7 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 
 use super::commands::ServiceCommand;
-use super::{Authorized, Connect, Usage, names, request_id};
+use super::{Authorized, Connect, deleted, names, request_id};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<()> {
@@ -19,11 +19,8 @@ pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<
             return show(connect, &channel, &services).await;
         }
         ServiceCommand::Create { service } => {
-            let Some((team, name)) = service.split_once('/') else {
-                return Err(Usage("name a service as TEAM/NAME").into());
-            };
-            let parent = names::team(&channel, team).await?.name;
-            let display_name = name.to_owned();
+            let (team, display_name) = names::team_and_rest(&channel, service).await?;
+            let parent = team.name;
             let service = Some(api::Service { display_name, ..api::Service::default() });
             let request = api::CreateServiceRequest { parent, service, request_id: request_id() };
             client.create_service(request).await?.into_inner()
@@ -46,7 +43,8 @@ pub async fn run(connect: &Connect, command: &ServiceCommand) -> anyhow::Result<
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeleteServiceRequest { name, etag, request_id: request_id() };
             client.delete_service(request).await?;
-            old
+            let what = format!("service {:?} with its tokens", old.display_name);
+            return deleted(connect.output, &old, &what);
         }
     };
     show(connect, &channel, &[service]).await

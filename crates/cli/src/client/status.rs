@@ -21,7 +21,8 @@ pub async fn run(connect: &Connect, check: bool) -> anyhow::Result<()> {
     }
     let broken = |problem: &&api::Problem| problem.severity() == api::Severity::Error;
     let count = status.problems.iter().filter(broken).count();
-    anyhow::ensure!(!check || count == 0, "{count} things do not work");
+    let things = if count == 1 { "thing does" } else { "things do" };
+    anyhow::ensure!(!check || count == 0, "{count} {things} not work");
     Ok(())
 }
 
@@ -105,6 +106,13 @@ fn work(status: &api::GetStatusResponse) {
         None => String::new(),
     };
     say(&format!("changes     {} in the journal", status.journal_sequence));
+    if status.streams.is_empty() {
+        // Only nats-server knows the rest.
+        for what in ["partitions", "waiting", "parked"] {
+            say(&format!("{what:<12}unknown"));
+        }
+        return;
+    }
     say(&format!("partitions  {owned} of {} owned by living workers", status.partitions.len()));
     say(&format!("waiting     {lag} messages{since}"));
     say(&format!("parked      {} records", status.parked_records));

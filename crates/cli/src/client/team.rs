@@ -6,7 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 
 use super::commands::TeamCommand;
-use super::{Connect, names, request_id, shown_time};
+use super::{Connect, deleted, names, request_id, shown_time};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &TeamCommand) -> anyhow::Result<()> {
@@ -29,7 +29,8 @@ pub async fn run(connect: &Connect, command: &TeamCommand) -> anyhow::Result<()>
             let old = names::team(&channel, team).await?;
             let (name, etag) = (old.name.clone(), old.etag.clone());
             client.delete_team(api::DeleteTeamRequest { name, etag, request_id }).await?;
-            old
+            let what = format!("team {:?} with its services and tokens", old.display_name);
+            return deleted(connect.output, &old, &what);
         }
     };
     show(connect, &[team])

@@ -8,7 +8,8 @@ use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
 use super::commands::{Rule, TokenCommand};
 use super::{
-    Authorized, Connect, Output, mask, names, prepare, request_id, show_secret, shown_time,
+    Authorized, Connect, Output, deleted, mask, names, prepare, request_id, show_secret,
+    shown_expiry, shown_time,
 };
 
 /// Carries it out.
@@ -17,7 +18,10 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
     let channel = connect.open().await?;
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
-        TokenCommand::List => show(connect, &channel, &names::tokens(&channel).await?).await,
+        TokenCommand::List { team, service } => {
+            let (_, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
+            show(connect, &channel, &names::tokens(&channel, target).await?).await
+        }
         TokenCommand::Create {
             name,
             global: _,
@@ -68,7 +72,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             let (name, etag) = (old.name.clone(), old.etag.clone());
             let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
             client.delete_token(request).await?;
-            show(connect, &channel, &[old]).await
+            deleted(connect.output, &old, &format!("token {:?}", old.display_name))
         }
     }
 }
@@ -121,7 +125,7 @@ async fn show(
             target.to_owned(),
             token.hint.clone(),
             shown_time(token.create_time.as_ref()),
-            shown_time(token.expire_time.as_ref()),
+            shown_expiry(token.expire_time.as_ref()),
         ]
     })
 }

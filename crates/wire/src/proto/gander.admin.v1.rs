@@ -4290,9 +4290,10 @@ pub enum Role {
     GlobalAdmin = 1,
     /// Reads everything.
     Stakeholder = 2,
-    /// Manages the services and tokens of one team, resolves its incidents.
+    /// Manages the services, maintenance windows and tokens of one team, acknowledges and resolves its
+    /// incidents.
     TeamManager = 3,
-    /// Reads one team, resolves its incidents.
+    /// Reads one team, acknowledges and resolves its incidents.
     Responder = 4,
     /// Reads one team.
     Observer = 5,

@@ -356,8 +356,16 @@ pub enum TokenCommand {
     /// Lists tokens, without their secrets.
     #[command(after_help = "Examples:
   gander token list
+  gander token list --service Payments/Checkout
   gander token list --output json")]
-    List,
+    List {
+        /// Only Team tokens of this team.
+        #[arg(long, conflicts_with = "service")]
+        team: Option<String>,
+        /// Only Service tokens of this service.
+        #[arg(long, value_name = "TEAM/SERVICE")]
+        service: Option<String>,
+    },
     /// Changes a token's name, its expiry, or whether it may be sent as the URL parameter.
     #[command(after_help = "Examples:
   gander token update prometheus --expires 365d
@@ -401,7 +409,7 @@ impl TokenCommand {
             Self::Create { secret_file, .. } | Self::ReplaceSecret { secret_file, .. } => {
                 secret_file.as_deref()
             }
-            Self::List | Self::Update { .. } | Self::Delete { .. } => None,
+            Self::List { .. } | Self::Update { .. } | Self::Delete { .. } => None,
         }
     }
 }
@@ -442,6 +450,15 @@ pub enum PrincipalCommand {
         /// keep the new credential where client commands look for it.
         #[arg(long, value_name = "FILE")]
         bootstrap_file: Option<PathBuf>,
+    },
+    /// Shows a principal.
+    #[command(after_help = "Examples:
+  gander principal get          (who you are, and what you may do)
+  gander principal get kim")]
+    Get {
+        /// Its name or id.
+        #[arg(default_value = "me")]
+        principal: String,
     },
     /// Lists principals, without their credentials.
     #[command(after_help = "Examples:
