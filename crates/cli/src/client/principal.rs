@@ -73,14 +73,16 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             let made = client.replace_credential(request).await?.into_inner();
             show_made(connect, &channel, made, secret_file.as_deref()).await
         }
-        PrincipalCommand::Delete { principal } => {
-            let old = names::principal(&channel, principal).await?;
-            let (name, etag) = (old.name.clone(), old.etag.clone());
-            let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
-            client.delete_principal(request).await?;
-            deleted(connect.output, &old, &format!("principal {:?}", old.display_name))
-        }
+        PrincipalCommand::Delete { principal } => delete(connect, &channel, principal).await,
     }
+}
+
+async fn delete(connect: &Connect, channel: &Authorized, principal: &str) -> anyhow::Result<()> {
+    let old = names::principal(channel, principal).await?;
+    let (name, etag) = (old.name.clone(), old.etag.clone());
+    let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
+    PrincipalServiceClient::new(channel.clone()).delete_principal(request).await?;
+    deleted(connect.output, &old, &format!("principal {:?}", old.display_name))
 }
 
 /// Where a fresh credential is kept: where it is said, or the first one where client commands

@@ -67,14 +67,16 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             let made = client.replace_secret(request).await?.into_inner();
             show_made(connect, &channel, made, secret_file.as_deref()).await
         }
-        TokenCommand::Delete { token } => {
-            let old = names::token(&channel, token).await?;
-            let (name, etag) = (old.name.clone(), old.etag.clone());
-            let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
-            client.delete_token(request).await?;
-            deleted(connect.output, &old, &format!("token {:?}", old.display_name))
-        }
+        TokenCommand::Delete { token } => delete(connect, &channel, token).await,
     }
+}
+
+async fn delete(connect: &Connect, channel: &Authorized, token: &str) -> anyhow::Result<()> {
+    let old = names::token(channel, token).await?;
+    let (name, etag) = (old.name.clone(), old.etag.clone());
+    let request = api::DeleteTokenRequest { name, etag, request_id: request_id() };
+    TokenServiceClient::new(channel.clone()).delete_token(request).await?;
+    deleted(connect.output, &old, &format!("token {:?}", old.display_name))
 }
 
 async fn target(
