@@ -235,7 +235,7 @@ pub struct UpArgs {
     #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
     pub data: PathBuf,
     /// The nats-server program, 2.15 or newer. Default: target/tools/nats-server, then PATH.
-    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// The port of nats-server on 127.0.0.1; 0 picks a free one.
     #[arg(long, env = "GANDER_NATS_PORT", value_name = "PORT", default_value_t = 4222)]

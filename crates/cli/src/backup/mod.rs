@@ -54,7 +54,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// With --data: the nats-server program, 2.15 or newer.
-    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ pub struct RestoreArgs {
     #[arg(long, hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
     /// The nats-server program, 2.15 or newer.
-    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// How streams are made; the number of partitions is that of the backup.
     #[arg(long, env = "GANDER_REPLICAS", value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]

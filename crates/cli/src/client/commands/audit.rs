@@ -96,7 +96,7 @@ pub struct VerifyArgs {
     #[arg(long, hide_env_values = true, value_name = "URL", requires = "data")]
     pub nats_url: Option<String>,
     /// With --data: the nats-server program, 2.15 or newer.
-    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PROGRAM")]
+    #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// An exported file.
     #[arg(long, value_name = "FILE")]
