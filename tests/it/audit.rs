@@ -284,7 +284,7 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
     assert_eq!(stage.admin.audit().get_audit_record(one).await?.into_inner(), all[3]);
     let none = api::GetAuditRecordRequest { name: "auditRecords/9".to_owned() };
     assert!(stage.admin.audit().get_audit_record(none).await.is_err());
-    let table = stage.gander(&["audit", "list", "--team", "Payments", "--under"]).await?;
+    let table = stage.gander(&["audit", "list", "--team", "Payments", "--include-children"]).await?;
     assert!(table.0 == 0 && table.1.contains("token uptime"), "{table:?}");
     assert!(!table.1.contains("principal.created"), "{table:?}");
     Ok(())

@@ -40,7 +40,9 @@ pub async fn run(connect: &Connect, command: &AuditCommand) -> anyhow::Result<()
             }
             Ok(())
         }
-        AuditCommand::Export { from, file } => export(&mut client, *from, file.as_deref()).await,
+        AuditCommand::Export { start_sequence, file } => {
+            export(&mut client, *start_sequence, file.as_deref()).await
+        }
         AuditCommand::Verify(_) => Ok(()),
     }
 }
@@ -52,7 +54,7 @@ async fn request(
     let time = |past: Option<super::when::Ago>| past.map(|past| past.to_proto(&SystemClock));
     Ok(api::ListAuditRecordsRequest {
         resource: resource(channel, filter).await?,
-        include_children: filter.under,
+        include_children: filter.include_children,
         actor: match filter.actor.as_deref() {
             None => String::new(),
             Some(known @ ("bootstrap" | "system")) => known.to_owned(),

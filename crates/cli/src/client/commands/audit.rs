@@ -14,7 +14,7 @@ use super::super::when::Ago;
 pub enum AuditCommand {
     /// Lists records, newest first.
     #[command(after_help = "Examples:
-  gander audit list --team Payments --under --since 7d
+  gander audit list --team Payments --include-children --since 7d
   gander audit list --actor kim --kind token
   gander audit list --token prometheus --output json")]
     List {
@@ -37,7 +37,7 @@ pub enum AuditCommand {
     Export {
         /// The number of the first record.
         #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-        from: u64,
+        start_sequence: u64,
         /// Write to this file, mode 0600, instead of standard output.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct AuditFilter {
     pub principal: Option<String>,
     /// Also of what is under the team or service: services and tokens.
     #[arg(long, requires = "thing")]
-    pub under: bool,
+    pub include_children: bool,
     /// Only changes asked for by this principal, by name or id, or by bootstrap or system.
     #[arg(long)]
     pub actor: Option<String>,
