@@ -106,7 +106,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     let load = Load::start(gateway, &tokens, 8, admin.clone(), rig.grpc());
     eventually("work", async || (load.acked().0 > 300).then_some(())).await?;
     let acked = load.acked().0 as u64;
-    let create = format!("backup create --file all.backup --nats-url {}", rig.nats.url());
+    let create = format!("backup create all.backup --nats-url {}", rig.nats.url());
     let told = done(&rig, &create).await?;
     assert!(told.contains("whole: backup of"), "{told}");
     // What tells where a commit ends: without it a backup could cut one in half.
@@ -154,7 +154,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
 #[tokio::test]
 async fn secrets_that_may_be_dead_are_revoked_by_a_restore() -> anyhow::Result<()> {
     let Stage { rig, admin, steady, .. } = stage().await?;
-    let create = format!("backup create --file all.backup --nats-url {}", rig.nats.url());
+    let create = format!("backup create all.backup --nats-url {}", rig.nats.url());
     done(&rig, &create).await?;
     admin.delete_token(&steady).await?;
     let tools = tools();
@@ -186,8 +186,8 @@ async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overw
 -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
     let url = rig.nats.url();
-    done(&rig, &format!("backup create --file all.backup --nats-url {url}")).await?;
-    let there = gander(&rig, &format!("backup create --file all.backup --nats-url {url}")).await?;
+    done(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
+    let there = gander(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
     assert!(there.0 == 1 && there.1.contains("is there already"), "{there:?}");
     let onto = format!("backup restore all.backup --data new --secrets keep --nats-url {url}");
     let onto = gander(&rig, &onto).await?;

@@ -20,8 +20,8 @@ use crate::client::Output;
 pub enum BackupCommand {
     /// Writes a backup: configuration, waiting alerts, incidents and their events.
     #[command(after_help = "Examples:
-  gander backup create --file gander.backup                    while everything runs
-  gander backup create --file gander.backup --data gander-data with `gander up` stopped")]
+  gander backup create gander.backup                    while everything runs
+  gander backup create gander.backup --data gander-data with `gander up` stopped")]
     Create(CreateArgs),
     /// Checks that a backup is whole and fits together, without a server.
     Verify {
@@ -39,7 +39,6 @@ pub enum BackupCommand {
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// The file to write, mode 0600.
-    #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
     /// Where nats-server runs.
     #[arg(
