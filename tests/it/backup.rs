@@ -188,7 +188,8 @@ async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overw
     let url = rig.nats.url();
     done(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
     let there = gander(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
-    assert!(there.0 == 1 && there.1.contains("is there already"), "{there:?}");
+    let says = "error: all.backup is there already: name another file\n";
+    assert_eq!(there, (1, says.to_owned()));
     let onto = format!("backup restore all.backup --data new --secrets keep --nats-url {url}");
     let onto = gander(&rig, &onto).await?;
     assert!(onto.0 == 1 && onto.1.contains("there are streams of Gander already"), "{onto:?}");
@@ -205,5 +206,19 @@ async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overw
         let told = gander(&rig, "backup restore all.backup --data other --secrets keep").await?;
         assert!(told.0 == 1 && !rig.folder().join("other").exists(), "cut at {at}: {told:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_that_does_not_fit_together_gets_no_name() -> anyhow::Result<()> {
+    let Stage { rig, .. } = stage().await?;
+    let url = rig.nats.url();
+    let context = events::connect(&url).await?;
+    context.publish("gander.control.team.nobody", "no commit".into()).await?.await?;
+    let told = gander(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
+    assert!(told.0 == 1 && told.1.contains("does not fit together"), "{told:?}");
+    let left = std::fs::read_dir(rig.folder())?;
+    let left = left.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert_eq!(left.filter(|name| name.starts_with("all.backup")).count(), 0);
     Ok(())
 }

@@ -1,17 +1,17 @@
 //! A backup as a file: frames with their lengths, and a digest of all at the end.
 //!
-//! The file has its name only once it is complete and durable. Must not know what the messages of
-//! streams say.
+//! Must not know what the messages of streams say.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
 
 use bytes::Bytes;
 use wire::stored;
 use wire::stored::backup::{End, Frame, Head, Message};
+
+use crate::fresh_file::{self, FreshFile};
 
 const MAGIC: &[u8] = b"gander backup 1\n";
 /// A message of nats-server has at most 8 MiB, and headers.
@@ -23,9 +23,9 @@ pub enum Error {
     /// The file cannot be read or written.
     #[error("the backup cannot be read or written")]
     Io(#[from] io::Error),
-    /// There is a file of that name.
-    #[error("{0} is there already: name another file")]
-    Exists(PathBuf),
+    /// There is no new file.
+    #[error(transparent)]
+    File(#[from] fresh_file::Error),
     /// It is no backup, or not whole.
     #[error("the backup is not whole: {0}")]
     Broken(&'static str),
@@ -37,28 +37,20 @@ pub enum Error {
 /// Writes a backup.
 #[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
+    file: FreshFile,
     digest: blake3::Hasher,
     counts: BTreeMap<String, u64>,
 }
 
 impl Writer {
-    /// Begins a backup with mode 0600.
+    /// Begins a backup.
     ///
     /// # Errors
     /// The file is there, or cannot be written.
     pub fn create(path: &Path, head: Head) -> Result<Self, Error> {
-        if path.exists() {
-            return Err(Error::Exists(path.to_owned()));
-        }
-        let partial = path.with_added_extension("partial");
-        let _ = fs::remove_file(&partial);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        let file = BufWriter::with_capacity(1024 * 1024, file);
-        let (path, digest, counts) = (path.to_owned(), blake3::Hasher::new(), BTreeMap::new());
-        let mut writer = Self { path, partial, file, digest, counts };
+        let (file, digest, counts) =
+            (FreshFile::create(path)?, blake3::Hasher::new(), BTreeMap::new());
+        let mut writer = Self { file, digest, counts };
         writer.put(MAGIC)?;
         writer.frame(&Frame::Head(head))?;
         Ok(writer)
@@ -85,22 +77,18 @@ impl Writer {
         self.frame(&Frame::Message(message))
     }
 
-    /// Ends it, with the last sequence of each stream: from here on it has its name.
+    /// Ends it, with the last sequence of each stream. It is for the caller to give it its name.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(mut self, last_sequences: &[(&str, u64)]) -> Result<(), Error> {
+    pub fn finish(mut self, last_sequences: &[(&str, u64)]) -> Result<FreshFile, Error> {
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
         let streams =
             last_sequences.iter().map(|(name, last)| ((*name).to_owned(), count(name), *last));
         let mut end = End { streams: streams.collect(), digest: [0; 32] };
         end.digest = ended(self.digest.clone(), &end);
         self.frame(&Frame::End(end))?;
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        fs::rename(&self.partial, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+        Ok(self.file)
     }
 }
 
@@ -205,6 +193,8 @@ fn cut(error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn head() -> Head {
@@ -239,10 +229,11 @@ mod tests {
         let mut writer = Writer::create(&path, head()).unwrap();
         let messages = [message(1), message(4)];
         messages.iter().for_each(|message| writer.message(message.clone()).unwrap());
-        assert!(!path.exists());
-        writer.finish(&[("S", 9)]).unwrap();
+        let mut file = writer.finish(&[("S", 9)]).unwrap();
+        assert_eq!(read(file.sync().unwrap()).unwrap(), messages);
+        file.name().unwrap();
         assert_eq!(read(&path).unwrap(), messages);
-        assert!(matches!(Writer::create(&path, head()), Err(Error::Exists(_))));
+        assert!(matches!(Writer::create(&path, head()), Err(Error::File(_))));
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();

@@ -9,7 +9,7 @@
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
 //! - [`parts`]: what every role is given. [`facts`]: what a process says of itself. [`lifecycle`],
-//!   [`telemetry`], [`traces`], [`ops`], [`notify`], [`secret_file`], [`data_folder`], [`listen`], [`tls`]: how a
+//!   [`telemetry`], [`traces`], [`ops`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
 //!   process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
@@ -20,6 +20,7 @@ pub mod data_folder;
 pub mod durability;
 pub mod environment;
 pub mod facts;
+pub mod fresh_file;
 pub mod ingest;
 pub mod journal;
 pub mod lifecycle;

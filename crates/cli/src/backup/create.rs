@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use runtime::backup_file::Writer;
 use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::DataFolder;
+use runtime::fresh_file::FreshFile;
 use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID};
 use runtime::nats::{Envelope, Nats, Reader, Start};
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ const BUFFER: usize = 64;
 
 /// Carries it out.
 pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
-    match &args.data {
+    let mut file = match &args.data {
         None => create(args, &args.nats_url).await?,
         Some(data) => {
             if !stored::has_streams(data) {
@@ -39,14 +40,18 @@ pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
             let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
             let created = create(args, &server.url()).await;
             server.stop().await?;
-            created?;
+            created?
         }
-    }
-    check::check(&args.file).context("what was written does not fit together")?.tell(output);
+    };
+    // A file that has its name is good.
+    let found = check::check(file.sync()?).context("what was written does not fit together")?;
+    file.name()?;
+    found.tell(output);
     Ok(())
 }
 
-async fn create(args: &CreateArgs, url: &str) -> anyhow::Result<()> {
+/// Writes the backup; it has no name yet.
+async fn create(args: &CreateArgs, url: &str) -> anyhow::Result<FreshFile> {
     let nats = Nats::connect(url, "gander-backup").await?;
     let head = Head {
         at_micros: SystemClock.now().as_micros(),

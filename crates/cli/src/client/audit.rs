@@ -2,18 +2,16 @@
 //!
 //! Must not know how records are kept.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::Context;
 use runtime::clock::SystemClock;
+use runtime::fresh_file::FreshFile;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::{AuditCommand, AuditFilter};
-use super::{Authorized, Connect, Usage, audit_verify, names, shown_time};
+use super::{Authorized, Connect, audit_verify, names, shown_time};
 use crate::out::say;
 
 /// The most characters of details in a table.
@@ -131,30 +129,22 @@ async fn export(
     start_sequence: u64,
     file: Option<&Path>,
 ) -> anyhow::Result<()> {
+    let lines = file.map(FreshFile::create).transpose()?;
     let request = api::ExportAuditRecordsRequest { start_sequence };
     let mut records = client.export_audit_records(request).await?.into_inner();
-    let Some(path) = file else {
+    let (Some(path), Some(mut lines)) = (file, lines) else {
         while let Some(answer) = records.message().await? {
             say(&serde_json::to_string(&answer.record.unwrap_or_default())?);
         }
         return Ok(());
     };
-    if path.exists() {
-        return Err(Usage("the file exists: name another one").into());
-    }
-    let partial = path.with_added_extension("partial");
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(true).mode(0o600);
-    let written = options.open(&partial).with_context(|| partial.display().to_string())?;
-    let mut lines = std::io::BufWriter::new(written);
     let mut last = None;
     while let Some(answer) = records.message().await? {
         let record = answer.record.unwrap_or_default();
         writeln!(lines, "{}", serde_json::to_string(&record)?)?;
         last = Some((record.sequence, record.hash));
     }
-    lines.into_inner()?.sync_all()?;
-    std::fs::rename(&partial, path)?;
+    lines.name()?;
     let (sequence, hash) = last.unwrap_or_default();
     say(&format!("written to {}; it ends with {sequence}:{hash}", path.display()));
     Ok(())
