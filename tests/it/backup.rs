@@ -222,3 +222,40 @@ async fn a_backup_that_does_not_fit_together_gets_no_name() -> anyhow::Result<()
     assert_eq!(left.filter(|name| name.starts_with("all.backup")).count(), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::Result<()> {
+    let Stage { rig, .. } = stage().await?;
+    done(&rig, &format!("backup create all.backup --nats-url {}", rig.nats.url())).await?;
+    let restore =
+        format!("backup restore all.backup --data new --secrets revoke --nats-server {}", tools());
+    let args: Vec<_> = restore.split_whitespace().map(str::to_owned).collect();
+    let mut process = Process::start(rig.folder(), "restore", &args)?;
+    let new = rig.folder().join("new");
+    eventually("the restore to begin to write", async || {
+        new.join("journal").exists().then_some(())
+    })
+    .await?;
+    process.kill().await?;
+    assert!(new.join("restore-incomplete").exists(), "it had ended: {}", process.log());
+    for (line, says) in [
+        ("up --data new", 2),
+        ("admin --data new", 2),
+        ("admin recover --data new", 1),
+        ("audit verify --data new", 1),
+        ("backup create again.backup --data new", 1),
+        ("config check up --data new", 1),
+        (restore.as_str(), 1),
+    ] {
+        let (code, text) = gander(&rig, line).await?;
+        assert_eq!(code, says, "{line}: {text}");
+        assert!(text.contains("a restore into"), "{line}: {text}");
+        assert!(text.contains("has not ended") && text.contains("delete this folder"), "{text}");
+    }
+    std::fs::remove_dir_all(&new)?;
+    let told = done(&rig, &restore).await?;
+    assert!(told.contains("restored; the head") && told.contains("All secrets are revoked"));
+    assert!(!new.join("restore-incomplete").exists());
+    done(&rig, &format!("audit verify --data new --nats-server {}", tools())).await?;
+    Ok(())
+}

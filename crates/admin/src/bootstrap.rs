@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     /// There is no journal in this data folder.
-    #[error("{0} has no journal: say --data with the folder of admin")]
+    #[error("there is no journal in {0}: give --data with the folder of admin or gander up")]
     NoJournal(PathBuf),
     /// Another process works in the data folder.
     #[error(transparent)]
@@ -86,13 +86,26 @@ pub fn issue(
 /// # Errors
 /// There is no journal there, or the service runs.
 pub fn recover(data: &Path) -> Result<PathBuf, Error> {
-    let path = journal_path(data);
-    if !path.is_dir() {
-        return Err(Error::NoJournal(data.to_owned()));
-    }
-    let _taken = DataFolder::take(data)?;
-    secret_file::write(&recovery_path(data), "a new bootstrap credential at the next start")?;
-    Ok(credential_path(data))
+    check_journal(data)?;
+    want_recovery(&DataFolder::take(data)?)
+}
+
+/// Makes sure that there is a journal in this data folder, all of it.
+///
+/// # Errors
+/// There is none, or a restore of it has not ended.
+pub fn check_journal(data: &Path) -> Result<(), Error> {
+    data_folder::check_complete(data)?;
+    if journal_path(data).is_dir() { Ok(()) } else { Err(Error::NoJournal(data.to_owned())) }
+}
+
+/// Asks for a new bootstrap credential in a folder that is taken; gives where it will be.
+///
+/// # Errors
+/// The wish cannot be written.
+pub fn want_recovery(data: &DataFolder) -> Result<PathBuf, Error> {
+    secret_file::write(&recovery_path(&data.path), "a new bootstrap credential at the next start")?;
+    Ok(credential_path(&data.path))
 }
 
 /// Whether [`recover`] was asked for since the last start.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use runtime::tls::{self, Certificate};
-use runtime::{environment, listen, nats_server};
+use runtime::{data_folder, environment, listen, nats_server};
 
 use crate::args::{Act, Common, NatsArgs, UpArgs};
 
@@ -115,5 +115,5 @@ fn folder(path: &Path) -> anyhow::Result<()> {
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let is_folder = fs::metadata(there).with_context(|| format!("data: {}", there.display()))?;
     anyhow::ensure!(is_folder.is_dir(), "data: {} is no folder", there.display());
-    Ok(())
+    data_folder::check_complete(path).context("data")
 }

@@ -1,6 +1,7 @@
 //! The folder in which a process keeps what lasts: its own alone while it runs.
 //!
-//! Must not know what is in it.
+//! A restore marks it first of all and takes the mark away last of all, so that what was restored in
+//! part is never taken for the whole. Must not know what else is in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -13,6 +14,14 @@ pub enum Error {
     /// Another process works in it.
     #[error("another process uses {0}: stop it first, or say another folder with --data")]
     InUse(PathBuf),
+    /// Something is in it already.
+    #[error("{0} is not empty: name an empty folder")]
+    NotEmpty(PathBuf),
+    /// A restore began in it and did not end.
+    #[error(
+        "a restore into {0} has not ended: unless it goes on, delete this folder, and the streams that it made in a NATS of your own, and restore again"
+    )]
+    Incomplete(PathBuf),
     /// It cannot be made or read.
     #[error("the data folder {path} cannot be used")]
     Io {
@@ -22,6 +31,8 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+const INCOMPLETE: &str = "restore-incomplete";
 
 /// A folder that nobody else works in until this is dropped, also after a crash.
 #[derive(Debug)]
@@ -37,9 +48,44 @@ impl DataFolder {
     /// # Errors
     /// See [`Error`].
     pub fn take(path: &Path) -> Result<Self, Error> {
-        let fail = |source| Error::Io { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-        let path = fs::canonicalize(path).map_err(fail)?;
+        let taken = Self::lock(make(path)?)?;
+        check_complete(&taken.path)?;
+        Ok(taken)
+    }
+
+    /// Takes a folder that is empty or missing for a restore: nobody else can take it before
+    /// [`Self::complete`], also not after a crash.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn take_for_restore(path: &Path) -> Result<Self, Error> {
+        check_complete(path)?;
+        let path = make(path)?;
+        let fail = |source| Error::Io { path: path.clone(), source };
+        if path.read_dir().map_err(fail)?.next().is_some() {
+            return Err(Error::NotEmpty(path));
+        }
+        let mark = path.join(INCOMPLETE);
+        let marked = OpenOptions::new().create_new(true).write(true).open(&mark);
+        marked.and_then(|file| file.sync_all()).map_err(fail)?;
+        // The folder may be new, too.
+        path.ancestors().take(2).try_for_each(sync).map_err(fail)?;
+        // Who has just begun to work in it is not to be locked out of it.
+        Self::lock(path).inspect_err(|_| drop(fs::remove_file(mark)))
+    }
+
+    /// The restore into it has ended: from here on it is one like others.
+    ///
+    /// # Errors
+    /// The mark cannot be taken away.
+    pub fn complete(self) -> Result<(), Error> {
+        let removed = fs::remove_file(self.path.join(INCOMPLETE));
+        let durable = removed.and_then(|()| sync(&self.path));
+        durable.map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+
+    fn lock(path: PathBuf) -> Result<Self, Error> {
+        let fail = |source| Error::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
         options.create(true).write(true).truncate(false).mode(0o600);
         let lock = options.open(path.join("lock")).map_err(fail)?;
@@ -49,6 +95,25 @@ impl DataFolder {
             Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
         }
     }
+}
+
+/// Makes sure that no restore into this folder was interrupted.
+///
+/// # Errors
+/// One was, or one goes on.
+pub fn check_complete(path: &Path) -> Result<(), Error> {
+    if path.join(INCOMPLETE).exists() { Err(Error::Incomplete(path.to_owned())) } else { Ok(()) }
+}
+
+/// Makes the folder, if it is missing; gives where it is from the root.
+fn make(path: &Path) -> Result<PathBuf, Error> {
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+    fs::canonicalize(path).map_err(fail)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -66,5 +131,20 @@ mod tests {
         assert!(matches!(DataFolder::take(&path), Err(Error::InUse(_))));
         drop(taken);
         assert!(DataFolder::take(&path).is_ok());
+    }
+
+    #[test]
+    fn what_was_restored_in_part_is_taken_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/data");
+        let taken = DataFolder::take_for_restore(&path).unwrap();
+        fs::write(path.join("half"), "").unwrap();
+        drop(taken);
+        assert!(matches!(DataFolder::take(&path), Err(Error::Incomplete(_))));
+        assert!(matches!(DataFolder::take_for_restore(&path), Err(Error::Incomplete(_))));
+        fs::remove_dir_all(&path).unwrap();
+        DataFolder::take_for_restore(&path).unwrap().complete().unwrap();
+        assert!(DataFolder::take(&path).is_ok());
+        assert!(matches!(DataFolder::take_for_restore(&path), Err(Error::NotEmpty(_))));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use runtime::backup_file::Writer;
 use runtime::clock::{Clock, SystemClock};
-use runtime::data_folder::DataFolder;
+use runtime::data_folder::{self, DataFolder};
 use runtime::fresh_file::FreshFile;
 use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID};
 use runtime::nats::{Envelope, Nats, Reader, Start};
@@ -33,6 +33,7 @@ pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
     let mut file = match &args.data {
         None => create(args, &args.nats_url).await?,
         Some(data) => {
+            data_folder::check_complete(data)?;
             if !stored::has_streams(data) {
                 bail!("{} has no streams: say --nats-url", data.display());
             }

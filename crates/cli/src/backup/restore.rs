@@ -18,10 +18,11 @@ use domain::{principal, token};
 use runtime::backup_file::Reader;
 use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::DataFolder;
-use runtime::journal::{Journal, SledJournal};
+use runtime::journal::{Head, Journal, SledJournal};
 use runtime::nats::Nats;
 use runtime::nats::streams::{Settings, Streams};
 use runtime::random::SystemRandom;
+use wire::audit::hex;
 use wire::partition::Partitions;
 use wire::stored::backup::Message;
 use wire::stored::control::{decode_message, encode_commit, encode_message};
@@ -36,6 +37,8 @@ use crate::stored;
 
 /// So far behind the old sequences of incidents the new ones begin.
 const GAP: u64 = 1_000_000_000;
+const NAME: &str = "gander-restore";
+const INCOMPLETE: &str = "the restore is not complete: delete what it made and try again";
 /// A batch of messages, and of bytes.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
@@ -44,38 +47,59 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 pub async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
     let found = check(&args.file)?;
     found.tell(output);
-    let empty = !args.data.exists() || args.data.read_dir()?.next().is_none();
-    ensure!(empty, "{} is not empty: name an empty folder", args.data.display());
-    let taken = DataFolder::take(&args.data)?;
-    match &args.nats_url {
-        Some(url) => restore(args, &found, &taken.path, url).await?,
+    let given = match &args.nats_url {
+        Some(url) => Some(connect_to_empty(url).await?),
+        None => None,
+    };
+    let taken = DataFolder::take_for_restore(&args.data)?;
+    let head = match given {
+        Some(nats) => restore(args, &found, &taken.path, nats).await.context(INCOMPLETE)?,
         None => {
             std::fs::create_dir(taken.path.join("nats"))?;
             let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
-            let restored = restore(args, &found, &taken.path, &server.url()).await;
+            let nats = Nats::connect(&server.url(), NAME).await?;
+            let restored = restore(args, &found, &taken.path, nats).await;
             server.stop().await?;
-            restored.context("the restore is not complete: delete what it made and try again")?;
+            restored.context(INCOMPLETE)?
         }
-    }
-    drop(taken);
-    if args.secrets == Secrets::Revoke {
-        let file = admin::bootstrap::recover(&args.data)?;
-        say(
-            "All secrets are revoked. The next start writes a bootstrap credential, which makes a Global Admin:",
-        );
-        say(&format!(
-            "  gander principal create NAME --role global-admin --bootstrap-file {}",
-            file.display()
-        ));
-        say("Then replace the secrets of tokens and the credentials of principals.");
+    };
+    let recovery = match args.secrets {
+        Secrets::Revoke => Some(admin::bootstrap::want_recovery(&taken)?),
+        Secrets::Keep => None,
+    };
+    // The very last: what ended before this is not taken for the whole.
+    taken.complete()?;
+    say(&format!("restored; the head of the chain is {}:{}", head.sequence, hex(&head.hash)));
+    if let Some(file) = recovery {
+        tell_revoked(&file);
     }
     Ok(())
 }
 
-async fn restore(args: &RestoreArgs, found: &Found, data: &Path, url: &str) -> anyhow::Result<()> {
-    let nats = Nats::connect(url, "gander-restore").await?;
+fn tell_revoked(file: &Path) {
+    say(
+        "All secrets are revoked. The next start writes a bootstrap credential, which makes a Global Admin:",
+    );
+    let file = file.display();
+    say(&format!("  gander principal create NAME --role global-admin --bootstrap-file {file}"));
+    say("Then replace the secrets of tokens and the credentials of principals.");
+}
+
+/// Before anything is made: what is in the streams there is not to be lost.
+async fn connect_to_empty(url: &str) -> anyhow::Result<Nats> {
+    let nats = Nats::connect(url, NAME).await?;
     let there = nats.streams_there().await?;
     ensure!(there.is_empty(), "there are streams of Gander already: {}", there.join(", "));
+    Ok(nats)
+}
+
+/// Writes what was found; gives the end of the chain.
+async fn restore(
+    args: &RestoreArgs,
+    found: &Found,
+    data: &Path,
+    nats: Nats,
+) -> anyhow::Result<Head> {
     let settings = Settings {
         replicas: usize::from(args.replicas),
         partitions: Partitions::new(found.head.partitions).context("a number of partitions")?,
@@ -101,16 +125,10 @@ async fn restore(args: &RestoreArgs, found: &Found, data: &Path, url: &str) -> a
     if args.secrets == Secrets::Revoke {
         write.revoke(found.directory.clone()).await?;
     }
-    let compared = compare(journal.records(), &nats, u64::MAX, None, |_| {}).await?;
-    match compared {
-        Verdict::Whole(head) => say(&format!(
-            "restored; the head of the chain is {}:{}",
-            head.sequence,
-            wire::audit::hex(&head.hash)
-        )),
+    match compare(journal.records(), &nats, u64::MAX, None, |_| {}).await? {
+        Verdict::Whole(head) => Ok(head),
         Verdict::Differs(found) => bail!("what was restored is not whole: {found}"),
     }
-    Ok(())
 }
 
 struct Write<'a> {

@@ -72,7 +72,8 @@ fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
 }
 
 fn in_file(file: &Path, expected: Option<Expected>) -> anyhow::Result<Verdict> {
-    let opened = File::open(file).with_context(|| format!("{}", file.display()))?;
+    let opened =
+        File::open(file).with_context(|| format!("cannot read the export {}", file.display()))?;
     let told = |number| complain(&format!("checked up to record {number}"));
     Ok(check_lines(BufReader::new(opened), expected, told)?)
 }
@@ -83,9 +84,7 @@ async fn in_folder(
     args: &VerifyArgs,
     expected: Option<Expected>,
 ) -> anyhow::Result<Verdict> {
-    if !data.is_dir() {
-        return Err(Usage("--data is not the folder of an installation").into());
-    }
+    admin::bootstrap::check_journal(data)?;
     let taken = DataFolder::take(data)?;
     let records = SledRecords::open(&admin::bootstrap::journal_path(&taken.path))?;
     let (server, url) = match &args.nats_url {
