@@ -1,8 +1,8 @@
 //! Putting a backup back where there is nothing.
 //!
 //! Configuration keeps its numbers, since they are the chain. Alerts keep theirs, since workers
-//! refer to them. Incidents get numbers far behind the old ones, so that no cursor of before can
-//! skip one. Must not know what the roles do when they start on it.
+//! refer to them. Incidents get numbers behind all that they ever had, so that no cursor of before
+//! can skip one. Must not know what the roles do when they start on it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ use crate::client::Output;
 use crate::out::say;
 use crate::stored;
 
-/// So far behind the old sequences of incidents the new ones begin.
+/// So far behind the old sequences of incidents the new ones begin, where the clock is behind these.
 const GAP: u64 = 1_000_000_000;
 const NAME: &str = "gander-restore";
 const INCOMPLETE: &str = "the restore is not complete: delete what it made and try again";
@@ -106,7 +106,8 @@ async fn restore(
         alerts_max_bytes: args.alerts_max_bytes,
     };
     let last_incident = found.last(subject::INCIDENTS_STREAM);
-    let streams = nats.create_streams(&settings, found.first_alert, last_incident + GAP).await?;
+    let first_incident = first_incident(last_incident, SystemClock.now());
+    let streams = nats.create_streams(&settings, found.first_alert, first_incident).await?;
     let mut journal = SledJournal::open(&admin::bootstrap::journal_path(data))?;
     let mut write = Write {
         nats: &nats,
@@ -129,6 +130,16 @@ async fn restore(
         Verdict::Whole(head) => Ok(head),
         Verdict::Differs(found) => bail!("what was restored is not whole: {found}"),
     }
+}
+
+/// The first sequence of the incidents that are restored: the microseconds of the clock.
+///
+/// A fixed distance would be the same for each restore of a backup, so a cursor of one of them would
+/// skip messages of another. The clock moves faster than any stream grows, so each restore begins
+/// behind all that was there before it, as long as the clock is right.
+fn first_incident(last: u64, now: Timestamp) -> u64 {
+    let now = u64::try_from(now.as_micros()).unwrap_or(0);
+    if now > last { now } else { last + GAP }
 }
 
 struct Write<'a> {
@@ -264,4 +275,22 @@ fn keep(message: &mut Message) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_restore_begins_behind_the_ones_before() {
+        let at = |micros: u64| Timestamp::from_micros(i64::try_from(micros).unwrap());
+        let now = 1_800_000_000_000_000;
+        let first = first_incident(4_000, at(now));
+        let again = first_incident(4_000, at(now + 60_000_000));
+        assert!(first > 4_000 && again > first + 10_000_000, "the same backup");
+        let third = first_incident(again + 5_000, at(now + 120_000_000));
+        assert!(third > again + 5_000, "a backup of what was restored");
+        assert!(first_incident(third, at(now)) > third, "the clock was put back");
+        assert!(third < 1 << 53, "programs that know only floating numbers read it exactly");
+    }
 }
