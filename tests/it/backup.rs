@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use e2e::admin::{Admin, filter, payload};
@@ -9,10 +10,11 @@ use e2e::alerts::send;
 use e2e::events;
 use e2e::ledger::Ledger;
 use e2e::load::{Load, Recorder};
-use e2e::process::{Process, run};
+use e2e::process::{Process, run, run_with};
 use e2e::rig::{Rig, free_address};
 use e2e::wait::eventually;
 use http::StatusCode;
+use runtime::nats_server::NatsServer;
 use wire::proto::gander::admin::v1::Token;
 use wire::proto::gander::events::v1::IncidentEvent;
 
@@ -257,5 +259,83 @@ async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::R
     assert!(told.contains("restored; the head") && told.contains("All secrets are revoked"));
     assert!(!new.join("restore-incomplete").exists());
     done(&rig, &format!("audit verify --data new --nats-server {}", tools())).await?;
+    Ok(())
+}
+
+/// A nats-server that lets in only who has a password, and the file with its URL.
+async fn with_password(rig: &Rig, name: &str) -> anyhow::Result<(NatsServer, String)> {
+    let template = include_str!("../../deploy/nats.conf");
+    let template = format!("{template}\nauthorization {{ user: me, password: hunter2 }}\n");
+    let program = PathBuf::from(tools());
+    let server = NatsServer::start(&program, &rig.folder().join(name), &template, 0).await?;
+    let url = server.url().replace("nats://", "nats://me:hunter2@");
+    runtime::secret_file::write(&rig.folder().join(format!("{name}-url")), &url)?;
+    Ok((server, url))
+}
+
+/// The sequences of incident events in a stream, first and last.
+async fn bounds(url: &str) -> anyhow::Result<(u64, u64)> {
+    let sequences = read(url).await?.0;
+    let first = sequences.first().copied().unwrap_or_default();
+    Ok((first, sequences.last().copied().unwrap_or_default()))
+}
+
+#[tokio::test]
+async fn each_restore_has_sequences_that_none_before_had() -> anyhow::Result<()> {
+    let Stage { rig, .. } = stage().await?;
+    let url = rig.nats.url();
+    done(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
+    let mut last = bounds(&url).await?.1;
+    let restored = async |backup: &str, name: &str| {
+        let (server, url) = with_password(&rig, name).await?;
+        let restore = format!("backup restore {backup} --data data-{name} --secrets keep");
+        done(&rig, &format!("{restore} --nats-url-file {name}-url")).await?;
+        let (first, last) = bounds(&url).await?;
+        anyhow::Ok((server, first, last))
+    };
+    let mut servers = Vec::new();
+    for (backup, name) in [("all.backup", "one"), ("all.backup", "two"), ("two.backup", "three")] {
+        let (server, first, end) = restored(backup, name).await?;
+        assert!(first > last && end >= first, "{name}: {first} is not behind {last}");
+        last = end;
+        done(&rig, &format!("backup create {name}.backup --nats-url-file {name}-url")).await?;
+        servers.push(server);
+    }
+    let verify = "audit verify --data data-three --nats-url-file three-url";
+    assert!(done(&rig, verify).await?.contains("whole:"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_url_with_a_password_comes_from_a_file_that_nobody_else_reads() -> anyhow::Result<()> {
+    let Stage { rig, .. } = stage().await?;
+    let file = rig.folder().join("url");
+    runtime::secret_file::write(&file, &rig.nats.url())?;
+    // The file wins over the variable, as a flag does.
+    let create = ["backup", "create", "all.backup", "--nats-url-file", "url"];
+    let nowhere = [("GANDER_NATS_URL", "nats://127.0.0.1:1")];
+    let (code, text) = run_with(rig.folder(), None, &create, &nowhere).await?;
+    assert_eq!(code, 0, "{text}");
+    // A restore is never led by a variable that was meant for something else.
+    let here = [("GANDER_NATS_URL", rig.nats.url())];
+    let here = here.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let tools = tools();
+    let restore = ["backup", "restore", "all.backup", "--data", "new", "--secrets", "keep"];
+    let restore = [&restore[..], &["--nats-server", &tools]].concat();
+    let (code, text) = run_with(rig.folder(), None, &restore, &here).await?;
+    assert_eq!(code, 0, "{text}");
+    assert!(rig.folder().join("new/nats").is_dir());
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+    for line in [
+        "backup create other.backup --nats-url-file url",
+        "backup restore all.backup --data other --secrets keep --nats-url-file url",
+        "audit verify --data new --nats-url-file url",
+    ] {
+        let (code, text) = gander(&rig, line).await?;
+        assert!(code == 1 && text.contains("others can read url"), "{line}: {text}");
+        let (code, text) = gander(&rig, &format!("{line} --nats-url nats://h")).await?;
+        assert!(code == 2 && text.contains("cannot be used with"), "{line}: {text}");
+    }
+    assert!(!rig.folder().join("other").exists(), "nothing was begun");
     Ok(())
 }

@@ -6,6 +6,7 @@ mod args;
 mod backup;
 mod client;
 mod man;
+mod nats_url;
 mod out;
 mod preflight;
 mod roles;

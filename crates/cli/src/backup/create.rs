@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use runtime::backup_file::Writer;
 use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::{self, DataFolder};
+use runtime::environment;
 use runtime::fresh_file::FreshFile;
 use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID};
 use runtime::nats::{Envelope, Nats, Reader, Start};
@@ -20,10 +21,12 @@ use wire::subject;
 
 use super::{CreateArgs, check};
 use crate::client::Output;
-use crate::stored;
+use crate::{nats_url, stored};
 
 /// How long a moment with nothing behind it is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Where nats-server is, if nothing is said.
+const LOCAL: &str = "nats://127.0.0.1:4222";
 const EVERYTHING: &str = ">";
 /// Messages that wait to be written.
 const BUFFER: usize = 64;
@@ -31,7 +34,11 @@ const BUFFER: usize = 64;
 /// Carries it out.
 pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
     let mut file = match &args.data {
-        None => create(args, &args.nats_url).await?,
+        None => {
+            let said = nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
+            let url = said.or_else(|| environment::variable("GANDER_NATS_URL"));
+            create(args, url.as_deref().unwrap_or(LOCAL)).await?
+        }
         Some(data) => {
             data_folder::check_complete(data)?;
             if !stored::has_streams(data) {

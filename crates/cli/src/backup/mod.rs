@@ -31,7 +31,8 @@ pub enum BackupCommand {
     /// Restores a backup into an empty folder, for `gander up`, or into an empty NATS.
     #[command(after_help = "Examples:
   gander backup restore gander.backup --data new --secrets revoke
-  gander backup restore gander.backup --data new --secrets keep --nats-url nats://host:4222")]
+  gander backup restore gander.backup --data new --secrets keep --nats-url nats://host:4222
+  gander backup restore gander.backup --data new --secrets keep --nats-url-file nats-url")]
     Restore(RestoreArgs),
 }
 
@@ -40,15 +41,13 @@ pub enum BackupCommand {
 pub struct CreateArgs {
     /// The file to write, mode 0600.
     pub file: PathBuf,
-    /// Where nats-server runs.
-    #[arg(
-        long,
-        env = "GANDER_NATS_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "nats://127.0.0.1:4222"
-    )]
-    pub nats_url: String,
+    /// Where nats-server runs. Default: the variable GANDER_NATS_URL, then nats://127.0.0.1:4222.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub nats_url: Option<String>,
+    /// A file with that URL, mode 0600; - for standard input. In a flag everybody on this machine
+    /// can read a password.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nats_url", "data"])]
+    pub nats_url_file: Option<PathBuf>,
     /// The data folder of a stopped `gander up`, whose streams are to be read.
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
@@ -69,9 +68,13 @@ pub struct RestoreArgs {
     /// since the backup; a restore makes them good again unless they are revoked.
     #[arg(long, value_enum)]
     pub secrets: Secrets,
-    /// A NATS of your own that has no streams of Gander; not said: nats-server of `gander up`.
-    #[arg(long, hide_env_values = true, value_name = "URL")]
+    /// A NATS of your own that has no streams of Gander. Default: nats-server of `gander up`.
+    #[arg(long, value_name = "URL")]
     pub nats_url: Option<String>,
+    /// A file with that URL, mode 0600; - for standard input. In a flag everybody on this machine
+    /// can read a password.
+    #[arg(long, value_name = "FILE", conflicts_with = "nats_url")]
+    pub nats_url_file: Option<PathBuf>,
     /// The nats-server program, 2.15 or newer.
     #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,

@@ -33,7 +33,7 @@ use super::check::{Found, check};
 use super::{RestoreArgs, Secrets};
 use crate::client::Output;
 use crate::out::say;
-use crate::stored;
+use crate::{nats_url, stored};
 
 /// So far behind the old sequences of incidents the new ones begin, where the clock is behind these.
 const GAP: u64 = 1_000_000_000;
@@ -47,8 +47,9 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 pub async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
     let found = check(&args.file)?;
     found.tell(output);
-    let given = match &args.nats_url {
-        Some(url) => Some(connect_to_empty(url).await?),
+    let url = nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
+    let given = match url {
+        Some(url) => Some(connect_to_empty(&url).await?),
         None => None,
     };
     let taken = DataFolder::take_for_restore(&args.data)?;

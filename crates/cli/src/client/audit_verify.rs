@@ -20,7 +20,7 @@ use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 use super::commands::VerifyArgs;
 use super::{Connect, Output, Usage};
 use crate::out::{complain, say};
-use crate::stored;
+use crate::{nats_url, stored};
 
 /// A head as `verify` prints it: SEQUENCE:HASH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,15 +87,16 @@ async fn in_folder(
     admin::bootstrap::check_journal(data)?;
     let taken = DataFolder::take(data)?;
     let records = SledRecords::open(&admin::bootstrap::journal_path(&taken.path))?;
-    let (server, url) = match &args.nats_url {
-        Some(url) => (None, url.clone()),
-        None if stored::has_streams(&taken.path) => {
-            let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
-            let url = server.url();
-            (Some(server), url)
-        }
-        None => return Err(Usage("there are no streams in --data: say --nats-url").into()),
-    };
+    let (server, url) =
+        match nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())? {
+            Some(url) => (None, url),
+            None if stored::has_streams(&taken.path) => {
+                let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
+                let url = server.url();
+                (Some(server), url)
+            }
+            None => return Err(Usage("there are no streams in --data: say --nats-url").into()),
+        };
     let nats = Nats::connect(&url, "gander-audit-verify").await?;
     let told = |number| complain(&format!("checked {number} records"));
     let verdict = compare(Arc::new(records), &nats, u64::MAX, expected, told).await;

@@ -95,6 +95,10 @@ pub struct VerifyArgs {
     /// With --data: where nats-server is, if the streams are not in that folder.
     #[arg(long, hide_env_values = true, value_name = "URL", requires = "data")]
     pub nats_url: Option<String>,
+    /// With --data: a file with that URL, mode 0600; - for standard input. In a flag everybody on
+    /// this machine can read a password.
+    #[arg(long, value_name = "FILE", requires = "data", conflicts_with = "nats_url")]
+    pub nats_url_file: Option<PathBuf>,
     /// With --data: the nats-server program, 2.15 or newer.
     #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
