@@ -1,15 +1,20 @@
 //! The audit log: what it shows, and that whatever is done to a record is found and named.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use admin::audit::{Place, Verdict, compare};
 use async_nats::jetstream;
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use bytes::Bytes;
 use domain::secret::{Kind, Secret};
 use e2e::admin::{Admin, filter};
 use e2e::events;
 use e2e::process::run;
 use e2e::rig::{Rig, Role};
+use e2e::wait::eventually;
+use runtime::journal::SledRecords;
+use runtime::nats::Nats;
 use wire::audit::hex;
 use wire::proto::gander::admin::v1 as api;
 
@@ -208,6 +213,90 @@ async fn an_export_is_checked_by_itself() -> anyhow::Result<()> {
     assert_eq!(stage.gander(&verify).await?.0, 0, "nothing tells that there was more");
     let told = stage.gander(&[&verify[..], &["--expect", &head]].concat()).await?;
     assert_eq!(named(&told)?.0, 7, "{told:?}");
+    let there = stage.gander(&["audit", "export", "--file", "audit.jsonl"]).await?;
+    assert_eq!(there, (1, "error: audit.jsonl is there already: name another file\n".to_owned()));
+    // A file that begins later says nothing of a record that was noted before.
+    let middle = ["audit", "export", "--start-sequence", "4", "--file", "middle.jsonl"];
+    assert_eq!(stage.gander(&middle).await?.0, 0);
+    let noted = format!("1:{}", "0".repeat(64));
+    let told =
+        stage.gander(&["audit", "verify", "--file", "middle.jsonl", "--expect", &noted]).await?;
+    assert_eq!(named(&told)?, (1, "file".to_owned()), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_names_what_is_not_there_is_told_so() -> anyhow::Result<()> {
+    let folder = tempfile::TempDir::new()?;
+    let nowhere = ["audit", "verify", "--file", "/nope"];
+    let (code, text) = run(folder.path(), None, &nowhere).await?;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.starts_with("error: cannot read the export /nope: No such file"), "{text}");
+    std::fs::create_dir(folder.path().join("empty"))?;
+    for data in ["empty", "nowhere"] {
+        let (code, text) = run(folder.path(), None, &["audit", "verify", "--data", data]).await?;
+        let says = "give --data with the folder of admin or gander up\n";
+        assert_eq!((code, text), (1, format!("error: there is no journal in {data}: {says}")));
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("empty"))?.count(), 0, "nothing is written");
+    assert!(!folder.path().join("nowhere").exists());
+    Ok(())
+}
+
+/// Lets GANDER_CONTROL have this many messages at most; -1 for any number.
+async fn limit(stage: &Stage, messages: i64) -> anyhow::Result<()> {
+    let context = events::connect(&stage.rig.nats.url()).await?;
+    let config = context.get_stream(CONTROL).await?.cached_info().config.clone();
+    let discard = if messages < 0 { DiscardPolicy::Old } else { DiscardPolicy::New };
+    context.update_stream(Config { max_messages: messages, discard, ..config }).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_to_be_relayed_is_no_difference() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let whole = stage.gander(&["audit", "verify"]).await?;
+    let head = whole.1.lines().nth(1).unwrap_or_default().to_owned();
+    limit(&stage, 8).await?;
+    let admin = stage.admin.clone();
+    let waiting = tokio::spawn(async move { admin.team("late").await });
+    let told = eventually("the team to be in the journal", async || {
+        let told = stage.gander(&["audit", "verify"]).await.ok()?;
+        (told.0 != 0).then_some(told)
+    });
+    let told = told.await?;
+    let says = "the first 8 records are whole, but 1 of the journal cannot be stored";
+    assert!(told.0 == 6 && told.1.contains(says), "{told:?}");
+    // What waits may be the very record that was noted.
+    let later = head.replace("8:", "9:");
+    let told = stage.gander(&["audit", "verify", "--expect", &later]).await?;
+    assert_eq!(told.0, 6, "{told:?}");
+    // What is wrong before it is told all the same.
+    let other = head.replace("8:", "7:");
+    let told = stage.gander(&["audit", "verify", "--expect", &other]).await?;
+    assert_eq!(named(&told)?.0, 7, "{told:?}");
+    limit(&stage, -1).await?;
+    assert!(waiting.await?.is_err(), "it was not answered in time");
+    let told = stage.gander(&["audit", "verify"]).await?;
+    assert!(told.0 == 0 && told.1.contains("whole: 9 records"), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_should_be_there_and_is_in_neither_copy_is_missing() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    stage.rig.kill(Role::Admin).await?;
+    let nats = Nats::connect(&stage.rig.nats.url(), "test").await?;
+    let records = Arc::new(SledRecords::open(&stage.rig.journal())?);
+    for upto in [None, Some(7), Some(8)] {
+        let verdict = compare(records.clone(), &nats, upto, None, |_| {}).await?;
+        let Verdict::Whole(head) = verdict else { anyhow::bail!("{verdict:?}") };
+        assert_eq!(head.sequence, upto.unwrap_or(8));
+    }
+    let Verdict::Differs(found) = compare(records, &nats, Some(10), None, |_| {}).await? else {
+        anyhow::bail!("two records are missing");
+    };
+    assert_eq!((found.sequence, found.place), (9, Place::Both), "{found}");
     Ok(())
 }
 
@@ -284,7 +373,8 @@ async fn records_say_who_changed_what_and_never_a_secret_or_its_digest() -> anyh
     assert_eq!(stage.admin.audit().get_audit_record(one).await?.into_inner(), all[3]);
     let none = api::GetAuditRecordRequest { name: "auditRecords/9".to_owned() };
     assert!(stage.admin.audit().get_audit_record(none).await.is_err());
-    let table = stage.gander(&["audit", "list", "--team", "Payments", "--include-children"]).await?;
+    let table =
+        stage.gander(&["audit", "list", "--team", "Payments", "--include-children"]).await?;
     assert!(table.0 == 0 && table.1.contains("token uptime"), "{table:?}");
     assert!(!table.1.contains("principal.created"), "{table:?}");
     Ok(())

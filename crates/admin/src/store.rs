@@ -17,7 +17,7 @@ use runtime::clock::Clock;
 use runtime::journal::{self, Head, Journal, Records};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Nats};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wire::audit::record_to;
 use wire::stored::control::{encode_commit, encode_message};
@@ -97,6 +97,7 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     shown: Arc<RwLock<Directory>>,
     records: Arc<dyn Records>,
+    relayed: watch::Receiver<u64>,
 }
 
 impl Store {
@@ -119,6 +120,11 @@ impl Store {
     /// The journal's records. Those after the number of what [`Self::read`] shows may not last.
     pub fn records(&self) -> Arc<dyn Records> {
         Arc::clone(&self.records)
+    }
+
+    /// The number of the last commit that is known to be in GANDER_CONTROL, as it grows.
+    pub fn relayed(&self) -> watch::Receiver<u64> {
+        self.relayed.clone()
     }
 }
 
@@ -213,14 +219,17 @@ impl Writer {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let shown = Arc::new(RwLock::new(self.directory.clone()));
         let records = self.journal.records();
-        let store = Store { jobs, shown: Arc::clone(&shown), records };
-        (store, self.run(receiver, shown, stop))
+        // Whatever the journal had was relayed before.
+        let (known, relayed) = watch::channel(self.directory.sequence());
+        let store = Store { jobs, shown: Arc::clone(&shown), records, relayed };
+        (store, self.run(receiver, shown, known, stop))
     }
 
     async fn run(
         mut self,
         mut jobs: mpsc::Receiver<Job>,
         shown: Arc<RwLock<Directory>>,
+        relayed: watch::Sender<u64>,
         stop: CancellationToken,
     ) -> Result<(), Fatal> {
         loop {
@@ -242,7 +251,7 @@ impl Writer {
             for one in &group.decided {
                 shown.write().expect("no holder of this lock panics").apply(&one.commit);
             }
-            match self.publish(group, &stop).await {
+            match self.publish(group, &relayed, &stop).await {
                 Err(Fatal::Stopping) => return Ok(()),
                 published => published?,
             }
@@ -263,10 +272,16 @@ impl Writer {
 
     /// Relays the commits of a group, and answers each command once what it rests on is stored.
     /// Who is not answered is told that nothing is known.
-    async fn publish(&self, group: Group, stop: &CancellationToken) -> Result<(), Fatal> {
+    async fn publish(
+        &self,
+        group: Group,
+        relayed: &watch::Sender<u64>,
+        stop: &CancellationToken,
+    ) -> Result<(), Fatal> {
         for Decided { commit, record, snapshot, done, span } in group.decided {
             let sequence = commit.sequence;
             relay(&self.nats, &commit, record, &snapshot, stop).await?;
+            relayed.send_replace(sequence);
             tracing::debug!(parent: &span, change = sequence, changes = ?commit.changes, "stored");
             let told = record_to(&commit, [0; 32], None);
             let kinds: Vec<_> = told.changes.iter().map(|change| change.kind.as_str()).collect();

@@ -101,20 +101,50 @@ impl Expected {
         })
     }
 
-    /// Checks that the chain reaches as far as what was noted.
-    pub(super) fn check_end(self, place: Place, head: Head) -> Result<(), Difference> {
-        if head.sequence >= self.0.sequence {
-            return Ok(());
+    /// Checks a copy that begins after this head: what was noted must be that, or be in the copy.
+    /// `says` is what its first record says.
+    pub(super) fn check_beginning(
+        self,
+        place: Place,
+        head: Head,
+        says: &str,
+    ) -> Result<(), Difference> {
+        if self.0.sequence >= head.sequence {
+            return self.check(place, head, says);
         }
+        let first = head.sequence + 1;
         Err(Difference {
-            sequence: head.sequence + 1,
+            sequence: self.0.sequence,
             place,
-            problem: format!("it is missing, as are all up to {}", self.0.sequence),
-            expected: (head.sequence + 1 == self.0.sequence).then_some(self.0.hash),
+            problem: format!("it was noted but is not here: the first record is {first}"),
+            expected: Some(self.0.hash),
             found: None,
             says: "-".into(),
         })
     }
+
+    /// Checks that the chain reaches as far as what was noted.
+    pub(super) fn check_end(self, place: Place, head: Head) -> Result<(), Difference> {
+        check_reaches(self.0.sequence, place, head).map_err(|missing| Difference {
+            expected: (missing.sequence == self.0.sequence).then_some(self.0.hash),
+            ..missing
+        })
+    }
+}
+
+/// Checks that a chain that ends with this head reaches the record with this number.
+pub(super) fn check_reaches(upto: u64, place: Place, head: Head) -> Result<(), Difference> {
+    if head.sequence >= upto {
+        return Ok(());
+    }
+    Err(Difference {
+        sequence: head.sequence + 1,
+        place,
+        problem: format!("it is missing, as are all up to {upto}"),
+        expected: None,
+        found: None,
+        says: "-".into(),
+    })
 }
 
 /// A record as it lies there, with what a check needs of it.

@@ -13,22 +13,24 @@ use wire::stored::control;
 use wire::subject;
 
 use super::Error;
-use super::chain::{Difference, Expected, Link, Place, Verdict, Window, check_two, is_newer};
+use super::chain::{
+    Difference, Expected, Link, Place, Verdict, Window, check_reaches, check_two, is_newer,
+};
 
 /// Records of the journal that are read at a time.
 const PAGE: usize = 100;
 /// How often progress is told, in records.
 const STEP: u64 = 1_000;
 
-/// Checks both copies from the first record to the last one, or to `upto`, against each other.
-/// `progress` is told how many are checked.
+/// Checks both copies from the first record to the last one against each other; with `upto` to that
+/// one, which must be there. `progress` is told how many are checked.
 ///
 /// # Errors
 /// One of them cannot be read: nothing is said about the chain.
 pub async fn compare(
     records: Arc<dyn Records>,
     nats: &Nats,
-    upto: u64,
+    upto: Option<u64>,
     expected: Option<Expected>,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Verdict, Error> {
@@ -36,7 +38,7 @@ pub async fn compare(
     let mut stream = Stream::new(nats);
     let mut head = Head::default();
     let mut directory = Directory::default();
-    while head.sequence < upto {
+    while upto.is_none_or(|upto| head.sequence < upto) {
         let through = head.sequence + 3;
         journal.fill(through).await?;
         stream.fill(through).await?;
@@ -53,7 +55,9 @@ pub async fn compare(
         journal.pass(head.sequence);
         stream.pass(head.sequence);
     }
-    let ended = expected.map_or(Ok(()), |expected| expected.check_end(Place::Both, head));
+    let ended = expected
+        .map_or(Ok(()), |expected| expected.check_end(Place::Both, head))
+        .and_then(|()| upto.map_or(Ok(()), |upto| check_reaches(upto, Place::Both, head)));
     Ok(ended.map_or_else(Verdict::from, |()| Verdict::Whole(head)))
 }
 

@@ -22,7 +22,9 @@ const STEP: u64 = 10_000;
 type Line = Result<(AuditRecord, Link), Difference>;
 
 /// Checks the lines of an export. A file that begins in the middle is taken at its word for the
-/// hash of the record before, unless that is what was noted. `progress` is told the last number.
+/// hash of the record before, unless that is what was noted. A record that was noted and would be
+/// before that is not in the file, so nothing can be said of it: that differs, too. `progress` is
+/// told the last number.
 ///
 /// # Errors
 /// The file cannot be read, or a newer version wrote it.
@@ -85,7 +87,7 @@ fn beginning(
     }
     let hash = hash_from_hex(&first.previous_hash).unwrap_or_default();
     let head = Head { sequence: first.sequence - 1, hash };
-    expected.map_or(Ok(()), |noted| noted.check(Place::File, head, &link.says()))?;
+    expected.map_or(Ok(()), |noted| noted.check_beginning(Place::File, head, &link.says()))?;
     Ok(head)
 }
 

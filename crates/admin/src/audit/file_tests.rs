@@ -36,6 +36,22 @@ fn a_whole_export_is_whole_also_from_the_middle() {
 }
 
 #[test]
+fn a_noted_record_that_the_file_begins_after_is_not_vouched_for() {
+    let middle = export(&chain(9)[4..]);
+    for noted in 1..4 {
+        let Verdict::Differs(found) = check(&middle, Some(Expected(head(noted)))) else {
+            panic!("record {noted} is not in the file");
+        };
+        assert_eq!(found.sequence, u64::from(noted));
+        assert_eq!(found.expected, Some(head(noted).hash));
+        assert!(found.problem.ends_with("the first record is 5"), "{}", found.problem);
+    }
+    for noted in 4..=9 {
+        assert_eq!(check(&middle, Some(Expected(head(noted)))), Verdict::Whole(head(9)));
+    }
+}
+
+#[test]
 fn lines_that_are_missing_or_elsewhere_are_found() {
     for at in 0..8 {
         let mut records = chain(9);

@@ -127,7 +127,7 @@ async fn restore(
     if args.secrets == Secrets::Revoke {
         write.revoke(found.directory.clone()).await?;
     }
-    match compare(journal.records(), &nats, u64::MAX, None, |_| {}).await? {
+    match compare(journal.records(), &nats, None, None, |_| {}).await? {
         Verdict::Whole(head) => Ok(head),
         Verdict::Differs(found) => bail!("what was restored is not whole: {found}"),
     }
