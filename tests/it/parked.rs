@@ -49,6 +49,7 @@ fn alert(status: &str, key: &str) -> Alert {
         received_at: SystemClock.now(),
         from: Some("Prometheus".to_owned()),
         payload: Bytes::from(payload(status, key)),
+        tracked_until: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! and its team live. Must not know where the changes come from: a journal's commits or a
 //! stream's snapshots give the same directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::aggregate::{Actor, Entry, Stamp};
 use crate::commit::{Change, Commit, Subject};
@@ -43,6 +43,8 @@ pub struct Directory {
     dead_tokens: BTreeMap<TokenId, Reach>,
     principal_of: HashMap<Digest, PrincipalId>,
     names: BTreeMap<(Siblings, String), Subject>,
+    /// The tracked tokens by the end of their tracking.
+    tracked: BTreeSet<(Timestamp, TokenId)>,
     bootstrap: Option<Digest>,
 }
 
@@ -152,9 +154,13 @@ impl Directory {
         let old = self.tokens.insert(id, entry.clone()).unwrap_or_default();
         if let Some(token) = old.live() {
             self.token_of.remove(&token.digest);
+            if let Some(until) = token.tracked_until {
+                self.tracked.remove(&(until, id));
+            }
         }
         if let Some(token) = entry.live() {
             self.token_of.insert(token.digest, id);
+            self.tracked.extend(token.tracked_until.map(|until| (until, id)));
         }
         let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
             return;
@@ -306,6 +312,12 @@ impl Directory {
     /// The live services of live teams, in the order of their ids.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.keys().filter_map(|id| self.service(*id))
+    }
+
+    /// A token whose tracking should have ended by this time.
+    #[must_use]
+    pub fn tracking_over(&self, now: Timestamp) -> Option<TokenId> {
+        self.tracked.first().filter(|(until, _)| *until <= now).map(|(_, id)| *id)
     }
 
     /// The live tokens whose targets live, in the order of their ids.

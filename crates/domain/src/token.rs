@@ -2,12 +2,17 @@
 //!
 //! Must not know the secret itself, only its digest, nor whether its team or service lives.
 
+use std::time::Duration;
+
 use crate::aggregate::{Entry, Life, Rejection, Stamp, check_version};
 use crate::id::TokenId;
 use crate::name::DisplayName;
 use crate::reach::Reach;
 use crate::secret::{Digest, LastFour};
 use crate::time::Timestamp;
+
+/// For how long tracking is on after it was switched on (PRODUCT, section 7).
+pub const TRACKING_LASTS: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// An API token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// Whether it may come as the URL parameter.
     pub url_parameter_allowed: bool,
+    /// Until when its calls are kept in the API log; none while tracking is off.
+    pub tracked_until: Option<Timestamp>,
     /// When it was made and changed.
     pub life: Life,
 }
@@ -35,6 +42,13 @@ impl Token {
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether a call that is received at this time is kept in the API log. From the deadline on it is
+    /// not, whether or not the end of tracking is in the journal yet.
+    #[must_use]
+    pub fn tracked(&self, now: Timestamp) -> bool {
+        self.tracked_until.is_some_and(|until| now < until)
     }
 }
 
@@ -59,6 +73,8 @@ pub enum Command {
         expires_at: Option<Timestamp>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: bool,
+        /// Whether its calls are tracked from the start.
+        tracked: bool,
         /// The time of the command.
         now: Timestamp,
     },
@@ -74,6 +90,8 @@ pub enum Command {
         expires_at: Option<Option<Timestamp>>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: Option<bool>,
+        /// Whether its calls are tracked; `true` where they are begins the time anew.
+        tracked: Option<bool>,
         /// The time of the command.
         now: Timestamp,
     },
@@ -85,6 +103,11 @@ pub enum Command {
         digest: Digest,
         /// The end of the new one.
         last_four: LastFour,
+        /// The time of the command.
+        now: Timestamp,
+    },
+    /// End its tracking, whose time is over.
+    EndTracking {
         /// The time of the command.
         now: Timestamp,
     },
@@ -112,6 +135,8 @@ pub enum Event {
         expires_at: Option<Timestamp>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: bool,
+        /// Until when its calls are tracked.
+        tracked_until: Option<Timestamp>,
     },
     /// It got another name.
     Renamed {
@@ -128,6 +153,13 @@ pub enum Event {
         /// Whether it is allowed.
         allowed: bool,
     },
+    /// Tracking was switched on or off.
+    TrackingSet {
+        /// Until when its calls are tracked; none for off.
+        until: Option<Timestamp>,
+    },
+    /// The time of its tracking is over.
+    TrackingEnded,
     /// Its secret was replaced.
     SecretReplaced {
         /// The digest of the new one.
@@ -159,6 +191,10 @@ pub fn decide(state: &Entry<Token>, command: Command) -> Result<Vec<Event>, Reje
             }
             Ok(vec![Event::SecretReplaced { digest, last_four }])
         }
+        (Entry::Live(token), Command::EndTracking { now }) => {
+            let over = token.tracked_until.is_some_and(|until| until <= now);
+            Ok(if over { vec![Event::TrackingEnded] } else { vec![] })
+        }
         (Entry::Live(token), Command::Delete { expected }) => {
             check_version(&token.life, expected)?;
             Ok(vec![Event::Deleted])
@@ -177,6 +213,7 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         last_four,
         expires_at,
         url_parameter_allowed,
+        tracked,
         now,
     } = command
     else {
@@ -189,12 +226,27 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         return Err(Rejection::NameTaken);
     }
     check_expiry(expires_at, now)?;
-    Ok(vec![Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed }])
+    Ok(vec![Event::Created {
+        name,
+        reach,
+        digest,
+        last_four,
+        expires_at,
+        url_parameter_allowed,
+        tracked_until: tracked.then(|| now.plus(TRACKING_LASTS)),
+    }])
 }
 
 fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
-    let Command::Update { expected, name, name_taken, expires_at, url_parameter_allowed, now } =
-        command
+    let Command::Update {
+        expected,
+        name,
+        name_taken,
+        expires_at,
+        url_parameter_allowed,
+        tracked,
+        now,
+    } = command
     else {
         return Ok(vec![]);
     };
@@ -211,10 +263,13 @@ fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
         check_expiry(expires_at, now)?;
     }
     let url = url_parameter_allowed.filter(|allowed| *allowed != token.url_parameter_allowed);
+    let until = tracked.map(|tracked| tracked.then(|| now.plus(TRACKING_LASTS)));
+    let until = until.filter(|until| *until != token.tracked_until);
     Ok([
         name.map(|name| Event::Renamed { name }),
         expires_at.map(|expires_at| Event::ExpirySet { expires_at }),
         url.map(|allowed| Event::UrlParameterSet { allowed }),
+        until.map(|until| Event::TrackingSet { until }),
     ]
     .into_iter()
     .flatten()
@@ -232,18 +287,25 @@ fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Rej
 #[must_use]
 pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) -> Entry<Token> {
     match event {
-        Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed } => {
-            Entry::Live(Token {
-                id,
-                name: name.clone(),
-                reach: *reach,
-                digest: *digest,
-                last_four: *last_four,
-                expires_at: *expires_at,
-                url_parameter_allowed: *url_parameter_allowed,
-                life: Life::begun(stamp),
-            })
-        }
+        Event::Created {
+            name,
+            reach,
+            digest,
+            last_four,
+            expires_at,
+            url_parameter_allowed,
+            tracked_until,
+        } => Entry::Live(Token {
+            id,
+            name: name.clone(),
+            reach: *reach,
+            digest: *digest,
+            last_four: *last_four,
+            expires_at: *expires_at,
+            url_parameter_allowed: *url_parameter_allowed,
+            tracked_until: *tracked_until,
+            life: Life::begun(stamp),
+        }),
         Event::Renamed { name } => {
             state.map(|token| Token { name: name.clone(), ..touched(token, stamp) })
         }
@@ -252,6 +314,12 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
         }
         Event::UrlParameterSet { allowed } => {
             state.map(|token| Token { url_parameter_allowed: *allowed, ..touched(token, stamp) })
+        }
+        Event::TrackingSet { until } => {
+            state.map(|token| Token { tracked_until: *until, ..touched(token, stamp) })
+        }
+        Event::TrackingEnded => {
+            state.map(|token| Token { tracked_until: None, ..touched(token, stamp) })
         }
         Event::SecretReplaced { digest, last_four } => state.map(|token| Token {
             digest: *digest,

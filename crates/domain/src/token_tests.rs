@@ -22,7 +22,16 @@ fn secret(n: u8) -> (Digest, LastFour) {
 fn created(expires_at: Option<i64>) -> Event {
     let (digest, last_four) = secret(1);
     let (name, reach, expires_at) = (name("Grafana"), REACH, expires_at.map(at));
-    Event::Created { name, reach, digest, last_four, expires_at, url_parameter_allowed: true }
+    let (url_parameter_allowed, tracked_until) = (true, None);
+    Event::Created {
+        name,
+        reach,
+        digest,
+        last_four,
+        expires_at,
+        url_parameter_allowed,
+        tracked_until,
+    }
 }
 
 fn renamed(to: &str) -> Event {
@@ -54,6 +63,7 @@ fn create(target_lives: bool, name_taken: bool, expires_at: Option<i64>) -> Comm
         last_four,
         expires_at: expires_at.map(at),
         url_parameter_allowed: true,
+        tracked: false,
         now: at(100),
     }
 }
@@ -66,6 +76,7 @@ struct Wish {
     name_taken: bool,
     expires_at: Option<Option<i64>>,
     url: Option<bool>,
+    tracked: Option<bool>,
 }
 
 fn update(wish: Wish) -> Command {
@@ -75,6 +86,7 @@ fn update(wish: Wish) -> Command {
         name_taken: wish.name_taken,
         expires_at: wish.expires_at.map(|expires_at| expires_at.map(at)),
         url_parameter_allowed: wish.url,
+        tracked: wish.tracked,
         now: at(100),
     }
 }
@@ -193,6 +205,7 @@ fn what_is_as_asked_already_succeeds_without_events() {
         name_taken: true,
         expires_at: Some(Some(50)),
         url: Some(true),
+        tracked: Some(false),
     };
     check(&[created(Some(50))], update(same), Ok(&[]));
     for expected in [None, Some(1)] {
@@ -242,7 +255,57 @@ fn events_make_the_token_and_date_it() {
         last_four,
         expires_at: Some(at(9)),
         url_parameter_allowed: false,
+        tracked_until: None,
         life: Life::begun(&stamp(1)).touched(&stamp(5)),
     };
     assert_eq!(state, Entry::Live(expected));
+}
+
+fn tracking(until: Option<i64>) -> Event {
+    Event::TrackingSet { until: until.map(at) }
+}
+
+const LASTS: i64 = 48 * 60 * 60 * 1_000_000;
+
+#[test]
+fn tracking_lasts_48_hours_from_the_last_time_it_was_switched_on() {
+    let on = update(Wish { tracked: Some(true), ..Wish::default() });
+    let off = update(Wish { tracked: Some(false), ..Wish::default() });
+    let until = 100 + LASTS;
+    check(&[created(None)], on.clone(), Ok(&[tracking(Some(until))]));
+    check(&[created(None), tracking(Some(until - 50))], on.clone(), Ok(&[tracking(Some(until))]));
+    check(&[created(None), tracking(Some(99))], on, Ok(&[tracking(Some(until))]));
+    check(&[created(None)], off.clone(), Ok(&[]));
+    check(&[created(None), tracking(Some(until))], off, Ok(&[tracking(None)]));
+    let mut tracked_from_the_start = create(true, false, None);
+    if let Command::Create { tracked, .. } = &mut tracked_from_the_start {
+        *tracked = true;
+    }
+    let mut made = created(None);
+    if let Event::Created { tracked_until, .. } = &mut made {
+        *tracked_until = Some(at(until));
+    }
+    check(&[], tracked_from_the_start, Ok(&[made]));
+}
+
+#[test]
+fn a_token_is_tracked_until_its_deadline_and_not_at_it() {
+    let state = given(&[created(None), tracking(Some(200))]);
+    let token = state.live().unwrap();
+    assert!(token.tracked(at(i64::MIN)) && token.tracked(at(199)));
+    assert!(!token.tracked(at(200)) && !token.tracked(at(i64::MAX)));
+    let state = given(&[created(None), tracking(Some(200)), Event::TrackingEnded]);
+    assert!(!state.live().unwrap().tracked(at(199)));
+}
+
+#[test]
+fn tracking_ends_by_itself_once_and_not_too_early() {
+    let end = |now| Command::EndTracking { now: at(now) };
+    let tracked = [created(None), tracking(Some(200))];
+    check(&tracked, end(199), Ok(&[]));
+    check(&tracked, end(200), Ok(&[Event::TrackingEnded]));
+    check(&[tracked.as_slice(), &[Event::TrackingEnded]].concat(), end(300), Ok(&[]));
+    check(&[tracked.as_slice(), &[tracking(None)]].concat(), end(300), Ok(&[]));
+    check(&[tracked.as_slice(), &[tracking(Some(400))]].concat(), end(300), Ok(&[]));
+    check(&[created(None), Event::Deleted], end(300), Err(Rejection::NotFound));
 }

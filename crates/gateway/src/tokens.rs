@@ -9,6 +9,7 @@ use domain::directory::{Directory, Snapshot};
 use domain::id::{InstanceId, TokenId};
 use domain::reach::Reach;
 use domain::secret::{Kind, Secret};
+use domain::time::Timestamp;
 use runtime::clock::Clock;
 use runtime::lifecycle::Shutdown;
 use runtime::nats::Nats;
@@ -27,6 +28,8 @@ pub struct Admitted {
     pub token: TokenId,
     /// What it reaches.
     pub reach: Reach,
+    /// Until when its calls are kept in the API log.
+    pub tracked_until: Option<Timestamp>,
 }
 
 /// Why nobody can be let in or refused: what this gateway knows may be out of date.
@@ -76,9 +79,9 @@ impl Tokens {
         let digest = secret.digest();
         let known = self.known.read().expect("no holder of this lock panics");
         let token = known.directory.admitted(&digest, self.clock.now());
-        let admitted = token
-            .filter(|token| token.url_parameter_allowed || !by_url)
-            .map(|token| Admitted { token: token.id, reach: token.reach });
+        let admitted = token.filter(|token| token.url_parameter_allowed || !by_url).map(|token| {
+            Admitted { token: token.id, reach: token.reach, tracked_until: token.tracked_until }
+        });
         // The clock is read last: what was looked up was current when it was looked up.
         if self.clock.boot() < known.current_until { Ok(admitted) } else { Err(Stale) }
     }

@@ -28,7 +28,7 @@ use crate::stored::Error;
 use crate::stored::control::decode_commit;
 
 /// Every kind of change.
-pub const KINDS: [&str; 23] = [
+pub const KINDS: [&str; 25] = [
     "team.created",
     "team.renamed",
     "team.deleted",
@@ -43,6 +43,8 @@ pub const KINDS: [&str; 23] = [
     "token.renamed",
     "token.expiry_set",
     "token.url_parameter_set",
+    "token.tracking_set",
+    "token.tracking_ended",
     "token.secret_replaced",
     "token.deleted",
     "principal.created",
@@ -79,6 +81,8 @@ pub const fn kind(change: &Change) -> &'static str {
             token::Event::Renamed { .. } => "token.renamed",
             token::Event::ExpirySet { .. } => "token.expiry_set",
             token::Event::UrlParameterSet { .. } => "token.url_parameter_set",
+            token::Event::TrackingSet { .. } => "token.tracking_set",
+            token::Event::TrackingEnded => "token.tracking_ended",
             token::Event::SecretReplaced { .. } => "token.secret_replaced",
             token::Event::Deleted => "token.deleted",
         },
@@ -336,6 +340,11 @@ fn time_text(at: Timestamp) -> Option<String> {
     time(at).to_rfc3339()
 }
 
+/// Until when a token is tracked.
+fn tracking_text(until: Option<Timestamp>) -> String {
+    until.and_then(time_text).unwrap_or_else(|| "off".to_owned())
+}
+
 fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail> {
     let before = token(known);
     match event {
@@ -346,6 +355,7 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             last_four,
             expires_at,
             url_parameter_allowed,
+            tracked_until,
         } => {
             let (kind, target) = reach_text(*reach);
             let mut all = vec![
@@ -357,6 +367,9 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             ];
             if let Some(target) = target {
                 all.insert(2, detail("target", None, target));
+            }
+            if tracked_until.is_some() {
+                all.push(detail("tracking_expire_time", None, tracking_text(*tracked_until)));
             }
             all
         }
@@ -370,6 +383,14 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
         token::Event::UrlParameterSet { allowed } => {
             let old = before.map(|token| token.url_parameter_allowed.to_string());
             vec![detail("url_parameter_allowed", old, allowed.to_string())]
+        }
+        token::Event::TrackingSet { until } => {
+            let old = before.map(|token| tracking_text(token.tracked_until));
+            vec![detail("tracking_expire_time", old, tracking_text(*until))]
+        }
+        token::Event::TrackingEnded => {
+            let old = before.map(|token| tracking_text(token.tracked_until));
+            vec![detail("tracking_expire_time", old, tracking_text(None))]
         }
         token::Event::SecretReplaced { digest: _, last_four } => {
             let old = before.map(|token| hint("gdr", &token.last_four));

@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 16] = [
     "gander/admin/v1/audit.proto",
     "gander/admin/v1/catalog.proto",
     "gander/admin/v1/incident.proto",
     "gander/admin/v1/maintenance.proto",
     "gander/admin/v1/parked.proto",
     "gander/admin/v1/principal.proto",
+    "gander/admin/v1/reasons.proto",
     "gander/admin/v1/status.proto",
     "gander/admin/v1/token.proto",
     "gander/events/v1/incident.proto",
     "gander/stored/v1/alert.proto",
+    "gander/stored/v1/apilog.proto",
     "gander/stored/v1/backup.proto",
     "gander/stored/v1/control.proto",
     "gander/stored/v1/member.proto",

@@ -155,30 +155,46 @@ pub fn time_at(at: Option<&ProtoTime>, name: &str) -> Result<Option<Timestamp>, 
     at.map(read).transpose()
 }
 
-/// Which fields a change is about: those named, all with `*`, or those that are set.
-pub struct Mask(Option<Vec<String>>);
+/// Which fields a change is about.
+pub enum Mask {
+    /// Those that are set.
+    Set,
+    /// All, by `*`.
+    All,
+    /// Those that are named.
+    Named(Vec<String>),
+}
 
 impl Mask {
     /// Reads a mask; only these fields may be named.
     pub fn parse(mask: Option<FieldMask>, known: &[&str]) -> Result<Self, Status> {
         let paths = mask.map(|mask| mask.paths).unwrap_or_default();
         if paths.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::Set);
         }
         if paths == ["*"] {
-            return Ok(Self(Some(known.iter().map(|&name| name.to_owned()).collect())));
+            return Ok(Self::All);
         }
         match paths.iter().find(|path| !known.contains(&path.as_str())) {
             Some(_) => {
                 Err(field("update_mask", format!("must name only {}, or *", known.join(", "))))
             }
-            None => Ok(Self(Some(paths))),
+            None => Ok(Self::Named(paths)),
         }
+    }
+
+    /// Whether the field itself is named.
+    pub fn names(&self, name: &str) -> bool {
+        matches!(self, Self::Named(paths) if paths.iter().any(|path| path == name))
     }
 
     /// Whether the field is to be changed; `set` is whether it is set in the message.
     pub fn has(&self, name: &str, set: bool) -> bool {
-        self.0.as_ref().map_or(set, |paths| paths.iter().any(|path| path == name))
+        match self {
+            Self::Set => set,
+            Self::All => true,
+            Self::Named(_) => self.names(name),
+        }
     }
 }
 
@@ -292,8 +308,8 @@ fn key_from(text: &str, at: &str) -> Result<Option<Key>, Status> {
     Key::parse(text).map(Some).map_err(|rule| field(at, rule))
 }
 
-/// A token as it is shown, without its secret.
-pub fn token_to(token: &Token) -> api::Token {
+/// A token as it is shown at this time, without its secret.
+pub fn token_to(token: &Token, now: Timestamp) -> api::Token {
     let (kind, target) = match token.reach {
         Reach::Global => (api::TokenType::Global, String::new()),
         Reach::Team(team) => (api::TokenType::Team, format!("teams/{team}")),
@@ -313,6 +329,8 @@ pub fn token_to(token: &Token) -> api::Token {
         creator: actor_name(token.life.creator),
         create_time: Some(time(token.life.created_at)),
         update_time: Some(time(token.life.updated_at)),
+        tracking: Some(token.tracked(now)),
+        tracking_expire_time: token.tracked_until.filter(|_| token.tracked(now)).map(time),
         etag: etag(&token.life),
     }
 }

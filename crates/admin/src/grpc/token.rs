@@ -23,7 +23,9 @@ use crate::access::{About, may_read_reach};
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
-        let token = self.store.read(|directory| directory.token(id).map(token_to));
+        let token = self
+            .store
+            .read(|directory| directory.token(id).map(|token| token_to(token, self.now())));
         let token = token.ok_or_else(error::not_found)?;
         Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
@@ -55,6 +57,7 @@ impl TokenService for Calls {
         let name = display_name(&sent.display_name, "token.display_name")?;
         let expires_at = time_at(sent.expire_time.as_ref(), "token.expire_time")?;
         let url_parameter_allowed = sent.url_parameter_allowed.unwrap_or(true);
+        let tracked = sent.tracking.unwrap_or(false);
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
         let (digest, last_four) = (secret.digest(), secret.last_four());
@@ -68,6 +71,7 @@ impl TokenService for Calls {
                 last_four,
                 expires_at,
                 url_parameter_allowed,
+                tracked,
                 now,
             };
             let events = token::decide(directory.token_entry(id), command)?;
@@ -108,11 +112,12 @@ impl TokenService for Calls {
         };
         let question = format!("{method} {}", message.target);
         let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let now = self.now();
         let (tokens, next_page_token) = self.store.read(|directory| {
             let own = directory
                 .tokens()
                 .filter(|token| fits(token.reach) && may_read_reach(&caller, token.reach));
-            page.of(own, |token| *token.id.as_bytes(), token_to)
+            page.of(own, |token| *token.id.as_bytes(), |token| token_to(token, now))
         });
         Ok(Response::new(api::ListTokensResponse { tokens, next_page_token }))
     }
@@ -130,7 +135,7 @@ impl TokenService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let sent = message.token.ok_or_else(|| error::field("token", "is required"))?;
         let id = token_name(&sent.name, "token.name")?;
-        let known = ["display_name", "expire_time", "url_parameter_allowed"];
+        let known = ["display_name", "expire_time", "url_parameter_allowed", "tracking"];
         let mask = Mask::parse(message.update_mask, &known)?;
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name =
@@ -139,6 +144,8 @@ impl TokenService for Calls {
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let url = sent.url_parameter_allowed;
         let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));
+        let (track, again) = (sent.tracking, mask.names("tracking"));
+        let tracked = mask.has("tracking", track.is_some()).then(|| track.unwrap_or(false));
         let expected = expected(&sent.etag, "token.etag")?;
         self.execute(&caller, asked, move |directory, now| {
             let token = directory.token(id).ok_or(Rejection::NotFound)?;
@@ -151,6 +158,8 @@ impl TokenService for Calls {
                 name_taken: found.is_some_and(|found| found != Subject::Token(id)),
                 expires_at,
                 url_parameter_allowed: url,
+                // Who sends back what was read does not mean to begin its time anew.
+                tracked: tracked.filter(|tracked| again || *tracked != token.tracked(now)),
                 now,
             };
             let events = token::decide(directory.token_entry(id), command)?;

@@ -63,6 +63,9 @@ pub enum OfToken {
     Create(DisplayName, Reach, Expiry),
     /// The name, the expiry, whether it may come as the URL parameter.
     Update(Known, Option<DisplayName>, Option<Expiry>, Option<bool>),
+    /// Switch tracking on or off.
+    Track(Known, bool),
+    EndTracking,
     ReplaceSecret(Known),
     Delete(Known),
 }
@@ -145,6 +148,8 @@ fn of_token() -> impl Strategy<Value = OfToken> {
             OfToken::Update(known, name, expiry, url)
         }),
         3 => known().prop_map(OfToken::ReplaceSecret),
+        2 => (known(), any::<bool>()).prop_map(|(known, on)| OfToken::Track(known, on)),
+        1 => Just(OfToken::EndTracking),
         1 => known().prop_map(OfToken::Delete),
     ]
 }

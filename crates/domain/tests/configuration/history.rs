@@ -183,6 +183,7 @@ impl History {
                 last_four,
                 expires_at: self.expires_at(expiry),
                 url_parameter_allowed: true,
+                tracked: false,
                 now,
             },
             OfToken::Update(version, name, expiry, url_parameter_allowed) => {
@@ -194,6 +195,7 @@ impl History {
                     name,
                     expires_at: expiry.map(|expiry| self.expires_at(expiry)),
                     url_parameter_allowed,
+                    tracked: None,
                     now,
                 }
             }
@@ -202,6 +204,19 @@ impl History {
                 let expected = known(version);
                 token::Command::ReplaceSecret { expected, digest, last_four, now }
             }
+            OfToken::Track(version, tracked) => {
+                self.directory.token(id).ok_or(Rejection::NotFound)?;
+                token::Command::Update {
+                    expected: known(version),
+                    name: None,
+                    name_taken: false,
+                    expires_at: None,
+                    url_parameter_allowed: None,
+                    tracked: Some(tracked),
+                    now,
+                }
+            }
+            OfToken::EndTracking => token::Command::EndTracking { now },
             OfToken::Delete(version) => token::Command::Delete { expected: known(version) },
         };
         let events = token::decide(entry, command)?;
@@ -327,6 +342,8 @@ fn kind(change: &Change) -> String {
         Change::Token(_, token::Event::Renamed { .. }) => "token renamed",
         Change::Token(_, token::Event::ExpirySet { .. }) => "token expiry",
         Change::Token(_, token::Event::UrlParameterSet { .. }) => "token url",
+        Change::Token(_, token::Event::TrackingSet { .. }) => "token tracking",
+        Change::Token(_, token::Event::TrackingEnded) => "token untracked",
         Change::Token(_, token::Event::SecretReplaced { .. }) => "token secret",
         Change::Token(_, token::Event::Deleted) => "token deleted",
         Change::Principal(_, principal::Event::Created { .. }) => "principal created",

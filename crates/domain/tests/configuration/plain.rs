@@ -85,7 +85,10 @@ impl Plain {
             token::Event::Deleted => {
                 self.secrets.remove(&subject);
             }
-            token::Event::Renamed { .. } | token::Event::UrlParameterSet { .. } => {}
+            token::Event::Renamed { .. }
+            | token::Event::UrlParameterSet { .. }
+            | token::Event::TrackingSet { .. }
+            | token::Event::TrackingEnded => {}
         }
     }
 

@@ -95,6 +95,8 @@ fn alert(handler: &Handler, admitted: Admitted, from: Option<String>, payload: B
         received_at,
         from,
         payload,
+        // The worker looks at its time of arrival, too.
+        tracked_until: admitted.tracked_until,
     }
 }
 

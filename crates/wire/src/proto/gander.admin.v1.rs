@@ -5029,6 +5029,193 @@ pub mod principal_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Why an alert did or did not open or resolve an incident in a service: the answer to "why did my
+/// alert not page?". Made from the same evaluation that decides; disabled services have none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceReasons {
+    /// `teams/{team}/services/{service}`.
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// The maintenance windows that cover the alert, `teams/…/maintenances/{maintenance}`; while there is
+    /// one, nothing is triggered.
+    #[prost(string, repeated, tag = "2")]
+    pub maintenance_windows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The filters, in the order in which they are tried.
+    #[prost(message, repeated, tag = "3")]
+    pub filters: ::prost::alloc::vec::Vec<FilterReasons>,
+    /// What the triggers came to.
+    #[prost(enumeration = "TriggerVerdict", tag = "4")]
+    pub trigger: i32,
+    /// The incident that was created, or of which it is a duplicate, as a resource name.
+    #[prost(string, tag = "5")]
+    pub triggered_incident: ::prost::alloc::string::String,
+    /// What the resolve parts came to.
+    #[prost(enumeration = "ResolveVerdict", tag = "6")]
+    pub resolve: i32,
+    /// The incident that was resolved, or that was resolved before, as a resource name.
+    #[prost(string, tag = "7")]
+    pub resolved_incident: ::prost::alloc::string::String,
+    /// Whether the evaluation failed; the alert is parked.
+    #[prost(bool, tag = "8")]
+    pub failed: bool,
+}
+/// What a filter found in a payload.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilterReasons {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// What it is called.
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    /// The conditions of its trigger.
+    #[prost(message, repeated, tag = "3")]
+    pub conditions: ::prost::alloc::vec::Vec<ConditionReasons>,
+    /// Its resolve condition, if it has one.
+    #[prost(message, optional, tag = "4")]
+    pub resolve_condition: ::core::option::Option<ConditionReasons>,
+    /// What became of the filter.
+    #[prost(enumeration = "FilterVerdict", tag = "5")]
+    pub verdict: i32,
+    /// The value that names the episode, of the resolve part where that holds, else of the trigger: at
+    /// most 200 characters. Empty: there is none in the payload, or none is wanted.
+    #[prost(string, tag = "6")]
+    pub mapped_value: ::prost::alloc::string::String,
+}
+/// What a condition found.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConditionReasons {
+    /// The key, as it was written; empty: the whole payload.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The texts that must occur.
+    #[prost(string, repeated, tag = "2")]
+    pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it holds.
+    #[prost(bool, tag = "3")]
+    pub holds: bool,
+    /// How many values the key has in the payload: 0 where there is none or the payload is no JSON, 1
+    /// without a key.
+    #[prost(uint32, tag = "4")]
+    pub values: u32,
+    /// The value that was looked at, cut at 200 characters: of several the one that holds, else the first.
+    #[prost(string, tag = "5")]
+    pub found: ::prost::alloc::string::String,
+    /// The first text that does not occur in it; empty where it holds, and where there is no value.
+    #[prost(string, tag = "6")]
+    pub missing: ::prost::alloc::string::String,
+}
+/// What the triggers of a service came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TriggerVerdict {
+    /// No trigger held.
+    Unspecified = 0,
+    /// An incident was created.
+    Created = 1,
+    /// The incident of that episode is open.
+    Duplicate = 2,
+    /// Maintenance held it back.
+    Suppressed = 3,
+}
+impl TriggerVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRIGGER_VERDICT_UNSPECIFIED",
+            Self::Created => "TRIGGER_VERDICT_CREATED",
+            Self::Duplicate => "TRIGGER_VERDICT_DUPLICATE",
+            Self::Suppressed => "TRIGGER_VERDICT_SUPPRESSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRIGGER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRIGGER_VERDICT_CREATED" => Some(Self::Created),
+            "TRIGGER_VERDICT_DUPLICATE" => Some(Self::Duplicate),
+            "TRIGGER_VERDICT_SUPPRESSED" => Some(Self::Suppressed),
+            _ => None,
+        }
+    }
+}
+/// What the resolve parts of a service came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResolveVerdict {
+    /// None held, or none named an incident.
+    Unspecified = 0,
+    /// An open incident was resolved.
+    Resolved = 1,
+    /// It was resolved before, not long ago.
+    Duplicate = 2,
+}
+impl ResolveVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOLVE_VERDICT_UNSPECIFIED",
+            Self::Resolved => "RESOLVE_VERDICT_RESOLVED",
+            Self::Duplicate => "RESOLVE_VERDICT_DUPLICATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOLVE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOLVE_VERDICT_RESOLVED" => Some(Self::Resolved),
+            "RESOLVE_VERDICT_DUPLICATE" => Some(Self::Duplicate),
+            _ => None,
+        }
+    }
+}
+/// What became of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FilterVerdict {
+    /// Not all of its conditions hold.
+    Unspecified = 0,
+    /// Its trigger holds and it is the first: it decides.
+    Triggers = 1,
+    /// Its trigger holds, but a filter before it decides.
+    AfterAnother = 2,
+    /// Its resolve condition holds and it names an episode. Such a filter does not trigger.
+    Resolves = 3,
+    /// Its resolve condition holds, but the payload has no value that names an episode.
+    ResolvesNothing = 4,
+}
+impl FilterVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILTER_VERDICT_UNSPECIFIED",
+            Self::Triggers => "FILTER_VERDICT_TRIGGERS",
+            Self::AfterAnother => "FILTER_VERDICT_AFTER_ANOTHER",
+            Self::Resolves => "FILTER_VERDICT_RESOLVES",
+            Self::ResolvesNothing => "FILTER_VERDICT_RESOLVES_NOTHING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILTER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILTER_VERDICT_TRIGGERS" => Some(Self::Triggers),
+            "FILTER_VERDICT_AFTER_ANOTHER" => Some(Self::AfterAnother),
+            "FILTER_VERDICT_RESOLVES" => Some(Self::Resolves),
+            "FILTER_VERDICT_RESOLVES_NOTHING" => Some(Self::ResolvesNothing),
+            _ => None,
+        }
+    }
+}
 /// Request of GetStatus.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
@@ -5576,6 +5763,14 @@ pub struct Token {
     /// When it was last changed. Output only.
     #[prost(message, optional, tag = "11")]
     pub update_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// Whether every call with it is kept in the API log: the debugging option. It switches itself off
+    /// 48 hours after it was last switched on. Not set: no. Named in an update mask, `true` begins the 48
+    /// hours anew.
+    #[prost(bool, optional, tag = "13")]
+    pub tracking: ::core::option::Option<bool>,
+    /// When tracking switches itself off; not set while it is off. Output only.
+    #[prost(message, optional, tag = "14")]
+    pub tracking_expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the token has changed since.
     #[prost(string, tag = "12")]
@@ -5629,8 +5824,8 @@ pub struct UpdateTokenRequest {
     /// The token with its name and the new values. Required.
     #[prost(message, optional, tag = "1")]
     pub token: ::core::option::Option<Token>,
-    /// Which fields change: `display_name`, `expire_time`, `url_parameter_allowed`, or `*`. Empty:
-    /// those that are set.
+    /// Which fields change: `display_name`, `expire_time`, `url_parameter_allowed`,
+    /// `tracking`, or `*`. Empty: those that are set.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::pbjson_types::FieldMask>,
     /// A UUID that makes a repeat within 24 hours have its effect once.
@@ -5865,7 +6060,7 @@ pub mod token_service_client {
                 .insert(GrpcMethod::new("gander.admin.v1.TokenService", "ListTokens"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes a token: its name, its expiry, whether the URL parameter is allowed.
+        /// Changes a token: its name, its expiry, whether the URL parameter is allowed, tracking.
         pub async fn update_token(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateTokenRequest>,
@@ -5969,7 +6164,7 @@ pub mod token_service_server {
             tonic::Response<super::ListTokensResponse>,
             tonic::Status,
         >;
-        /// Changes a token: its name, its expiry, whether the URL parameter is allowed.
+        /// Changes a token: its name, its expiry, whether the URL parameter is allowed, tracking.
         async fn update_token(
             &self,
             request: tonic::Request<super::UpdateTokenRequest>,

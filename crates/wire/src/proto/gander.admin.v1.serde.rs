@@ -1143,6 +1143,184 @@ impl<'de> serde::Deserialize<'de> for Condition {
         deserializer.deserialize_struct("gander.admin.v1.Condition", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ConditionReasons {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.contains.is_empty() {
+            len += 1;
+        }
+        if self.holds {
+            len += 1;
+        }
+        if self.values != 0 {
+            len += 1;
+        }
+        if !self.found.is_empty() {
+            len += 1;
+        }
+        if !self.missing.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ConditionReasons", len)?;
+        if !self.key.is_empty() {
+            struct_ser.serialize_field("key", &self.key)?;
+        }
+        if !self.contains.is_empty() {
+            struct_ser.serialize_field("contains", &self.contains)?;
+        }
+        if self.holds {
+            struct_ser.serialize_field("holds", &self.holds)?;
+        }
+        if self.values != 0 {
+            struct_ser.serialize_field("values", &self.values)?;
+        }
+        if !self.found.is_empty() {
+            struct_ser.serialize_field("found", &self.found)?;
+        }
+        if !self.missing.is_empty() {
+            struct_ser.serialize_field("missing", &self.missing)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ConditionReasons {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "contains",
+            "holds",
+            "values",
+            "found",
+            "missing",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Contains,
+            Holds,
+            Values,
+            Found,
+            Missing,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "contains" => Ok(GeneratedField::Contains),
+                            "holds" => Ok(GeneratedField::Holds),
+                            "values" => Ok(GeneratedField::Values),
+                            "found" => Ok(GeneratedField::Found),
+                            "missing" => Ok(GeneratedField::Missing),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ConditionReasons;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.ConditionReasons")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ConditionReasons, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut contains__ = None;
+                let mut holds__ = None;
+                let mut values__ = None;
+                let mut found__ = None;
+                let mut missing__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Contains => {
+                            if contains__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contains"));
+                            }
+                            contains__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Holds => {
+                            if holds__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("holds"));
+                            }
+                            holds__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Values => {
+                            if values__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("values"));
+                            }
+                            values__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Found => {
+                            if found__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("found"));
+                            }
+                            found__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Missing => {
+                            if missing__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("missing"));
+                            }
+                            missing__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ConditionReasons {
+                    key: key__.unwrap_or_default(),
+                    contains: contains__.unwrap_or_default(),
+                    holds: holds__.unwrap_or_default(),
+                    values: values__.unwrap_or_default(),
+                    found: found__.unwrap_or_default(),
+                    missing: missing__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.ConditionReasons", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for CreateMaintenanceRequest {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -3041,6 +3219,267 @@ impl<'de> serde::Deserialize<'de> for Filter {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.Filter", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FilterReasons {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.filter.is_empty() {
+            len += 1;
+        }
+        if !self.display_name.is_empty() {
+            len += 1;
+        }
+        if !self.conditions.is_empty() {
+            len += 1;
+        }
+        if self.resolve_condition.is_some() {
+            len += 1;
+        }
+        if self.verdict != 0 {
+            len += 1;
+        }
+        if !self.mapped_value.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.FilterReasons", len)?;
+        if !self.filter.is_empty() {
+            struct_ser.serialize_field("filter", &self.filter)?;
+        }
+        if !self.display_name.is_empty() {
+            struct_ser.serialize_field("displayName", &self.display_name)?;
+        }
+        if !self.conditions.is_empty() {
+            struct_ser.serialize_field("conditions", &self.conditions)?;
+        }
+        if let Some(v) = self.resolve_condition.as_ref() {
+            struct_ser.serialize_field("resolveCondition", v)?;
+        }
+        if self.verdict != 0 {
+            let v = FilterVerdict::try_from(self.verdict)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.verdict)))?;
+            struct_ser.serialize_field("verdict", &v)?;
+        }
+        if !self.mapped_value.is_empty() {
+            struct_ser.serialize_field("mappedValue", &self.mapped_value)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FilterReasons {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "filter",
+            "display_name",
+            "displayName",
+            "conditions",
+            "resolve_condition",
+            "resolveCondition",
+            "verdict",
+            "mapped_value",
+            "mappedValue",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Filter,
+            DisplayName,
+            Conditions,
+            ResolveCondition,
+            Verdict,
+            MappedValue,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "filter" => Ok(GeneratedField::Filter),
+                            "displayName" | "display_name" => Ok(GeneratedField::DisplayName),
+                            "conditions" => Ok(GeneratedField::Conditions),
+                            "resolveCondition" | "resolve_condition" => Ok(GeneratedField::ResolveCondition),
+                            "verdict" => Ok(GeneratedField::Verdict),
+                            "mappedValue" | "mapped_value" => Ok(GeneratedField::MappedValue),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FilterReasons;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.FilterReasons")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FilterReasons, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut filter__ = None;
+                let mut display_name__ = None;
+                let mut conditions__ = None;
+                let mut resolve_condition__ = None;
+                let mut verdict__ = None;
+                let mut mapped_value__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Filter => {
+                            if filter__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("filter"));
+                            }
+                            filter__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::DisplayName => {
+                            if display_name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("displayName"));
+                            }
+                            display_name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Conditions => {
+                            if conditions__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("conditions"));
+                            }
+                            conditions__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ResolveCondition => {
+                            if resolve_condition__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resolveCondition"));
+                            }
+                            resolve_condition__ = map_.next_value()?;
+                        }
+                        GeneratedField::Verdict => {
+                            if verdict__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("verdict"));
+                            }
+                            verdict__ = Some(map_.next_value::<FilterVerdict>()? as i32);
+                        }
+                        GeneratedField::MappedValue => {
+                            if mapped_value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("mappedValue"));
+                            }
+                            mapped_value__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FilterReasons {
+                    filter: filter__.unwrap_or_default(),
+                    display_name: display_name__.unwrap_or_default(),
+                    conditions: conditions__.unwrap_or_default(),
+                    resolve_condition: resolve_condition__,
+                    verdict: verdict__.unwrap_or_default(),
+                    mapped_value: mapped_value__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.FilterReasons", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FilterVerdict {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "FILTER_VERDICT_UNSPECIFIED",
+            Self::Triggers => "FILTER_VERDICT_TRIGGERS",
+            Self::AfterAnother => "FILTER_VERDICT_AFTER_ANOTHER",
+            Self::Resolves => "FILTER_VERDICT_RESOLVES",
+            Self::ResolvesNothing => "FILTER_VERDICT_RESOLVES_NOTHING",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for FilterVerdict {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "FILTER_VERDICT_UNSPECIFIED",
+            "FILTER_VERDICT_TRIGGERS",
+            "FILTER_VERDICT_AFTER_ANOTHER",
+            "FILTER_VERDICT_RESOLVES",
+            "FILTER_VERDICT_RESOLVES_NOTHING",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = FilterVerdict;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "FILTER_VERDICT_UNSPECIFIED" => Ok(FilterVerdict::Unspecified),
+                    "FILTER_VERDICT_TRIGGERS" => Ok(FilterVerdict::Triggers),
+                    "FILTER_VERDICT_AFTER_ANOTHER" => Ok(FilterVerdict::AfterAnother),
+                    "FILTER_VERDICT_RESOLVES" => Ok(FilterVerdict::Resolves),
+                    "FILTER_VERDICT_RESOLVES_NOTHING" => Ok(FilterVerdict::ResolvesNothing),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
     }
 }
 impl serde::Serialize for GetAuditRecordRequest {
@@ -8296,6 +8735,80 @@ impl<'de> serde::Deserialize<'de> for ResolveIncidentRequest {
         deserializer.deserialize_struct("gander.admin.v1.ResolveIncidentRequest", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ResolveVerdict {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "RESOLVE_VERDICT_UNSPECIFIED",
+            Self::Resolved => "RESOLVE_VERDICT_RESOLVED",
+            Self::Duplicate => "RESOLVE_VERDICT_DUPLICATE",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for ResolveVerdict {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "RESOLVE_VERDICT_UNSPECIFIED",
+            "RESOLVE_VERDICT_RESOLVED",
+            "RESOLVE_VERDICT_DUPLICATE",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = ResolveVerdict;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "RESOLVE_VERDICT_UNSPECIFIED" => Ok(ResolveVerdict::Unspecified),
+                    "RESOLVE_VERDICT_RESOLVED" => Ok(ResolveVerdict::Resolved),
+                    "RESOLVE_VERDICT_DUPLICATE" => Ok(ResolveVerdict::Duplicate),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Role {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -8701,6 +9214,223 @@ impl<'de> serde::Deserialize<'de> for Service {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.Service", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ServiceReasons {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.service.is_empty() {
+            len += 1;
+        }
+        if !self.maintenance_windows.is_empty() {
+            len += 1;
+        }
+        if !self.filters.is_empty() {
+            len += 1;
+        }
+        if self.trigger != 0 {
+            len += 1;
+        }
+        if !self.triggered_incident.is_empty() {
+            len += 1;
+        }
+        if self.resolve != 0 {
+            len += 1;
+        }
+        if !self.resolved_incident.is_empty() {
+            len += 1;
+        }
+        if self.failed {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ServiceReasons", len)?;
+        if !self.service.is_empty() {
+            struct_ser.serialize_field("service", &self.service)?;
+        }
+        if !self.maintenance_windows.is_empty() {
+            struct_ser.serialize_field("maintenanceWindows", &self.maintenance_windows)?;
+        }
+        if !self.filters.is_empty() {
+            struct_ser.serialize_field("filters", &self.filters)?;
+        }
+        if self.trigger != 0 {
+            let v = TriggerVerdict::try_from(self.trigger)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.trigger)))?;
+            struct_ser.serialize_field("trigger", &v)?;
+        }
+        if !self.triggered_incident.is_empty() {
+            struct_ser.serialize_field("triggeredIncident", &self.triggered_incident)?;
+        }
+        if self.resolve != 0 {
+            let v = ResolveVerdict::try_from(self.resolve)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.resolve)))?;
+            struct_ser.serialize_field("resolve", &v)?;
+        }
+        if !self.resolved_incident.is_empty() {
+            struct_ser.serialize_field("resolvedIncident", &self.resolved_incident)?;
+        }
+        if self.failed {
+            struct_ser.serialize_field("failed", &self.failed)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ServiceReasons {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "service",
+            "maintenance_windows",
+            "maintenanceWindows",
+            "filters",
+            "trigger",
+            "triggered_incident",
+            "triggeredIncident",
+            "resolve",
+            "resolved_incident",
+            "resolvedIncident",
+            "failed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Service,
+            MaintenanceWindows,
+            Filters,
+            Trigger,
+            TriggeredIncident,
+            Resolve,
+            ResolvedIncident,
+            Failed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "service" => Ok(GeneratedField::Service),
+                            "maintenanceWindows" | "maintenance_windows" => Ok(GeneratedField::MaintenanceWindows),
+                            "filters" => Ok(GeneratedField::Filters),
+                            "trigger" => Ok(GeneratedField::Trigger),
+                            "triggeredIncident" | "triggered_incident" => Ok(GeneratedField::TriggeredIncident),
+                            "resolve" => Ok(GeneratedField::Resolve),
+                            "resolvedIncident" | "resolved_incident" => Ok(GeneratedField::ResolvedIncident),
+                            "failed" => Ok(GeneratedField::Failed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ServiceReasons;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.ServiceReasons")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ServiceReasons, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut service__ = None;
+                let mut maintenance_windows__ = None;
+                let mut filters__ = None;
+                let mut trigger__ = None;
+                let mut triggered_incident__ = None;
+                let mut resolve__ = None;
+                let mut resolved_incident__ = None;
+                let mut failed__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Service => {
+                            if service__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("service"));
+                            }
+                            service__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::MaintenanceWindows => {
+                            if maintenance_windows__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maintenanceWindows"));
+                            }
+                            maintenance_windows__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Filters => {
+                            if filters__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("filters"));
+                            }
+                            filters__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Trigger => {
+                            if trigger__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("trigger"));
+                            }
+                            trigger__ = Some(map_.next_value::<TriggerVerdict>()? as i32);
+                        }
+                        GeneratedField::TriggeredIncident => {
+                            if triggered_incident__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("triggeredIncident"));
+                            }
+                            triggered_incident__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Resolve => {
+                            if resolve__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resolve"));
+                            }
+                            resolve__ = Some(map_.next_value::<ResolveVerdict>()? as i32);
+                        }
+                        GeneratedField::ResolvedIncident => {
+                            if resolved_incident__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resolvedIncident"));
+                            }
+                            resolved_incident__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Failed => {
+                            if failed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("failed"));
+                            }
+                            failed__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ServiceReasons {
+                    service: service__.unwrap_or_default(),
+                    maintenance_windows: maintenance_windows__.unwrap_or_default(),
+                    filters: filters__.unwrap_or_default(),
+                    trigger: trigger__.unwrap_or_default(),
+                    triggered_incident: triggered_incident__.unwrap_or_default(),
+                    resolve: resolve__.unwrap_or_default(),
+                    resolved_incident: resolved_incident__.unwrap_or_default(),
+                    failed: failed__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.ServiceReasons", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Severity {
@@ -9197,6 +9927,12 @@ impl serde::Serialize for Token {
         if self.update_time.is_some() {
             len += 1;
         }
+        if self.tracking.is_some() {
+            len += 1;
+        }
+        if self.tracking_expire_time.is_some() {
+            len += 1;
+        }
         if !self.etag.is_empty() {
             len += 1;
         }
@@ -9236,6 +9972,12 @@ impl serde::Serialize for Token {
         if let Some(v) = self.update_time.as_ref() {
             struct_ser.serialize_field("updateTime", v)?;
         }
+        if let Some(v) = self.tracking.as_ref() {
+            struct_ser.serialize_field("tracking", v)?;
+        }
+        if let Some(v) = self.tracking_expire_time.as_ref() {
+            struct_ser.serialize_field("trackingExpireTime", v)?;
+        }
         if !self.etag.is_empty() {
             struct_ser.serialize_field("etag", &self.etag)?;
         }
@@ -9265,6 +10007,9 @@ impl<'de> serde::Deserialize<'de> for Token {
             "createTime",
             "update_time",
             "updateTime",
+            "tracking",
+            "tracking_expire_time",
+            "trackingExpireTime",
             "etag",
         ];
 
@@ -9281,6 +10026,8 @@ impl<'de> serde::Deserialize<'de> for Token {
             Creator,
             CreateTime,
             UpdateTime,
+            Tracking,
+            TrackingExpireTime,
             Etag,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -9314,6 +10061,8 @@ impl<'de> serde::Deserialize<'de> for Token {
                             "creator" => Ok(GeneratedField::Creator),
                             "createTime" | "create_time" => Ok(GeneratedField::CreateTime),
                             "updateTime" | "update_time" => Ok(GeneratedField::UpdateTime),
+                            "tracking" => Ok(GeneratedField::Tracking),
+                            "trackingExpireTime" | "tracking_expire_time" => Ok(GeneratedField::TrackingExpireTime),
                             "etag" => Ok(GeneratedField::Etag),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -9345,6 +10094,8 @@ impl<'de> serde::Deserialize<'de> for Token {
                 let mut creator__ = None;
                 let mut create_time__ = None;
                 let mut update_time__ = None;
+                let mut tracking__ = None;
+                let mut tracking_expire_time__ = None;
                 let mut etag__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -9414,6 +10165,18 @@ impl<'de> serde::Deserialize<'de> for Token {
                             }
                             update_time__ = map_.next_value()?;
                         }
+                        GeneratedField::Tracking => {
+                            if tracking__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tracking"));
+                            }
+                            tracking__ = map_.next_value()?;
+                        }
+                        GeneratedField::TrackingExpireTime => {
+                            if tracking_expire_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("trackingExpireTime"));
+                            }
+                            tracking_expire_time__ = map_.next_value()?;
+                        }
                         GeneratedField::Etag => {
                             if etag__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("etag"));
@@ -9434,6 +10197,8 @@ impl<'de> serde::Deserialize<'de> for Token {
                     creator: creator__.unwrap_or_default(),
                     create_time: create_time__,
                     update_time: update_time__,
+                    tracking: tracking__,
+                    tracking_expire_time: tracking_expire_time__,
                     etag: etag__.unwrap_or_default(),
                 })
             }
@@ -9680,6 +10445,83 @@ impl<'de> serde::Deserialize<'de> for Trigger {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.Trigger", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TriggerVerdict {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "TRIGGER_VERDICT_UNSPECIFIED",
+            Self::Created => "TRIGGER_VERDICT_CREATED",
+            Self::Duplicate => "TRIGGER_VERDICT_DUPLICATE",
+            Self::Suppressed => "TRIGGER_VERDICT_SUPPRESSED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for TriggerVerdict {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "TRIGGER_VERDICT_UNSPECIFIED",
+            "TRIGGER_VERDICT_CREATED",
+            "TRIGGER_VERDICT_DUPLICATE",
+            "TRIGGER_VERDICT_SUPPRESSED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = TriggerVerdict;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "TRIGGER_VERDICT_UNSPECIFIED" => Ok(TriggerVerdict::Unspecified),
+                    "TRIGGER_VERDICT_CREATED" => Ok(TriggerVerdict::Created),
+                    "TRIGGER_VERDICT_DUPLICATE" => Ok(TriggerVerdict::Duplicate),
+                    "TRIGGER_VERDICT_SUPPRESSED" => Ok(TriggerVerdict::Suppressed),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
     }
 }
 impl serde::Serialize for UpdatePrincipalRequest {

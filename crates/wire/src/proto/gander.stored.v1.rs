@@ -62,7 +62,7 @@ pub struct ControlEvent {
     /// What happened.
     #[prost(
         oneof = "control_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub kind: ::core::option::Option<control_event::Kind>,
 }
@@ -140,6 +140,12 @@ pub mod control_event {
         /// A maintenance window of a service was ended.
         #[prost(message, tag = "24")]
         MaintenanceEnded(super::MaintenanceEnded),
+        /// Tracking of a token was switched on or off.
+        #[prost(message, tag = "25")]
+        TokenTrackingSet(super::TrackingSet),
+        /// The time of a token's tracking is over.
+        #[prost(message, tag = "26")]
+        TokenTrackingEnded(super::Unit),
     }
 }
 /// A team was made.
@@ -360,6 +366,17 @@ pub struct TokenCreated {
     /// Whether it may come as the URL parameter.
     #[prost(bool, tag = "6")]
     pub url_parameter_allowed: bool,
+    /// Until when its calls are kept in the API log, microseconds since the Unix epoch; not set: they
+    /// are not.
+    #[prost(int64, optional, tag = "7")]
+    pub tracked_until_micros: ::core::option::Option<i64>,
+}
+/// Tracking of a token was switched on or off.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrackingSet {
+    /// Until when its calls are kept in the API log, microseconds since the Unix epoch; not set: off.
+    #[prost(int64, optional, tag = "1")]
+    pub tracked_until_micros: ::core::option::Option<i64>,
 }
 /// Something got another expiry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -607,6 +624,10 @@ pub struct Alert {
     /// The payload, decoded.
     #[prost(bytes = "bytes", tag = "6")]
     pub payload: ::prost::bytes::Bytes,
+    /// Until when calls with the token are kept in the API log, microseconds since the Unix epoch; not
+    /// set: they are not.
+    #[prost(int64, optional, tag = "7")]
+    pub tracked_until_micros: ::core::option::Option<i64>,
 }
 /// A principal does something to an incident.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -629,6 +650,126 @@ pub struct IncidentCommand {
     /// When it was received, microseconds since the Unix epoch.
     #[prost(int64, tag = "6")]
     pub received_at_micros: i64,
+}
+/// A message of GANDER_APILOG: a part of what is kept of one call. All parts of a call have its id. Of
+/// parts with the same place the last one counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ApiLogPart {
+    /// The version of this form: 1.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// The id of the alert, or of the call where no alert was made of it, 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub alert: ::prost::bytes::Bytes,
+    /// The token, 16 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub token: ::prost::bytes::Bytes,
+    /// What it tells.
+    #[prost(oneof = "api_log_part::Part", tags = "4, 5")]
+    pub part: ::core::option::Option<api_log_part::Part>,
+}
+/// Nested message and enum types in `ApiLogPart`.
+pub mod api_log_part {
+    /// What it tells.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        /// By the gateway: what was asked and answered.
+        #[prost(message, tag = "4")]
+        Call(super::CallPart),
+        /// By the owner of a partition: why.
+        #[prost(message, tag = "5")]
+        Reasons(super::ReasonsPart),
+    }
+}
+/// What was asked and answered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CallPart {
+    /// When it was received, microseconds since the Unix epoch.
+    #[prost(int64, tag = "1")]
+    pub received_at_micros: i64,
+    /// What the token reaches: \`` for everything, `teams/{team}` or `teams/{team}/services/{service}`.
+    #[prost(string, tag = "2")]
+    pub target: ::prost::alloc::string::String,
+    /// The source named by `?from=`.
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    /// The method.
+    #[prost(string, tag = "4")]
+    pub method: ::prost::alloc::string::String,
+    /// The path and query, secrets replaced.
+    #[prost(string, tag = "5")]
+    pub uri: ::prost::alloc::string::String,
+    /// The headers in their order, secrets replaced.
+    #[prost(message, repeated, tag = "6")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+    /// The length of the body as received, in bytes.
+    #[prost(uint64, tag = "7")]
+    pub body_bytes: u64,
+    /// The body as received, cut where it is over 256 KiB, secrets replaced. Not set where it was not read.
+    #[prost(bytes = "bytes", optional, tag = "8")]
+    pub body: ::core::option::Option<::prost::bytes::Bytes>,
+    /// Whether it was cut.
+    #[prost(bool, tag = "9")]
+    pub body_cut: bool,
+    /// The status of the answer.
+    #[prost(uint32, tag = "10")]
+    pub status: u32,
+    /// The body of the answer.
+    #[prost(bytes = "bytes", tag = "11")]
+    pub answer: ::prost::bytes::Bytes,
+    /// The stable code of a problem; empty for a success.
+    #[prost(string, tag = "12")]
+    pub code: ::prost::alloc::string::String,
+    /// From the end of the head of the request to the answer, microseconds.
+    #[prost(uint64, tag = "13")]
+    pub duration_micros: u64,
+    /// The partitions that tell reasons: bit p for partition p. 0 where no alert was stored.
+    #[prost(fixed64, tag = "14")]
+    pub partitions: u64,
+    /// Who called, an address.
+    #[prost(string, tag = "15")]
+    pub client: ::prost::alloc::string::String,
+}
+/// A header.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Header {
+    /// Its name, in lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its value.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// Why an alert came to what it came to in one partition. A partition may tell in several parts, one a
+/// commit: each begins after a service.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReasonsPart {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// The service after which it begins, 16 bytes; empty: with the first.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub after: ::prost::bytes::Bytes,
+    /// Whether it is the last of the partition.
+    #[prost(bool, tag = "3")]
+    pub last: bool,
+    /// The control sequence of the configuration that was used.
+    #[prost(uint64, tag = "4")]
+    pub control_sequence: u64,
+    /// Services in which something matched or failed, and the first of the others, in the order of their
+    /// ids.
+    #[prost(message, repeated, tag = "5")]
+    pub services: ::prost::alloc::vec::Vec<super::super::admin::v1::ServiceReasons>,
+    /// Of services in scope in which nothing matched and that are not among those: their ids, 16 bytes
+    /// each after each other, at most 4,096.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub unmatched: ::prost::bytes::Bytes,
+    /// How many there are of those.
+    #[prost(uint64, tag = "7")]
+    pub unmatched_count: u64,
+    /// Whether reasons were left out for their size.
+    #[prost(bool, tag = "8")]
+    pub cut: bool,
 }
 /// One frame of a backup file: first a head, then messages, at last an end.
 #[derive(Clone, PartialEq, ::prost::Message)]

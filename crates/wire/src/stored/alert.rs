@@ -30,9 +30,18 @@ pub struct Alert {
     pub from: Option<String>,
     /// Its payload, decoded.
     pub payload: Bytes,
+    /// Until when the token's calls are kept in the API log, as its gateway knew it.
+    pub tracked_until: Option<Timestamp>,
 }
 
 impl Alert {
+    /// Whether it is kept in the API log: it came before the end of tracking, whenever it is looked
+    /// at (PRODUCT, section 7).
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked_until.is_some_and(|until| self.received_at < until)
+    }
+
     /// The alert as the rules see it.
     #[must_use]
     pub fn to_domain(&self) -> incident::Alert {
@@ -165,6 +174,7 @@ pub fn record_to(record: Record) -> stored::AlertRecord {
             received_at_micros: alert.received_at.as_micros(),
             from: alert.from.unwrap_or_default(),
             payload: alert.payload,
+            tracked_until_micros: alert.tracked_until.map(Timestamp::as_micros),
         }),
         Content::Resolve(command) => Kind::Resolve(command_to(&command)),
         Content::Acknowledge(command) => Kind::Acknowledge(command_to(&command)),
@@ -192,6 +202,7 @@ pub fn record_from(record: stored::AlertRecord) -> Result<Record, Error> {
             received_at: received_at(alert.received_at_micros)?,
             from: (!alert.from.is_empty()).then_some(alert.from),
             payload: alert.payload,
+            tracked_until: alert.tracked_until_micros.map(Timestamp::from_micros),
         }),
         Kind::Resolve(command) => Content::Resolve(command_from(&command)?),
         Kind::Acknowledge(command) => Content::Acknowledge(command_from(&command)?),

@@ -99,6 +99,7 @@ pub fn examples() -> Vec<Example> {
     let traced = |record| Record { trace: Some(trace()), ..record };
     all.push(example("batch_traced", records().into_iter().map(traced).collect(), write, read));
     all.push(example("batch", records(), write, read));
+    all.push(example("batch_tracked", vec![tracked()], write, read));
     all.push(example("batch_acknowledge", vec![acknowledging()], write, read));
     all.push(example("checkpoint", checkpoint(), Checkpoint::encode, Checkpoint::decode));
     for (name, incident) in incidents() {
@@ -206,12 +207,14 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
     let (admin, team) = (Actor::Principal(PRINCIPAL), team.map(|event| Change::Team(TEAM, event)));
     let service = service.map(|event| Change::Service(SERVICE, event));
     let token = token_events().into_iter().map(|event| Change::Token(TOKEN, event));
+    let tracking = tracking_events().map(|event| Change::Token(TOKEN, event));
     let principal = principal_events().map(|event| Change::Principal(PRINCIPAL, event));
     vec![
         ("commit_team", commit(admin, team.into())),
         ("commit_service", commit(admin, service.into())),
         ("commit_maintenance", commit(admin, maintenance_events().into())),
         ("commit_token", commit(admin, token.collect())),
+        ("commit_tracking", commit(admin, tracking.into())),
         ("commit_principal", commit(Actor::Bootstrap, principal.into())),
         ("commit_installation", bootstrap),
     ]
@@ -256,6 +259,7 @@ fn token_events() -> Vec<token::Event> {
         last_four: last_four("aB3z"),
         expires_at,
         url_parameter_allowed,
+        tracked_until: None,
     };
     vec![
         created(Reach::Global, None, false),
@@ -269,6 +273,24 @@ fn token_events() -> Vec<token::Event> {
         token::Event::UrlParameterSet { allowed: false },
         token::Event::SecretReplaced { digest: digest(0x42), last_four: last_four("0000") },
         token::Event::Deleted,
+    ]
+}
+
+/// A token that is tracked from the start, and how that may change.
+fn tracking_events() -> [token::Event; 4] {
+    [
+        token::Event::Created {
+            name: name("Grafana"),
+            reach: Reach::Global,
+            digest: digest(0x41),
+            last_four: last_four("aB3z"),
+            expires_at: None,
+            url_parameter_allowed: true,
+            tracked_until: Some(at(48)),
+        },
+        token::Event::TrackingSet { until: Some(at(49)) },
+        token::Event::TrackingSet { until: None },
+        token::Event::TrackingEnded,
     ]
 }
 
@@ -327,6 +349,7 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         last_four: last_four("aB3z"),
         expires_at: Some(at(7)),
         url_parameter_allowed: true,
+        tracked_until: None,
         life: Life { creator: Actor::Bootstrap, ..life },
     };
     let principal = Principal {
@@ -375,6 +398,21 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
     ]
 }
 
+/// An alert whose call is kept in the API log.
+fn tracked() -> Record {
+    let alert = Alert {
+        id: ALERT,
+        token: TOKEN,
+        reach: Reach::Global,
+        received_at: at(9),
+        from: None,
+        payload: Bytes::from_static(b"{}"),
+        tracked_until: Some(at(48)),
+    };
+    let (outcome_wanted, content) = (true, Content::Alert(alert));
+    Record { partition: None, outcome_wanted, content, trace: None }
+}
+
 fn records() -> Vec<Record> {
     let alert = Alert {
         id: ALERT,
@@ -383,6 +421,7 @@ fn records() -> Vec<Record> {
         received_at: at(9),
         from: Some("probe ✓".to_owned()),
         payload: Bytes::from_static(b"{\"status\": \"firing\"}\xff"),
+        tracked_until: None,
     };
     let global = Alert {
         reach: Reach::Global,

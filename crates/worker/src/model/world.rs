@@ -278,6 +278,7 @@ impl World {
             received_at: self.received_at(),
             from: None,
             payload: say.payload(),
+            tracked_until: None,
         }
     }
 

@@ -181,21 +181,25 @@ fn windows() -> impl Strategy<Value = Arc<Windows>> {
 }
 
 fn token_events() -> impl Strategy<Value = token::Event> {
-    let created = (names(), reaches(), digests(), last_fours(), expiries(), any::<bool>());
+    let times = (expiries(), expiries());
+    let created = (names(), reaches(), digests(), last_fours(), times, any::<bool>());
     prop_oneof![
-        created.prop_map(|(name, reach, digest, last_four, expires_at, url_parameter_allowed)| {
+        created.prop_map(|(name, reach, digest, last_four, times, url_parameter_allowed)| {
             token::Event::Created {
                 name,
                 reach,
                 digest,
                 last_four,
-                expires_at,
+                expires_at: times.0,
                 url_parameter_allowed,
+                tracked_until: times.1,
             }
         }),
         names().prop_map(|name| token::Event::Renamed { name }),
         expiries().prop_map(|expires_at| token::Event::ExpirySet { expires_at }),
         any::<bool>().prop_map(|allowed| token::Event::UrlParameterSet { allowed }),
+        expiries().prop_map(|until| token::Event::TrackingSet { until }),
+        Just(token::Event::TrackingEnded),
         (digests(), last_fours())
             .prop_map(|(digest, last_four)| token::Event::SecretReplaced { digest, last_four }),
         Just(token::Event::Deleted),
@@ -280,15 +284,17 @@ fn live_services(id: ServiceId) -> impl Strategy<Value = Service> {
 }
 
 fn live_tokens(id: TokenId) -> impl Strategy<Value = Token> {
-    (names(), reaches(), digests(), last_fours(), expiries(), any::<bool>(), lives()).prop_map(
-        move |(name, reach, digest, last_four, expires_at, url_parameter_allowed, life)| Token {
+    let times = (expiries(), expiries());
+    (names(), reaches(), digests(), last_fours(), times, any::<bool>(), lives()).prop_map(
+        move |(name, reach, digest, last_four, times, url_parameter_allowed, life)| Token {
             id,
             name,
             reach,
             digest,
             last_four,
-            expires_at,
+            expires_at: times.0,
             url_parameter_allowed,
+            tracked_until: times.1,
             life,
         },
     )

@@ -22,14 +22,16 @@ use super::{
 };
 
 fn alert() -> impl Strategy<Value = Alert> {
-    (alerts(), tokens(), reaches(), event_times(), sources(), payloads()).prop_map(
-        |(id, token, reach, received_at, from, payload)| Alert {
+    let tracked = option::of(event_times());
+    (alerts(), tokens(), reaches(), event_times(), sources(), payloads(), tracked).prop_map(
+        |(id, token, reach, received_at, from, payload, tracked_until)| Alert {
             id,
             token,
             reach,
             received_at,
             from,
             payload,
+            tracked_until,
         },
     )
 }
