@@ -19,5 +19,6 @@ mod measure;
 mod run;
 mod start;
 mod store;
+mod tracking;
 
 pub use run::{Config, Error, run};

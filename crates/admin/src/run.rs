@@ -39,6 +39,7 @@ use crate::incoming::incoming;
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
+use crate::tracking;
 
 /// Settings of admin.
 #[derive(Clone, Debug, clap::Args)]
@@ -158,6 +159,7 @@ pub async fn run(
     });
     parts.check_broker("admin broker");
     let counted = Counted { gateways: gateways.clone(), workers: workers.clone() };
+    let ending = tokio::spawn(tracking::run(store.clone(), Arc::clone(&parts.clock)));
     let measuring = tokio::spawn(measure::run(parts.nats.clone(), counted));
     let calls = Calls {
         store,
@@ -192,6 +194,7 @@ pub async fn run(
     writing.abort();
     commits.abort();
     measuring.abort();
+    ending.abort();
     served
 }
 

@@ -6,7 +6,7 @@ use runtime::clock::SystemClock;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
-use super::commands::{Rule, TokenCommand};
+use super::commands::{Rule, Switch, TokenCommand};
 use super::{
     Authorized, Connect, Output, deleted, mask, names, prepare, request_id, show_secret,
     shown_expiry, shown_time,
@@ -28,6 +28,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             team,
             service,
             url_parameter,
+            tracking,
             expires,
             secret_file,
         } => {
@@ -37,6 +38,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 r#type: kind.into(),
                 target,
                 url_parameter_allowed: Some(*url_parameter == Rule::Allow),
+                tracking: Some(*tracking),
                 expire_time: expires.to_proto(&SystemClock),
                 ..api::Token::default()
             };
@@ -44,17 +46,19 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             let made = client.create_token(request).await?.into_inner();
             show_made(connect, &channel, made, secret_file.as_deref()).await
         }
-        TokenCommand::Update { token, name, expires, url_parameter } => {
+        TokenCommand::Update { token, name, expires, url_parameter, tracking } => {
             let update_mask = mask(&[
                 ("display_name", name.is_some()),
                 ("expire_time", expires.is_some()),
                 ("url_parameter_allowed", url_parameter.is_some()),
+                ("tracking", tracking.is_some()),
             ])?;
             let old = names::token(&channel, token).await?;
             let token = api::Token {
                 display_name: name.clone().unwrap_or_default(),
                 expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
                 url_parameter_allowed: url_parameter.map(|rule| rule == Rule::Allow),
+                tracking: tracking.map(|switch| switch == Switch::On),
                 ..old
             };
             let token = Some(token);
@@ -116,7 +120,7 @@ async fn show(
 ) -> anyhow::Result<()> {
     // A secret that was made must be shown whatever happens to the names of teams.
     let labels = names::Labels::read(channel).await.unwrap_or_default();
-    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES"];
+    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES", "TRACKED UNTIL"];
     connect.output.show(tokens, &head, |token| {
         let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();
         let target = if token.target.is_empty() { "everything" } else { labels.of(&token.target) };
@@ -128,6 +132,7 @@ async fn show(
             token.hint.clone(),
             shown_time(token.create_time.as_ref()),
             shown_expiry(token.expire_time.as_ref()),
+            shown_time(token.tracking_expire_time.as_ref()),
         ]
     })
 }

@@ -346,6 +346,9 @@ pub enum TokenCommand {
         /// Whether it may be sent as the URL parameter `token`.
         #[arg(long, value_enum, value_name = "RULE", default_value = "allow")]
         url_parameter: Rule,
+        /// Keep every call with it in the API log from the start, for 48 hours.
+        #[arg(long)]
+        tracking: bool,
         /// When it stops working for good: never, a span such as 30d, or an RFC 3339 time.
         #[arg(long, value_name = "WHEN", default_value = "never")]
         expires: When,
@@ -366,10 +369,11 @@ pub enum TokenCommand {
         #[arg(long, value_name = "TEAM/SERVICE")]
         service: Option<String>,
     },
-    /// Changes a token's name, its expiry, or whether it may be sent as the URL parameter.
+    /// Changes a token's name, its expiry, whether it may be sent as the URL parameter, or tracking.
     #[command(after_help = "Examples:
   gander token update prometheus --expires 365d
-  gander token update prometheus --url-parameter forbid")]
+  gander token update prometheus --url-parameter forbid
+  gander token update prometheus --tracking on")]
     Update {
         /// Its name or id.
         token: String,
@@ -382,6 +386,9 @@ pub enum TokenCommand {
         /// Whether it may be sent as the URL parameter.
         #[arg(long, value_enum, value_name = "RULE")]
         url_parameter: Option<Rule>,
+        /// Whether every call with it is kept in the API log; on begins 48 hours anew.
+        #[arg(long, value_enum, value_name = "SWITCH")]
+        tracking: Option<Switch>,
     },
     /// Replaces the secret: the old one is dead when this returns.
     #[command(after_help = "Example:
@@ -412,6 +419,15 @@ impl TokenCommand {
             Self::List { .. } | Self::Update { .. } | Self::Delete { .. } => None,
         }
     }
+}
+
+/// Whether something is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Whether something may be done.
