@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, value_parser};
+use runtime::nats::streams::{API_LOG_DAYS, API_LOG_MAX_BYTES};
 use runtime::telemetry::{self, LogFormat};
 use runtime::traces::Ratio;
 
@@ -204,6 +205,13 @@ pub struct StreamArgs {
     /// the stream is made.
     #[arg(long, env = "GANDER_ALERTS_MAX_BYTES", value_name = "BYTES", default_value_t = 10 * 1024 * 1024 * 1024)]
     pub alerts_max_bytes: i64,
+    /// For how many days entries of the API log are kept. Counts when the stream is made.
+    #[arg(long, env = "GANDER_API_LOG_DAYS", value_name = "DAYS", default_value_t = API_LOG_DAYS, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub api_log_days: u32,
+    /// The most bytes of the API log; the oldest entries make room for new ones. Counts when the stream
+    /// is made.
+    #[arg(long, env = "GANDER_API_LOG_MAX_BYTES", value_name = "BYTES", default_value_t = API_LOG_MAX_BYTES)]
+    pub api_log_max_bytes: i64,
 }
 
 /// Where NATS is.

@@ -149,6 +149,8 @@ async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<
         replicas: usize::from(streams.replicas),
         partitions,
         alerts_max_bytes: streams.alerts_max_bytes,
+        api_log_days: streams.api_log_days,
+        api_log_max_bytes: streams.api_log_max_bytes,
     };
     let streams = nats.ensure_streams(&settings).await?;
     Ok((nats, streams))

@@ -3,7 +3,7 @@
 //! Must not know any client of NATS.
 
 use domain::commit;
-use domain::id::{InstanceId, ServiceId, TeamId};
+use domain::id::{InstanceId, ServiceId, TeamId, TokenId};
 use domain::incident::{Kind, StateKey};
 
 use crate::partition::Partition;
@@ -15,6 +15,9 @@ pub const ALERTS_STREAM: &str = "GANDER_ALERTS";
 /// The stream of incident events, incident states and checkpoints.
 pub const INCIDENTS_STREAM: &str = "GANDER_INCIDENTS";
 
+/// The stream of the API log.
+pub const APILOG_STREAM: &str = "GANDER_APILOG";
+
 /// Every message of GANDER_CONTROL.
 pub const CONTROL_ALL: &str = "gander.control.>";
 /// Every message of GANDER_ALERTS.
@@ -25,6 +28,8 @@ pub const EVENTS_ALL: &str = "gander.incidents.>";
 pub const STATES_ALL: &str = "gander.state.>";
 /// Every checkpoint.
 pub const CHECKPOINTS_ALL: &str = "gander.checkpoints.*";
+/// Every part of an entry of the API log.
+pub const APILOG_ALL: &str = "gander.apilog.*";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
@@ -91,6 +96,12 @@ pub fn checkpoint(partition: Partition) -> String {
 #[must_use]
 pub fn parked(partition: Partition) -> String {
     format!("gander.parked.{}", partition.0)
+}
+
+/// Where the entries of the API log of a token are.
+#[must_use]
+pub fn apilog(token: TokenId) -> String {
+    format!("gander.apilog.{token}")
 }
 
 /// Where this process awaits outcomes.

@@ -20,7 +20,7 @@ use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::DataFolder;
 use runtime::journal::{Head, Journal, SledJournal};
 use runtime::nats::Nats;
-use runtime::nats::streams::{Settings, Streams};
+use runtime::nats::streams::{API_LOG_DAYS, API_LOG_MAX_BYTES, Settings, Streams};
 use runtime::random::SystemRandom;
 use wire::audit::hex;
 use wire::partition::Partitions;
@@ -105,6 +105,8 @@ async fn restore(
         replicas: usize::from(args.replicas),
         partitions: Partitions::new(found.head.partitions).context("a number of partitions")?,
         alerts_max_bytes: args.alerts_max_bytes,
+        api_log_days: API_LOG_DAYS,
+        api_log_max_bytes: API_LOG_MAX_BYTES,
     };
     let last_incident = found.last(subject::INCIDENTS_STREAM);
     let first_incident = first_incident(last_incident, SystemClock.now());

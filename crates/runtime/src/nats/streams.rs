@@ -25,6 +25,11 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 /// The status with which a server says that there is no leader.
 const UNAVAILABLE: usize = 503;
 
+/// How long entries of the API log are kept where nothing else is said (PRODUCT, section 7).
+pub const API_LOG_DAYS: u32 = 30;
+/// The most bytes of the API log where nothing else is said.
+pub const API_LOG_MAX_BYTES: i64 = 1024 * 1024 * 1024;
+
 /// How streams are made. Streams that are there keep their own settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -34,6 +39,10 @@ pub struct Settings {
     pub partitions: Partitions,
     /// The most bytes of accepted alerts that wait to be folded.
     pub alerts_max_bytes: i64,
+    /// For how many days entries of the API log are kept.
+    pub api_log_days: u32,
+    /// The most bytes of the API log; the oldest entries make room for new ones.
+    pub api_log_max_bytes: i64,
 }
 
 /// How full a stream is.
@@ -70,6 +79,7 @@ impl Nats {
     pub async fn ensure_streams(&self, settings: &Settings) -> Result<Streams, Error> {
         self.ensure(control(settings)).await?;
         self.ensure(incidents(settings)).await?;
+        self.ensure(apilog(settings)).await?;
         let (found, identity) = self.ensure(alerts(settings)).await?;
         let partitions = partitions_of(&found)?;
         if partitions != settings.partitions {
@@ -99,7 +109,7 @@ impl Nats {
             && (found.allow_rollup || !wanted.allow_rollup)
             && (found.deny_delete || !wanted.deny_delete)
             && (found.deny_purge || !wanted.deny_purge)
-            && found.max_age.is_zero()
+            && found.max_age.is_zero() == wanted.max_age.is_zero()
             && found.max_messages <= 0
             && (found.max_bytes <= 0 || wanted.max_bytes > 0)
             && found.discard == wanted.discard
@@ -238,5 +248,16 @@ pub(super) fn incidents(settings: &Settings) -> Config {
         allow_rollup: true,
         allow_direct: true,
         ..base(subject::INCIDENTS_STREAM, &subjects, settings)
+    }
+}
+
+pub(super) fn apilog(settings: &Settings) -> Config {
+    Config {
+        discard: DiscardPolicy::Old,
+        max_age: Duration::from_secs(u64::from(settings.api_log_days) * 24 * 60 * 60),
+        max_bytes: settings.api_log_max_bytes,
+        allow_atomic_publish: true,
+        allow_direct: true,
+        ..base(subject::APILOG_STREAM, &[subject::APILOG_ALL], settings)
     }
 }

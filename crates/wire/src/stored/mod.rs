@@ -4,6 +4,7 @@
 //! Must not know where the bytes lie.
 
 pub mod alert;
+pub mod apilog;
 pub mod backup;
 pub mod control;
 pub mod filter;
