@@ -98,7 +98,7 @@ pub struct Match {
 /// What these filters, in their order, find in the payload that came from that source.
 #[must_use]
 pub fn evaluate(filters: &[Filter], payload: &Payload<'_>, from: Option<&str>) -> Match {
-    let seen = Seen { payload, json: payload.json() };
+    let seen = Seen::new(payload);
     let mut found = Match::default();
     for filter in filters {
         let resolve = filter.resolve.as_ref().filter(|resolve| seen.holds(&resolve.condition));
@@ -114,12 +114,17 @@ pub fn evaluate(filters: &[Filter], payload: &Payload<'_>, from: Option<&str>) -
     found
 }
 
-struct Seen<'p, 'a> {
-    payload: &'p Payload<'a>,
-    json: Option<&'p Json<'a>>,
+/// A payload as conditions and keys look into it.
+pub(super) struct Seen<'p, 'a> {
+    pub(super) payload: &'p Payload<'a>,
+    pub(super) json: Option<&'p Json<'a>>,
 }
 
-impl Seen<'_, '_> {
+impl<'p, 'a> Seen<'p, 'a> {
+    pub(super) fn new(payload: &'p Payload<'a>) -> Self {
+        Self { payload, json: payload.json() }
+    }
+
     fn holds(&self, condition: &Condition) -> bool {
         match &condition.key {
             None => contains_all(self.payload.lower(), &condition.contains),
@@ -131,16 +136,20 @@ impl Seen<'_, '_> {
         }
     }
 
-    fn first(&self, key: &Key) -> Option<Cow<'_, str>> {
+    fn first(&self, key: &Key) -> Option<Cow<'p, str>> {
         key.find(self.json?).first().map(|value| value.text())
     }
 
     /// The value that names an episode; a null names none.
-    fn mapped(&self, key: &Key) -> Option<MappedValue> {
+    pub(super) fn episode(&self, key: &Key) -> Option<Cow<'p, str>> {
         match key.find(self.json?).first() {
             Some(Json::Null) | None => None,
-            Some(value) => MappedValue::new(&value.text()),
+            Some(value) => Some(value.text()),
         }
+    }
+
+    fn mapped(&self, key: &Key) -> Option<MappedValue> {
+        MappedValue::new(&self.episode(key)?)
     }
 
     fn triggered(&self, filter: FilterId, trigger: &Trigger, from: Option<&str>) -> Triggered {
@@ -165,7 +174,7 @@ impl Seen<'_, '_> {
 }
 
 /// At most this many characters; if there are more, the last of them is the mark of the cut.
-fn cut(characters: impl Iterator<Item = char>, most: usize) -> String {
+pub(super) fn cut(characters: impl Iterator<Item = char>, most: usize) -> String {
     let mut text: String = String::new();
     let mut before_last = 0;
     for (n, character) in characters.enumerate() {

@@ -1,9 +1,11 @@
 //! API filters: their parts, their limits, and the reference meaning of matching.
 //!
 //! Layout: this file has the parts and their limits, `key` paths into payloads, `text` the
-//! search without regard to case, `evaluate` the meaning. Must not know services or incidents.
+//! search without regard to case, `evaluate` the meaning, `explain` why it is so. Must not know
+//! services or incidents.
 
 mod evaluate;
+mod explain;
 mod key;
 mod text;
 
@@ -16,6 +18,7 @@ pub use evaluate::{
     MAX_DESCRIPTION, MAX_SOURCE, MAX_TITLE, MappedValue, Match, ResolveCandidate, Triggered,
     evaluate, source_name,
 };
+pub use explain::{Became, Explained, Looked, MAX_SHOWN, explain};
 pub use key::Key;
 pub use text::{contains_all, lower};
 
