@@ -5,6 +5,7 @@
 //! - [`subject`], [`header`], [`partition`]: names in NATS, once, as types. [`traceparent`]: a place
 //!   in a trace.
 //! - [`audit`]: commits in words of the contract. [`catalog`]: filters as they are shown.
+//!   [`reasons`]: why an alert came to what it came to.
 //! - [`event`], [`cloudevent`]: incident events for subscribers. [`timestamp`]: times in them.
 //!
 //! Must not know how bytes are moved: no NATS client, no sockets.
@@ -16,6 +17,7 @@ pub mod event;
 pub mod header;
 pub mod partition;
 pub mod proto;
+pub mod reasons;
 pub mod stored;
 pub mod subject;
 pub mod timestamp;

@@ -652,7 +652,7 @@ pub struct IncidentCommand {
     pub received_at_micros: i64,
 }
 /// A message of GANDER_APILOG: a part of what is kept of one call. All parts of a call have its id. Of
-/// parts with the same place the last one counts.
+/// parts with the same place the newest epoch counts, and of those the last one.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApiLogPart {
     /// The version of this form: 1.
@@ -770,6 +770,10 @@ pub struct ReasonsPart {
     /// Whether reasons were left out for their size.
     #[prost(bool, tag = "8")]
     pub cut: bool,
+    /// How often the partition had been taken over as this was written. A worker that has lost its
+    /// partition may write after the one that has it: of parts with the same place the newest epoch counts.
+    #[prost(uint64, tag = "9")]
+    pub epoch: u64,
 }
 /// One frame of a backup file: first a head, then messages, at last an end.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,7 +1,8 @@
 //! Parts of entries of the API log, as GANDER_APILOG holds them.
 //!
-//! An entry is what all parts with one id say together; of parts with the same place the last one
-//! counts, so a part may be written again. Must not know who writes or shows them.
+//! An entry is what all parts with one id say together; of parts with the same place the newest
+//! epoch counts, and of those the last one, so a part may be written again. Must not know who writes
+//! or shows them.
 
 use bytes::Bytes;
 use domain::id::{AlertId, ServiceId, TokenId};
@@ -54,6 +55,15 @@ impl LogPart {
                 };
                 Ok(Place::Reasons(reasons.partition, after))
             }
+        }
+    }
+
+    /// Of parts with the same place those of the newest epoch count, and of those the last one.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        match &self.part {
+            Part::Call(_) => 0,
+            Part::Reasons(reasons) => reasons.epoch,
         }
     }
 
