@@ -306,6 +306,12 @@ impl FromIterator<MaintenanceId> for WindowIds {
 }
 
 impl WindowIds {
+    /// No windows.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self([None; MAX_NAMED])
+    }
+
     /// The ids in their order.
     pub fn iter(&self) -> impl Iterator<Item = MaintenanceId> {
         self.0.iter().flatten().copied()

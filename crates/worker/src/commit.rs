@@ -167,7 +167,8 @@ impl<B: Broker> Committer<'_, B> {
     }
 }
 
-fn hex(bytes: [u8; 16]) -> String {
+/// Bytes as hex digits, for the ids of batches.
+pub fn hex(bytes: [u8; 16]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

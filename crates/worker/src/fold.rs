@@ -2,25 +2,27 @@
 //!
 //! Pure: the same partition, message and catalog give the same result, so a fold that was not
 //! committed can be done again. One message may take several commits, and a fold goes on exactly
-//! after the last service done. Must not know streams, fences or other partitions.
+//! after the last service done. Layout: this file has messages, records, commands and deletions,
+//! `alert` what an alert does. Must not know streams, fences or other partitions.
+
+mod alert;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use domain::filter::Match;
 use domain::id::{AlertId, IncidentId, InstanceId};
-use domain::incident::{self, Deciding, Event, Flags, Incidents, Kind, Totals, Trace, Verdict};
-use domain::maintenance::WindowIds;
-use domain::payload::{self, Payload};
+use domain::incident::{self, Event, Flags, Incidents, Kind, Totals, Trace};
+use domain::payload::Payload;
 use matcher::Index;
 use wire::event::IncidentEvent;
 use wire::partition::{PartitionSet, Partitions};
 use wire::proto::gander::stored::v1::AlertRecord;
-use wire::stored::alert::{Alert, Batch, Content, Record, record_from};
+use wire::stored::alert::{Batch, Content, Record, record_from};
 use wire::stored::worker::{Outcome, Parked, Position};
 use wire::{Partition, Traceparent};
 
+use crate::reasons::Told;
 use crate::spans::Traced;
 
 /// How a service's filters are evaluated; a parameter so that a failing one can be tested.
@@ -79,6 +81,8 @@ pub struct Changes {
     pub touched: BTreeSet<Partition>,
     /// The records that are traced, by where they stand in their traces.
     pub traced: BTreeMap<Traceparent, Traced>,
+    /// What is told of tracked alerts.
+    pub log: Vec<Told>,
     repeats: HashMap<IncidentId, usize>,
     bytes: usize,
 }
@@ -98,6 +102,11 @@ impl Changes {
         used + MOST_PER_SERVICE <= room.messages && self.bytes < room.bytes
     }
 
+    fn tell(&mut self, told: Told) {
+        self.bytes += told.weight();
+        self.log.push(told);
+    }
+
     /// Nothing but the places of these partitions.
     pub fn places_of(partitions: impl Iterator<Item = Partition>) -> Self {
         Self { touched: partitions.collect(), ..Self::default() }
@@ -115,13 +124,6 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.touched.is_empty()
     }
-}
-
-/// What an alert leads to in one service.
-struct Decided {
-    events: Vec<Event>,
-    verdict: Verdict,
-    suppressed_by: WindowIds,
 }
 
 /// What is the same for all folds of a worker.
@@ -234,77 +236,6 @@ impl Folding<'_> {
                 true
             }
         }
-    }
-
-    fn alert(
-        &self,
-        state: &mut PartitionState,
-        alert: &Alert,
-        source: Source<'_>,
-        out: &mut Changes,
-    ) -> bool {
-        let text = payload::text(&alert.payload);
-        let payload = Payload::new(&text);
-        let seen = alert.to_domain();
-        let partition = state.partition;
-        // What this commit has closed must be stored as closed before it may be forgotten.
-        if !out.touched.contains(&partition) {
-            state.incidents.forget_closed(alert.received_at);
-        }
-        let ours = |team| self.partitions.of(team) == partition;
-        for entry in self.index.visit(alert.reach, state.position.service, ours) {
-            if !out.has_room(self.room) {
-                return false;
-            }
-            let on = Deciding {
-                alert: &seen,
-                team: entry.team,
-                service: entry.service,
-                identical_window: self.identical_window,
-                in_maintenance: false,
-            };
-            let mut windows = WindowIds::default();
-            let verdict = if entry.disabled {
-                Verdict::Disabled
-            } else if let Some(decided) = self.decide(state, on, entry, &payload) {
-                let cause = Some(seen.cause());
-                let by = By { id: Trace::Alert(alert.id), cause, trace: source.trace };
-                emit(state, &decided.events, &by, out);
-                windows = decided.suppressed_by;
-                decided.verdict
-            } else {
-                let reason = "the evaluation of the filters failed".to_owned();
-                park(state, parked(source, reason, Some(entry.service)), out);
-                Verdict::Failed
-            };
-            state.totals.count(verdict);
-            state.position.flags = state.position.flags.with(verdict, windows);
-            state.position.service = Some(entry.service);
-            out.touched.insert(partition);
-        }
-        state.totals.alerts += 1;
-        true
-    }
-
-    /// A panic in it parks the alert and never stops the partition.
-    fn decide(
-        &self,
-        state: &PartitionState,
-        on: Deciding<'_>,
-        entry: &matcher::Entry,
-        payload: &Payload<'_>,
-    ) -> Option<Decided> {
-        let decide = || {
-            let found = (self.evaluate)(entry, payload, on.alert.from.as_deref());
-            let suppressed_by = match found.trigger {
-                Some(_) => entry.maintenance.covering(on.alert.received_at, payload),
-                None => WindowIds::default(),
-            };
-            let on = Deciding { in_maintenance: !suppressed_by.is_empty(), ..on };
-            let (events, verdict) = incident::decide(&state.incidents, &on, &found);
-            Decided { events, verdict, suppressed_by }
-        };
-        catch_unwind(AssertUnwindSafe(decide)).ok()
     }
 
     /// Takes over what was decided about a command, unless the commit is full.

@@ -333,3 +333,74 @@ fn what_suppressed_the_first_services_of_an_alert_is_told_after_several_commits(
     }
     assert_eq!(then.told(), [Flags { created: true, ..suppressed(&[FIRST]) }]);
 }
+
+/// What is told of an alert for everybody in the given number of services, commit by commit.
+fn told_in(services: u16, alerts: usize) -> Vec<Vec<Told>> {
+    let world = World::wide(services).tracked();
+    let catalog = world.catalog();
+    let room = Room { bytes: 64 << 20, ..WIDE };
+    let mut then = Given { world, catalog, room, ..given() };
+    let input = then.input(&vec![everybody(DOWN, 0); alerts]);
+    let mut commits = vec![];
+    loop {
+        let done = then.fold(&input);
+        commits.push(std::mem::take(&mut then.out.log));
+        if done {
+            return commits;
+        }
+        then = then.committed();
+    }
+}
+
+#[test]
+fn only_tracked_alerts_are_told_each_in_a_part() {
+    let told = told_in(3, 4);
+    assert_eq!(told.len(), 1);
+    let ids: Vec<_> = told[0].iter().map(|told| told.alert.as_bytes()[15]).collect();
+    assert_eq!(ids, [2, 3], "the first came as tracking had ended, the fourth was never tracked");
+    assert!(told[0].iter().all(|told| told.part.last && told.part.after.is_empty()));
+}
+
+#[test]
+fn a_tracked_alert_that_takes_several_commits_is_told_in_a_part_of_each() {
+    let told = told_in(1_500, 2);
+    let parts: Vec<_> = told.into_iter().flatten().map(|told| told.part).collect();
+    assert!(parts.len() > 2, "{} parts", parts.len());
+    let mut before = bytes::Bytes::new();
+    let mut services = 0;
+    for (n, part) in parts.iter().enumerate() {
+        assert_eq!((&part.after, part.last, part.cut), (&before, n + 1 == parts.len(), false));
+        assert!(prost::Message::encoded_len(part) < crate::reasons::MAX_BYTES + 4_096);
+        let last = part.services.last().unwrap().service.rsplit('/').next().unwrap();
+        before = bytes::Bytes::copy_from_slice(ServiceId::parse(last).unwrap().as_bytes());
+        services += part.services.len();
+    }
+    assert_eq!(services, 1_000, "the second team of three is in the other partition");
+}
+
+#[test]
+fn what_is_told_has_weight() {
+    let world = World::wide(300).tracked();
+    let catalog = world.catalog();
+    let room = Room { bytes: 200 * 1_024, ..WIDE };
+    let mut then = Given { world, catalog, room, ..given() };
+    let nothing = Say::Mapped { trigger: None, resolve: None };
+    let input = then.input(&[everybody(nothing, 0); 40]);
+    assert!(!then.fold(&input), "the commit is full of what is told");
+    let weight: usize = then.out.log.iter().map(Told::weight).sum();
+    assert!((200..300).contains(&(weight / 1_024)), "{weight}");
+}
+
+/// How many instructions a fold takes: run by itself under a counter, such as `perf stat -e
+/// instructions:u`.
+#[test]
+#[ignore = "a measurement"]
+fn untracked_alerts_for_a_counter_of_instructions() {
+    let mut given = given();
+    for _ in 0..200 {
+        let input = given.input(&[first(DOWN, 0); 100]);
+        assert!(given.fold(&input), "there is room");
+        given = given.committed();
+    }
+    assert_eq!(given.state.totals.alerts, 20_000);
+}

@@ -4,6 +4,7 @@
 //! - `catalog`: the services as the control stream has them.
 //! - `broker`: what taking and committing need of the broker, so that a model can stand in.
 //! - `takeover`, `commit`: how a partition is taken, and how a fold is stored, both fenced.
+//! - `reasons`: why tracked alerts came to what they came to. `apilog`: how that is written.
 //! - `spans`: the traces of what a commit holds. `lag`: how old the oldest waiting alert is.
 //! - `owner`: the partitions owned: fold what has arrived, commit, tell, purge.
 //! - `membership`: who should own which partition. Liveness only.
@@ -12,6 +13,7 @@
 //! Must not know HTTP, gRPC or tokens' secrets. Has no clock for rules: time in them is
 //! the alert's.
 
+mod apilog;
 mod broker;
 mod catalog;
 mod commit;
@@ -21,6 +23,7 @@ mod membership;
 #[cfg(test)]
 mod model;
 mod owner;
+mod reasons;
 mod run;
 mod spans;
 mod takeover;

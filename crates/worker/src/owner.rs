@@ -17,11 +17,13 @@ use wire::stored::alert::decode_batch;
 use wire::stored::worker::Checkpoint;
 use wire::{Partition, subject};
 
+use crate::apilog::{self, Losses};
 use crate::broker::Broker;
 use crate::catalog::Catalog;
 use crate::commit::{Committed, Committer};
 use crate::fold::{Changes, Evaluate, Folding, Input, Room};
 use crate::lag::Oldest;
+use crate::reasons::Told;
 use crate::spans::Spans;
 use crate::takeover::{self, Owned, Taker, take};
 
@@ -57,6 +59,8 @@ pub struct Owner<B> {
     pub tracer: Tracer,
     /// How old the oldest input is that waits.
     pub oldest: Oldest,
+    /// What could not be written to the API log.
+    losses: Losses,
     waiting: VecDeque<Input>,
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
@@ -87,6 +91,7 @@ impl<B: Broker> Owner<B> {
             owned: BTreeMap::new(),
             tracer: Tracer::default(),
             oldest: Oldest::default(),
+            losses: Losses::default(),
             waiting: VecDeque::new(),
             sweep: true,
             last_input: 0,
@@ -233,8 +238,13 @@ impl<B: Broker> Owner<B> {
         hard: &CancellationToken,
     ) -> Committed {
         let spans = Spans::start(&self.tracer, began, &mut changes);
-        let changes = &changes;
         let batch = (self.fresh_id)();
+        let log = std::mem::take(&mut changes.log);
+        if !log.is_empty() && !self.write_log(log, batch, hard).await {
+            spans.fail("stopping");
+            return Committed::Stopping;
+        }
+        let changes = &changes;
         let committer = Committer {
             broker: &self.broker,
             me: self.me,
@@ -259,6 +269,24 @@ impl<B: Broker> Owner<B> {
             Committed::Stopping => spans.fail("stopping"),
         }
         committed
+    }
+
+    /// Writes to the API log what a commit tells, or loses it. False if the process stops before.
+    async fn write_log(
+        &mut self,
+        told: Vec<Told>,
+        batch: [u8; 16],
+        hard: &CancellationToken,
+    ) -> bool {
+        let messages = apilog::messages(told, &self.owned, self.catalog.sequence);
+        let written = tokio::select! {
+            written = apilog::write(&self.broker, &messages, batch) => written,
+            () = hard.cancelled() => return false,
+        };
+        if let Err(lost) = written {
+            self.losses.note(&lost);
+        }
+        true
     }
 
     /// Tells how far the work is. The loop also asks for it when nothing is committed, so that a

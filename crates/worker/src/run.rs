@@ -98,6 +98,7 @@ fn register_metrics() {
         "gander_worker_parked_total",
         "gander_worker_input_gaps_total",
         "gander_worker_fences_lost_total",
+        "gander_api_log_lost_parts_total",
     ] {
         metrics::counter!(name).increment(0);
     }

@@ -31,19 +31,35 @@ pub struct Deciding<'a> {
     pub in_maintenance: bool,
 }
 
+/// What an alert leads to in a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens.
+    pub events: Vec<Event>,
+    /// What the alert came to.
+    pub verdict: Verdict,
+    /// The incident that was created, or of which the trigger is a duplicate.
+    pub triggered: Option<IncidentId>,
+    /// The incident that was resolved, or of which the resolve is a duplicate.
+    pub resolved: Option<IncidentId>,
+}
+
 /// What an alert leads to in a service whose filters found this: first what it resolves, then
 /// what it triggers. In maintenance nothing is triggered.
 #[must_use]
-pub fn decide(state: &Incidents, on: &Deciding<'_>, found: &Match) -> (Vec<Event>, Verdict) {
-    let (resolved, resolve) = resolve(state, on, &found.resolves);
-    let closing = resolved.as_ref().map(Event::incident);
-    let (triggered, trigger) = match &found.trigger {
-        Some(_) if on.in_maintenance => (None, TriggerVerdict::Suppressed),
-        Some(triggered) => decide_trigger(state, on, triggered, closing),
-        None => (None, TriggerVerdict::None),
+pub fn decide(state: &Incidents, on: &Deciding<'_>, found: &Match) -> Decision {
+    let (closing, resolve, resolved) = resolve(state, on, &found.resolves);
+    let closed = closing.as_ref().map(Event::incident);
+    let (event, trigger, triggered) = match &found.trigger {
+        Some(_) if on.in_maintenance => (None, TriggerVerdict::Suppressed, None),
+        Some(found) => {
+            let (event, verdict, incident) = decide_trigger(state, on, found, closed);
+            (event, verdict, Some(incident))
+        }
+        None => (None, TriggerVerdict::None, None),
     };
-    let events = resolved.into_iter().chain(triggered).collect();
-    (events, Verdict::Evaluated(trigger, resolve))
+    let events = closing.into_iter().chain(event).collect();
+    Decision { events, verdict: Verdict::Evaluated(trigger, resolve), triggered, resolved }
 }
 
 /// The first candidate that names an open incident resolves it. If none does, but one names an
@@ -52,24 +68,24 @@ fn resolve(
     state: &Incidents,
     on: &Deciding<'_>,
     candidates: &[ResolveCandidate],
-) -> (Option<Event>, ResolveVerdict) {
+) -> (Option<Event>, ResolveVerdict, Option<IncidentId>) {
     let mut named = candidates.iter().filter_map(|found| state.mapped(on.service, &found.value));
-    let mut duplicate = false;
+    let mut duplicate = None;
     let open = named.find(|incident| {
-        duplicate = duplicate || closed_lately(incident, on.alert.received_at);
+        if duplicate.is_none() && closed_lately(incident, on.alert.received_at) {
+            duplicate = Some(incident.opening.id);
+        }
         incident.is_open()
     });
     match open {
-        Some(incident) => {
-            let event = Event::Resolved {
-                incident: incident.opening.id,
-                at: on.alert.received_at,
-                reason: ResolveReason::Alert,
-            };
-            (Some(event), ResolveVerdict::Resolved)
+        Some(found) => {
+            let incident = found.opening.id;
+            let (at, reason) = (on.alert.received_at, ResolveReason::Alert);
+            let event = Event::Resolved { incident, at, reason };
+            (Some(event), ResolveVerdict::Resolved, Some(incident))
         }
-        None if duplicate => (None, ResolveVerdict::Duplicate),
-        None => (None, ResolveVerdict::None),
+        None if duplicate.is_some() => (None, ResolveVerdict::Duplicate, duplicate),
+        None => (None, ResolveVerdict::None, None),
     }
 }
 
@@ -85,7 +101,7 @@ fn decide_trigger(
     on: &Deciding<'_>,
     found: &Triggered,
     closing: Option<IncidentId>,
-) -> (Option<Event>, TriggerVerdict) {
+) -> (Option<Event>, TriggerVerdict, IncidentId) {
     let at = on.alert.received_at;
     let earlier = match &found.mapped {
         Some(value) => state.mapped(on.service, value),
@@ -95,23 +111,28 @@ fn decide_trigger(
     };
     // An alert comes a second time only where what was parked is evaluated twice, by a principal
     // who did not learn of the first time.
-    if state.get(incident_id(on.alert.id, on.service)).is_some() {
-        return (None, TriggerVerdict::Duplicate);
+    let own = incident_id(on.alert.id, on.service);
+    if state.get(own).is_some() {
+        return (None, TriggerVerdict::Duplicate, own);
     }
     let open = earlier.filter(|found| found.is_open() && closing != Some(found.opening.id));
     match open {
         Some(open) => {
-            let event = Event::Repeated { incident: open.opening.id, at };
-            (Some(event), TriggerVerdict::Duplicate)
+            let incident = open.opening.id;
+            let event = Event::Repeated { incident, at };
+            (Some(event), TriggerVerdict::Duplicate, incident)
         }
-        None => (Some(Event::Created(Arc::new(opening(on, found)))), TriggerVerdict::Created),
+        None => {
+            let event = Event::Created(Arc::new(opening(on, found, own)));
+            (Some(event), TriggerVerdict::Created, own)
+        }
     }
 }
 
-fn opening(on: &Deciding<'_>, found: &Triggered) -> Opening {
+fn opening(on: &Deciding<'_>, found: &Triggered, id: IncidentId) -> Opening {
     let payload_omitted = on.alert.payload.len() > MAX_SOURCE_PAYLOAD;
     Opening {
-        id: incident_id(on.alert.id, on.service),
+        id,
         team: on.team,
         service: on.service,
         filter: found.filter,

@@ -147,16 +147,48 @@ fn an_alert_that_is_evaluated_twice_opens_its_incident_once() {
             mapped,
         };
         let found = Match { trigger: Some(trigger), resolves: vec![] };
-        let (opened, verdict) = decide(&Incidents::default(), &on, &found);
-        assert_eq!(verdict, Verdict::Evaluated(TriggerVerdict::Created, ResolveVerdict::None));
-        let mut state = given(&opened);
-        let duplicate = Verdict::Evaluated(TriggerVerdict::Duplicate, ResolveVerdict::None);
-        assert_eq!(decide(&state, &on, &found), (vec![], duplicate), "open: not counted again");
+        let opened = decide(&Incidents::default(), &on, &found);
+        let none = ResolveVerdict::None;
+        assert_eq!(opened.verdict, Verdict::Evaluated(TriggerVerdict::Created, none));
+        let incident = opened.events[0].incident();
+        assert_eq!(opened.triggered, Some(incident));
+        let mut state = given(&opened.events);
+        let duplicate = Decision {
+            events: vec![],
+            verdict: Verdict::Evaluated(TriggerVerdict::Duplicate, none),
+            triggered: Some(incident),
+            resolved: None,
+        };
+        assert_eq!(decide(&state, &on, &found), duplicate, "open: not counted again");
         let reason = ResolveReason::Principal(ADA);
-        let incident = opened[0].incident();
         state.evolve(&Event::Resolved { incident, at: at(5), reason });
-        assert_eq!(decide(&state, &on, &found), (vec![], duplicate), "closed: not opened again");
+        assert_eq!(decide(&state, &on, &found), duplicate, "closed: not opened again");
     }
+}
+
+#[test]
+fn a_decision_names_the_incidents_that_it_is_about() {
+    let alert = Alert { received_at: at(3), id: AlertId::from_bytes([60; 16]), ..parked_alert() };
+    let on = Deciding {
+        alert: &alert,
+        team: TEAM,
+        service: SERVICE,
+        identical_window: Duration::from_secs(60),
+        in_maintenance: false,
+    };
+    let value = MappedValue::new("disk").unwrap();
+    let candidate = ResolveCandidate { filter: FilterId::from_bytes([8; 16]), value };
+    let resolves = Match { trigger: None, resolves: vec![candidate] };
+    let about = |state: &Incidents| {
+        let decision = decide(state, &on, &resolves);
+        (decision.verdict, decision.resolved)
+    };
+    let came_to = |verdict| Verdict::Evaluated(TriggerVerdict::None, verdict);
+    let open = given(&[created()]);
+    assert_eq!(about(&open), (came_to(ResolveVerdict::Resolved), Some(INCIDENT)));
+    let closed = given(&[created(), resolved(ADA, 2)]);
+    assert_eq!(about(&closed), (came_to(ResolveVerdict::Duplicate), Some(INCIDENT)));
+    assert_eq!(about(&Incidents::default()), (came_to(ResolveVerdict::None), None));
 }
 
 #[test]

@@ -18,7 +18,9 @@ use crate::filter::{MappedValue, Urgency};
 use crate::id::{AlertId, EventId, FilterId, IncidentId, PrincipalId, ServiceId, TeamId, TokenId};
 use crate::time::Timestamp;
 
-pub use decide::{Command, Deciding, decide, decide_acknowledge, decide_deleted, decide_resolve};
+pub use decide::{
+    Command, Deciding, Decision, decide, decide_acknowledge, decide_deleted, decide_resolve,
+};
 pub use state::Incidents;
 pub use verdict::{AcknowledgeVerdict, Flags, ResolveVerdict, Totals, TriggerVerdict, Verdict};
 

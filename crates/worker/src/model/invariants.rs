@@ -12,6 +12,7 @@ use wire::stored::worker::{Checkpoint, decode_outcomes, decode_state};
 
 use super::broker::State;
 use super::oracle;
+use super::told;
 use super::world::{PARTITIONS, World};
 use crate::fold::PartitionState;
 
@@ -23,7 +24,7 @@ fn events(state: &State) -> Vec<IncidentEvent> {
 }
 
 /// Every checkpoint of a partition that was ever stored, in order.
-fn checkpoints(state: &State, partition: Partition) -> Vec<Checkpoint> {
+pub fn checkpoints(state: &State, partition: Partition) -> Vec<Checkpoint> {
     let subject = wire::subject::checkpoint(partition);
     let all = state.log.iter().filter(|(_, known, _)| *known == subject);
     all.map(|(_, _, payload)| Checkpoint::decode(payload).unwrap()).collect()
@@ -184,6 +185,8 @@ pub fn check_done<'a>(
         invariant_totals_balance_with_the_input(state, reached);
         invariant_what_is_parked_is_kept(state, reached);
         invariant_reached_state_is_that_of_the_rules(state, world, reached);
+        told::check(state, world, reached.partition);
     }
+    told::invariant_nothing_is_told_of_untracked_alerts(state);
     events
 }

@@ -4,7 +4,7 @@
 //! - `world`: the teams, services and payloads, small enough that races and repeats are common.
 //! - `worker`: a worker as the loop drives it, by orders. `schedule`: random orders and faults.
 //! - `oracle`: what the stored commits must have led to, computed another way.
-//! - `invariants`: what must hold, each a function of that name.
+//! - `invariants`: what must hold, each a function of that name. `told`: the same for the API log.
 //! - `random`, `points`, `parking`, `taking`: the tests.
 //!
 //! Must not know NATS, sockets or the loop's timers.
@@ -17,5 +17,6 @@ mod points;
 mod random;
 mod schedule;
 mod taking;
+mod told;
 mod worker;
 pub mod world;

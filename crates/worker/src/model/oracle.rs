@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use domain::filter;
-use domain::id::ServiceId;
-use domain::incident::{self, Deciding, Verdict};
+use domain::id::{AlertId, ServiceId};
+use domain::incident::{self, Deciding, Decision, Verdict};
 use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
 use domain::reach::Reach;
@@ -27,16 +27,45 @@ pub fn state(
     partition: Partition,
     commits: &[Checkpoint],
 ) -> PartitionState {
-    let mut oracle = Oracle { input, state: PartitionState::new(partition) };
+    run(world, input, partition, commits).state
+}
+
+/// What an alert came to in a service.
+pub struct Ruled {
+    /// The decision.
+    pub decision: Decision,
+    /// The epoch in which it was committed.
+    pub epoch: u64,
+}
+
+/// What every alert came to in every service of a partition, by these commits over this input.
+pub fn rulings(
+    world: &World,
+    input: &[(u64, Bytes)],
+    partition: Partition,
+    commits: &[Checkpoint],
+) -> BTreeMap<(AlertId, ServiceId), Ruled> {
+    run(world, input, partition, commits).rulings
+}
+
+fn run<'a>(
+    world: &World,
+    input: &'a [(u64, Bytes)],
+    partition: Partition,
+    commits: &[Checkpoint],
+) -> Oracle<'a> {
+    let state = PartitionState::new(partition);
+    let mut oracle = Oracle { input, state, epoch: 0, rulings: BTreeMap::new() };
     for commit in commits {
         let services = world.services(commit.control_sequence);
+        oracle.epoch = commit.epoch;
         oracle.sweep(&services);
         while place(&oracle.state.position) < place(&commit.position) {
             oracle.step(&commit.position, &services);
         }
         oracle.state.position.flags = commit.position.flags;
     }
-    oracle.state
+    oracle
 }
 
 type Services = BTreeMap<ServiceId, Service>;
@@ -48,6 +77,8 @@ fn place(position: &Position) -> (u64, u32, Option<ServiceId>) {
 struct Oracle<'a> {
     input: &'a [(u64, Bytes)],
     state: PartitionState,
+    epoch: u64,
+    rulings: BTreeMap<(AlertId, ServiceId), Ruled>,
 }
 
 impl Oracle<'_> {
@@ -119,11 +150,13 @@ impl Oracle<'_> {
         for service in services.values().filter(in_scope) {
             let text = payload::text(&alert.payload);
             let payload = Payload::new(&text);
-            let verdict = if service.disabled {
-                Verdict::Disabled
+            let none =
+                |verdict| Decision { events: vec![], verdict, triggered: None, resolved: None };
+            let decision = if service.disabled {
+                none(Verdict::Disabled)
             } else if service.id == fragile() && payload.text.contains("panic") {
                 self.state.totals.parked += 1;
-                Verdict::Failed
+                none(Verdict::Failed)
             } else {
                 let found = filter::evaluate(service.filters.as_slice(), &payload, None);
                 let windows = match found.trigger {
@@ -137,11 +170,12 @@ impl Oracle<'_> {
                     identical_window: incident::IDENTICAL_WINDOW,
                     in_maintenance: !windows.is_empty(),
                 };
-                let (events, verdict) = incident::decide(&self.state.incidents, &on, &found);
-                events.iter().for_each(|event| self.state.incidents.evolve(event));
-                verdict
+                incident::decide(&self.state.incidents, &on, &found)
             };
-            self.state.totals.count(verdict);
+            decision.events.iter().for_each(|event| self.state.incidents.evolve(event));
+            self.state.totals.count(decision.verdict);
+            let ruled = Ruled { decision, epoch: self.epoch };
+            self.rulings.insert((alert.id, service.id), ruled);
         }
     }
 }

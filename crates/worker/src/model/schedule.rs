@@ -154,7 +154,7 @@ impl Schedule {
         let model = Model::new(self.seed);
         model.state().faults = self.faults.into();
         model.state().read_faults = self.read_faults.into();
-        let mut world = World::new();
+        let mut world = World::new().tracked();
         let start = |world: &World, n: u8| Worker::start(&model, world, n, IMMORTAL, self.messages);
         let mut workers: Vec<_> = (1..=3).map(|n| Running::start(start(&world, n))).collect();
         let mut born = 3;

@@ -121,6 +121,8 @@ pub enum Change {
 pub struct World {
     /// The configuration, commit by commit.
     pub control: Vec<Snapshot>,
+    /// Whether half of the alerts are tracked, or none.
+    tracking: bool,
     now: i64,
     ids: u64,
     alerts: Vec<AlertId>,
@@ -130,7 +132,7 @@ impl World {
     /// All services live.
     pub fn new() -> Self {
         let services = (0..SERVICES).map(|n| live(service(n), team(n))).collect();
-        Self { control: services, now: 1_700_000_000, ids: 0, alerts: Vec::new() }
+        Self { control: services, tracking: false, now: 1_700_000_000, ids: 0, alerts: Vec::new() }
     }
 
     /// So many services live, none of them fragile.
@@ -143,6 +145,11 @@ impl World {
         let teams = [team(0), team(1), team(2)];
         let wide = |n: u16| live(id(n + 0x1000), teams[usize::from(n % 3)]);
         Self { control: (0..services).map(wide).collect(), ..Self::new() }
+    }
+
+    /// The same, where some alerts are tracked.
+    pub fn tracked(self) -> Self {
+        Self { tracking: true, ..self }
     }
 
     /// The number of the last commit.
@@ -278,7 +285,19 @@ impl World {
             received_at: self.received_at(),
             from: None,
             payload: say.payload(),
-            tracked_until: None,
+            tracked_until: self.tracked_until(),
+        }
+    }
+
+    /// Of four alerts one is not tracked, one comes just as tracking has ended, two are tracked.
+    fn tracked_until(&self) -> Option<Timestamp> {
+        let at = self.received_at();
+        let just_after = Timestamp::from_micros(at.as_micros() + 1);
+        match self.ids % 4 {
+            _ if !self.tracking => None,
+            0 => None,
+            1 => Some(at),
+            _ => Some(just_after),
         }
     }
 

@@ -1,0 +1,139 @@
+//! What an alert does to a partition: a verdict in each service in scope, one after the other.
+//!
+//! Where the alert is tracked it is also told why; an untracked one makes no work of that. Must not
+//! know batches or commands.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use domain::incident::{self, Deciding, Decision, Trace, Verdict};
+use domain::maintenance::WindowIds;
+use domain::payload::{self, Payload};
+use domain::reach::Reach;
+use wire::stored::alert::Alert;
+
+use super::{By, Changes, Folding, PartitionState, Source, emit, park, parked};
+use crate::reasons::Draft;
+
+/// What an alert leads to in one service.
+struct Decided {
+    decision: Decision,
+    suppressed_by: WindowIds,
+}
+
+impl Decided {
+    const fn without_evaluation(verdict: Verdict) -> Self {
+        let decision = Decision { events: Vec::new(), verdict, triggered: None, resolved: None };
+        Self { decision, suppressed_by: WindowIds::none() }
+    }
+}
+
+/// An alert as the services meet it.
+struct Seen<'a> {
+    alert: incident::Alert,
+    payload: &'a Payload<'a>,
+    source: Source<'a>,
+}
+
+impl Folding<'_> {
+    /// Goes on with an alert from where the partition is. False if the commit is full before it is
+    /// done.
+    pub(super) fn alert(
+        &self,
+        state: &mut PartitionState,
+        alert: &Alert,
+        source: Source<'_>,
+        out: &mut Changes,
+    ) -> bool {
+        let text = payload::text(&alert.payload);
+        let seen = Seen { alert: alert.to_domain(), payload: &Payload::new(&text), source };
+        let partition = state.partition;
+        // What this commit has closed must be stored as closed before it may be forgotten.
+        if !out.touched.contains(&partition) {
+            state.incidents.forget_closed(alert.received_at);
+        }
+        let begin = || Draft::begin(alert, partition, state.position.service);
+        let mut draft = alert.is_tracked().then(begin);
+        let done = self.services(state, alert.reach, &seen, draft.as_mut(), out);
+        if let Some(told) = draft.and_then(|draft| draft.end(state.position.service, done)) {
+            out.tell(told);
+        }
+        state.totals.alerts += u64::from(done);
+        done
+    }
+
+    /// Goes on with the services in scope. False if the commit is full before all are done.
+    fn services(
+        &self,
+        state: &mut PartitionState,
+        reach: Reach,
+        seen: &Seen<'_>,
+        mut draft: Option<&mut Draft>,
+        out: &mut Changes,
+    ) -> bool {
+        let partition = state.partition;
+        let ours = |team| self.partitions.of(team) == partition;
+        for entry in self.index.visit(reach, state.position.service, ours) {
+            if !out.has_room(self.room) || draft.as_ref().is_some_and(|draft| draft.is_full()) {
+                return false;
+            }
+            let decided = self.service(state, entry, seen, out);
+            let Decided { decision, suppressed_by } = &decided;
+            state.totals.count(decision.verdict);
+            state.position.flags = state.position.flags.with(decision.verdict, *suppressed_by);
+            state.position.service = Some(entry.service);
+            out.touched.insert(partition);
+            if let Some(draft) = &mut draft {
+                draft.tell(entry, seen.alert.received_at, seen.payload, decision);
+            }
+        }
+        true
+    }
+
+    fn service(
+        &self,
+        state: &mut PartitionState,
+        entry: &matcher::Entry,
+        seen: &Seen<'_>,
+        out: &mut Changes,
+    ) -> Decided {
+        let on = Deciding {
+            alert: &seen.alert,
+            team: entry.team,
+            service: entry.service,
+            identical_window: self.identical_window,
+            in_maintenance: false,
+        };
+        if entry.disabled {
+            return Decided::without_evaluation(Verdict::Disabled);
+        }
+        let Some(decided) = self.decide(state, on, entry, seen.payload) else {
+            let reason = "the evaluation of the filters failed".to_owned();
+            park(state, parked(seen.source, reason, Some(entry.service)), out);
+            return Decided::without_evaluation(Verdict::Failed);
+        };
+        let cause = Some(seen.alert.cause());
+        let by = By { id: Trace::Alert(seen.alert.id), cause, trace: seen.source.trace };
+        emit(state, &decided.decision.events, &by, out);
+        decided
+    }
+
+    /// A panic in it parks the alert and never stops the partition.
+    fn decide(
+        &self,
+        state: &PartitionState,
+        on: Deciding<'_>,
+        entry: &matcher::Entry,
+        payload: &Payload<'_>,
+    ) -> Option<Decided> {
+        let decide = || {
+            let found = (self.evaluate)(entry, payload, on.alert.from.as_deref());
+            let suppressed_by = match found.trigger {
+                Some(_) => entry.maintenance.covering(on.alert.received_at, payload),
+                None => WindowIds::default(),
+            };
+            let on = Deciding { in_maintenance: !suppressed_by.is_empty(), ..on };
+            Decided { decision: incident::decide(&state.incidents, &on, &found), suppressed_by }
+        };
+        catch_unwind(AssertUnwindSafe(decide)).ok()
+    }
+}
