@@ -86,6 +86,7 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("CatalogService/ListServices", Needs::OwnView),
     ("CatalogService/UpdateService", Needs::ManageTeam),
     ("CatalogService/DeleteService", Needs::ManageTeam),
+    ("CatalogService/TestFilter", Needs::OwnView),
     ("MaintenanceService/CreateMaintenance", Needs::ManageTeam),
     ("MaintenanceService/GetMaintenance", Needs::ReadTeam),
     ("MaintenanceService/ListMaintenance", Needs::OwnView),

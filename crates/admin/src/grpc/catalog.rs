@@ -137,6 +137,13 @@ impl CatalogService for Calls {
         Ok(Response::new(pbjson_types::Empty {}))
     }
 
+    async fn test_filter(
+        &self,
+        request: Request<api::TestFilterRequest>,
+    ) -> Result<Response<api::TestFilterResponse>, Status> {
+        self.try_filters(request)
+    }
+
     async fn create_service(
         &self,
         request: Request<api::CreateServiceRequest>,

@@ -11,6 +11,7 @@ mod call;
 mod catalog;
 mod convert;
 pub mod error;
+mod filter_test;
 mod handover;
 mod incident;
 mod maintenance;

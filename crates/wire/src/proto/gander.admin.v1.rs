@@ -749,6 +749,193 @@ pub mod audit_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Why an alert did or did not open or resolve an incident in a service: the answer to "why did my
+/// alert not page?". Made from the same evaluation that decides; disabled services have none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceReasons {
+    /// `teams/{team}/services/{service}`.
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// The maintenance windows that cover the alert, `teams/…/maintenances/{maintenance}`; while there is
+    /// one, nothing is triggered.
+    #[prost(string, repeated, tag = "2")]
+    pub maintenance_windows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The filters, in the order in which they are tried.
+    #[prost(message, repeated, tag = "3")]
+    pub filters: ::prost::alloc::vec::Vec<FilterReasons>,
+    /// What the triggers came to.
+    #[prost(enumeration = "TriggerVerdict", tag = "4")]
+    pub trigger: i32,
+    /// The incident that was created, or of which it is a duplicate, as a resource name.
+    #[prost(string, tag = "5")]
+    pub triggered_incident: ::prost::alloc::string::String,
+    /// What the resolve parts came to.
+    #[prost(enumeration = "ResolveVerdict", tag = "6")]
+    pub resolve: i32,
+    /// The incident that was resolved, or that was resolved before, as a resource name.
+    #[prost(string, tag = "7")]
+    pub resolved_incident: ::prost::alloc::string::String,
+    /// Whether the evaluation failed; the alert is parked.
+    #[prost(bool, tag = "8")]
+    pub failed: bool,
+}
+/// What a filter found in a payload.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilterReasons {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// What it is called.
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    /// The conditions of its trigger.
+    #[prost(message, repeated, tag = "3")]
+    pub conditions: ::prost::alloc::vec::Vec<ConditionReasons>,
+    /// Its resolve condition, if it has one.
+    #[prost(message, optional, tag = "4")]
+    pub resolve_condition: ::core::option::Option<ConditionReasons>,
+    /// What became of the filter.
+    #[prost(enumeration = "FilterVerdict", tag = "5")]
+    pub verdict: i32,
+    /// The value that names the episode, of the resolve part where that holds, else of the trigger: at
+    /// most 200 characters. Empty: there is none in the payload, or none is wanted.
+    #[prost(string, tag = "6")]
+    pub mapped_value: ::prost::alloc::string::String,
+}
+/// What a condition found.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConditionReasons {
+    /// The key, as it was written; empty: the whole payload.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The texts that must occur.
+    #[prost(string, repeated, tag = "2")]
+    pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it holds.
+    #[prost(bool, tag = "3")]
+    pub holds: bool,
+    /// How many values the key has in the payload: 0 where there is none or the payload is no JSON, 1
+    /// without a key.
+    #[prost(uint32, tag = "4")]
+    pub values: u32,
+    /// The value that was looked at, cut at 200 characters: of several the one that holds, else the first.
+    #[prost(string, tag = "5")]
+    pub found: ::prost::alloc::string::String,
+    /// The first text that does not occur in it; empty where it holds, and where there is no value.
+    #[prost(string, tag = "6")]
+    pub missing: ::prost::alloc::string::String,
+}
+/// What the triggers of a service came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TriggerVerdict {
+    /// No trigger held.
+    Unspecified = 0,
+    /// An incident was created.
+    Created = 1,
+    /// The incident of that episode is open.
+    Duplicate = 2,
+    /// Maintenance held it back.
+    Suppressed = 3,
+}
+impl TriggerVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRIGGER_VERDICT_UNSPECIFIED",
+            Self::Created => "TRIGGER_VERDICT_CREATED",
+            Self::Duplicate => "TRIGGER_VERDICT_DUPLICATE",
+            Self::Suppressed => "TRIGGER_VERDICT_SUPPRESSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRIGGER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRIGGER_VERDICT_CREATED" => Some(Self::Created),
+            "TRIGGER_VERDICT_DUPLICATE" => Some(Self::Duplicate),
+            "TRIGGER_VERDICT_SUPPRESSED" => Some(Self::Suppressed),
+            _ => None,
+        }
+    }
+}
+/// What the resolve parts of a service came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResolveVerdict {
+    /// None held, or none named an incident.
+    Unspecified = 0,
+    /// An open incident was resolved.
+    Resolved = 1,
+    /// It was resolved before, not long ago.
+    Duplicate = 2,
+}
+impl ResolveVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOLVE_VERDICT_UNSPECIFIED",
+            Self::Resolved => "RESOLVE_VERDICT_RESOLVED",
+            Self::Duplicate => "RESOLVE_VERDICT_DUPLICATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOLVE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOLVE_VERDICT_RESOLVED" => Some(Self::Resolved),
+            "RESOLVE_VERDICT_DUPLICATE" => Some(Self::Duplicate),
+            _ => None,
+        }
+    }
+}
+/// What became of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FilterVerdict {
+    /// Not all of its conditions hold.
+    Unspecified = 0,
+    /// Its trigger holds and it is the first: it decides.
+    Triggers = 1,
+    /// Its trigger holds, but a filter before it decides.
+    AfterAnother = 2,
+    /// Its resolve condition holds and it names an episode. Such a filter does not trigger.
+    Resolves = 3,
+    /// Its resolve condition holds, but the payload has no value that names an episode.
+    ResolvesNothing = 4,
+}
+impl FilterVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILTER_VERDICT_UNSPECIFIED",
+            Self::Triggers => "FILTER_VERDICT_TRIGGERS",
+            Self::AfterAnother => "FILTER_VERDICT_AFTER_ANOTHER",
+            Self::Resolves => "FILTER_VERDICT_RESOLVES",
+            Self::ResolvesNothing => "FILTER_VERDICT_RESOLVES_NOTHING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILTER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILTER_VERDICT_TRIGGERS" => Some(Self::Triggers),
+            "FILTER_VERDICT_AFTER_ANOTHER" => Some(Self::AfterAnother),
+            "FILTER_VERDICT_RESOLVES" => Some(Self::Resolves),
+            "FILTER_VERDICT_RESOLVES_NOTHING" => Some(Self::ResolvesNothing),
+            _ => None,
+        }
+    }
+}
 /// A team: the owner of services.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Team {
@@ -995,6 +1182,43 @@ pub struct DeleteServiceRequest {
     /// A UUID that makes a repeat within 24 hours have its effect once.
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
+}
+/// Request of TestFilter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestFilterRequest {
+    /// The service whose filters and maintenance windows are tried,
+    /// `teams/{team}/services/{service}`. Empty: only `filters`.
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// The filters that are tried instead of those of the service, in this order. At most 10.
+    #[prost(message, repeated, tag = "2")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+    /// The payload, decoded, as a gateway would take it.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// The source, as `?from=` would name it.
+    #[prost(string, tag = "4")]
+    pub from: ::prost::alloc::string::String,
+}
+/// Answer of TestFilter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestFilterResponse {
+    /// Why it comes to that. An incident would be created where the trigger's verdict says so, unless
+    /// one of the same episode is open; which episode would be resolved, the filters tell.
+    #[prost(message, optional, tag = "1")]
+    pub reasons: ::core::option::Option<ServiceReasons>,
+    /// Whether the service is disabled: then nothing would come of it.
+    #[prost(bool, tag = "2")]
+    pub disabled: bool,
+    /// The title of the incident that would be created; empty: none would be.
+    #[prost(string, tag = "3")]
+    pub title: ::prost::alloc::string::String,
+    /// Its description.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+    /// Its mapped value; empty: it would be unmapped.
+    #[prost(string, tag = "5")]
+    pub mapped_value: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod catalog_service_client {
@@ -1334,6 +1558,33 @@ pub mod catalog_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Tries filters on a payload and tells why they come to what they come to, without any effect: those
+        /// of a service, or others that are sent along. As if no incident were open. For all who may read in
+        /// the team of the service; without a service for everybody.
+        pub async fn test_filter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TestFilterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestFilterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.CatalogService/TestFilter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gander.admin.v1.CatalogService", "TestFilter"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1408,6 +1659,16 @@ pub mod catalog_service_server {
             &self,
             request: tonic::Request<super::DeleteServiceRequest>,
         ) -> std::result::Result<tonic::Response<::pbjson_types::Empty>, tonic::Status>;
+        /// Tries filters on a payload and tells why they come to what they come to, without any effect: those
+        /// of a service, or others that are sent along. As if no incident were open. For all who may read in
+        /// the team of the service; without a service for everybody.
+        async fn test_filter(
+            &self,
+            request: tonic::Request<super::TestFilterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestFilterResponse>,
+            tonic::Status,
+        >;
     }
     /// Teams and their services.
     ///
@@ -1930,6 +2191,51 @@ pub mod catalog_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DeleteServiceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.CatalogService/TestFilter" => {
+                    #[allow(non_camel_case_types)]
+                    struct TestFilterSvc<T: CatalogService>(pub Arc<T>);
+                    impl<
+                        T: CatalogService,
+                    > tonic::server::UnaryService<super::TestFilterRequest>
+                    for TestFilterSvc<T> {
+                        type Response = super::TestFilterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TestFilterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogService>::test_filter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TestFilterSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -5027,193 +5333,6 @@ pub mod principal_service_server {
     pub const SERVICE_NAME: &str = "gander.admin.v1.PrincipalService";
     impl<T> tonic::server::NamedService for PrincipalServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// Why an alert did or did not open or resolve an incident in a service: the answer to "why did my
-/// alert not page?". Made from the same evaluation that decides; disabled services have none.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ServiceReasons {
-    /// `teams/{team}/services/{service}`.
-    #[prost(string, tag = "1")]
-    pub service: ::prost::alloc::string::String,
-    /// The maintenance windows that cover the alert, `teams/…/maintenances/{maintenance}`; while there is
-    /// one, nothing is triggered.
-    #[prost(string, repeated, tag = "2")]
-    pub maintenance_windows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The filters, in the order in which they are tried.
-    #[prost(message, repeated, tag = "3")]
-    pub filters: ::prost::alloc::vec::Vec<FilterReasons>,
-    /// What the triggers came to.
-    #[prost(enumeration = "TriggerVerdict", tag = "4")]
-    pub trigger: i32,
-    /// The incident that was created, or of which it is a duplicate, as a resource name.
-    #[prost(string, tag = "5")]
-    pub triggered_incident: ::prost::alloc::string::String,
-    /// What the resolve parts came to.
-    #[prost(enumeration = "ResolveVerdict", tag = "6")]
-    pub resolve: i32,
-    /// The incident that was resolved, or that was resolved before, as a resource name.
-    #[prost(string, tag = "7")]
-    pub resolved_incident: ::prost::alloc::string::String,
-    /// Whether the evaluation failed; the alert is parked.
-    #[prost(bool, tag = "8")]
-    pub failed: bool,
-}
-/// What a filter found in a payload.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct FilterReasons {
-    /// Its id.
-    #[prost(string, tag = "1")]
-    pub filter: ::prost::alloc::string::String,
-    /// What it is called.
-    #[prost(string, tag = "2")]
-    pub display_name: ::prost::alloc::string::String,
-    /// The conditions of its trigger.
-    #[prost(message, repeated, tag = "3")]
-    pub conditions: ::prost::alloc::vec::Vec<ConditionReasons>,
-    /// Its resolve condition, if it has one.
-    #[prost(message, optional, tag = "4")]
-    pub resolve_condition: ::core::option::Option<ConditionReasons>,
-    /// What became of the filter.
-    #[prost(enumeration = "FilterVerdict", tag = "5")]
-    pub verdict: i32,
-    /// The value that names the episode, of the resolve part where that holds, else of the trigger: at
-    /// most 200 characters. Empty: there is none in the payload, or none is wanted.
-    #[prost(string, tag = "6")]
-    pub mapped_value: ::prost::alloc::string::String,
-}
-/// What a condition found.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ConditionReasons {
-    /// The key, as it was written; empty: the whole payload.
-    #[prost(string, tag = "1")]
-    pub key: ::prost::alloc::string::String,
-    /// The texts that must occur.
-    #[prost(string, repeated, tag = "2")]
-    pub contains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Whether it holds.
-    #[prost(bool, tag = "3")]
-    pub holds: bool,
-    /// How many values the key has in the payload: 0 where there is none or the payload is no JSON, 1
-    /// without a key.
-    #[prost(uint32, tag = "4")]
-    pub values: u32,
-    /// The value that was looked at, cut at 200 characters: of several the one that holds, else the first.
-    #[prost(string, tag = "5")]
-    pub found: ::prost::alloc::string::String,
-    /// The first text that does not occur in it; empty where it holds, and where there is no value.
-    #[prost(string, tag = "6")]
-    pub missing: ::prost::alloc::string::String,
-}
-/// What the triggers of a service came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum TriggerVerdict {
-    /// No trigger held.
-    Unspecified = 0,
-    /// An incident was created.
-    Created = 1,
-    /// The incident of that episode is open.
-    Duplicate = 2,
-    /// Maintenance held it back.
-    Suppressed = 3,
-}
-impl TriggerVerdict {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "TRIGGER_VERDICT_UNSPECIFIED",
-            Self::Created => "TRIGGER_VERDICT_CREATED",
-            Self::Duplicate => "TRIGGER_VERDICT_DUPLICATE",
-            Self::Suppressed => "TRIGGER_VERDICT_SUPPRESSED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "TRIGGER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
-            "TRIGGER_VERDICT_CREATED" => Some(Self::Created),
-            "TRIGGER_VERDICT_DUPLICATE" => Some(Self::Duplicate),
-            "TRIGGER_VERDICT_SUPPRESSED" => Some(Self::Suppressed),
-            _ => None,
-        }
-    }
-}
-/// What the resolve parts of a service came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ResolveVerdict {
-    /// None held, or none named an incident.
-    Unspecified = 0,
-    /// An open incident was resolved.
-    Resolved = 1,
-    /// It was resolved before, not long ago.
-    Duplicate = 2,
-}
-impl ResolveVerdict {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "RESOLVE_VERDICT_UNSPECIFIED",
-            Self::Resolved => "RESOLVE_VERDICT_RESOLVED",
-            Self::Duplicate => "RESOLVE_VERDICT_DUPLICATE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "RESOLVE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
-            "RESOLVE_VERDICT_RESOLVED" => Some(Self::Resolved),
-            "RESOLVE_VERDICT_DUPLICATE" => Some(Self::Duplicate),
-            _ => None,
-        }
-    }
-}
-/// What became of a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum FilterVerdict {
-    /// Not all of its conditions hold.
-    Unspecified = 0,
-    /// Its trigger holds and it is the first: it decides.
-    Triggers = 1,
-    /// Its trigger holds, but a filter before it decides.
-    AfterAnother = 2,
-    /// Its resolve condition holds and it names an episode. Such a filter does not trigger.
-    Resolves = 3,
-    /// Its resolve condition holds, but the payload has no value that names an episode.
-    ResolvesNothing = 4,
-}
-impl FilterVerdict {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "FILTER_VERDICT_UNSPECIFIED",
-            Self::Triggers => "FILTER_VERDICT_TRIGGERS",
-            Self::AfterAnother => "FILTER_VERDICT_AFTER_ANOTHER",
-            Self::Resolves => "FILTER_VERDICT_RESOLVES",
-            Self::ResolvesNothing => "FILTER_VERDICT_RESOLVES_NOTHING",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "FILTER_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
-            "FILTER_VERDICT_TRIGGERS" => Some(Self::Triggers),
-            "FILTER_VERDICT_AFTER_ANOTHER" => Some(Self::AfterAnother),
-            "FILTER_VERDICT_RESOLVES" => Some(Self::Resolves),
-            "FILTER_VERDICT_RESOLVES_NOTHING" => Some(Self::ResolvesNothing),
-            _ => None,
-        }
     }
 }
 /// Request of GetStatus.
