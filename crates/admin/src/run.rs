@@ -35,7 +35,7 @@ use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
 use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced, WATCHES};
-use crate::incoming::incoming;
+use crate::incoming::{CountCalls, incoming};
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -306,6 +306,7 @@ async fn serve(
         .http2_max_local_error_reset_streams(Some(ERRORS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(CountCalls)
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
