@@ -34,6 +34,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
+use crate::grpc::page;
 use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced, WATCHES};
 use crate::incoming::{CountCalls, incoming};
 use crate::measure::{self, Counted};
@@ -163,6 +164,7 @@ pub async fn run(
         store,
         gateways,
         clock: parts.clock,
+        pages: page::Key::draw(&*parts.random),
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),
     };

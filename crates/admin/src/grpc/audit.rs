@@ -76,7 +76,7 @@ impl AuditService for Audit {
             ..message.clone()
         };
         let question = format!("{method} {rest:?}");
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, &question)?;
         let (records, next) = self.blocking(move |audit| audit.list(&wanted, &page)).await?;
         let records = self.with_names(records);
         Ok(Response::new(api::ListAuditRecordsResponse {

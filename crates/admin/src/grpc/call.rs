@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::error;
+use super::page::{self, Page};
 use crate::access::{About, Caller, Presented, authenticate, authorize, presented};
 use crate::bootstrap;
 use crate::store::{Command, Done, Store};
@@ -39,6 +40,8 @@ pub struct Calls {
     pub random: Arc<dyn Random>,
     /// Where the bootstrap credential is, until it has been used.
     pub bootstrap: Arc<Path>,
+    /// What page tokens are sealed with.
+    pub pages: page::Key,
 }
 
 impl Calls {
@@ -85,6 +88,11 @@ impl Calls {
     /// A fresh secret.
     pub fn secret(&self, kind: Kind) -> Secret {
         bootstrap::secret(kind, &*self.random)
+    }
+
+    /// Which page of a list is asked for; `question` is everything else in the request.
+    pub fn page(&self, size: i32, token: &str, question: &str) -> Result<Page, Status> {
+        Page::parse(&self.pages, size, token, question)
     }
 
     /// Carries out a command and waits until every living gateway acts on it.

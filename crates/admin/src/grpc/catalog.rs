@@ -20,7 +20,6 @@ use super::convert::{
     team_to,
 };
 use super::error;
-use super::page::Page;
 use crate::access::About;
 
 impl Calls {
@@ -86,7 +85,7 @@ impl CatalogService for Calls {
     ) -> Result<Response<api::ListTeamsResponse>, Status> {
         let method = "CatalogService/ListTeams";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
-        let page = Page::parse(message.page_size, &message.page_token, method)?;
+        let page = self.page(message.page_size, &message.page_token, method)?;
         let (teams, next_page_token) = self.store.read(|directory| {
             let own = directory.teams().filter(|team| caller.may(Action::ReadTeam(team.id)));
             page.of(own, |team| *team.id.as_bytes(), team_to)
@@ -194,7 +193,7 @@ impl CatalogService for Calls {
             }
         };
         let question = format!("{method} {}", message.parent);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let now = self.now();
         let (services, next_page_token) = self.store.read(|directory| {
             let own = directory

@@ -22,7 +22,6 @@ use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServi
 use super::call::{Calls, request_of};
 use super::convert::{items_from, list_parent, maintenance_name, service_name, time_at};
 use super::error::{self, field};
-use super::page::Page;
 use crate::access::About;
 
 impl Calls {
@@ -121,7 +120,7 @@ impl MaintenanceService for Calls {
         }
         let state = state_from(message.state)?;
         let question = format!("{method} {} {}", message.parent, message.state);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let now = self.now();
         let (maintenance_windows, next_page_token) = self.store.read(|directory| {
             let mut found: Vec<_> = directory

@@ -14,7 +14,7 @@ pub mod error;
 mod handover;
 mod incident;
 mod maintenance;
-mod page;
+pub mod page;
 mod parked;
 mod principal;
 mod status;

@@ -30,7 +30,6 @@ use super::call::Calls;
 use super::convert::parked_record_name;
 use super::error;
 use super::handover::Handover;
-use super::page::Page;
 use crate::access::About;
 
 /// How long a page is looked for; then it ends with what was found.
@@ -88,7 +87,7 @@ impl ParkedRecords {
         message: &api::ListParkedRecordsRequest,
     ) -> Result<api::ListParkedRecordsResponse, Status> {
         let question = "ParkedService/ListParkedRecords";
-        let page = Page::parse(message.page_size, &message.page_token, question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, question)?;
         let since = Since::Sequence(page.after_number().unwrap_or(0).saturating_add(1));
         let mut past = self.nats.past(subject::INCIDENTS_STREAM, subject::PARKED_ALL, since);
         let mut filling = page.filling();

@@ -17,7 +17,6 @@ use super::convert::{
     Mask, display_name, expected, principal_name, principal_to, roles_from, time_at,
 };
 use super::error;
-use super::page::Page;
 use crate::access::{About, Caller};
 
 impl Calls {
@@ -111,7 +110,7 @@ impl PrincipalService for Calls {
     ) -> Result<Response<api::ListPrincipalsResponse>, Status> {
         let method = "PrincipalService/ListPrincipals";
         let (_, message) = self.admit(request, method, |_| Ok(About::default()))?;
-        let page = Page::parse(message.page_size, &message.page_token, method)?;
+        let page = self.page(message.page_size, &message.page_token, method)?;
         let (principals, next_page_token) = self.store.read(|directory| {
             page.of(directory.principals(), |principal| *principal.id.as_bytes(), principal_to)
         });

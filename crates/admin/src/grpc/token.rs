@@ -18,7 +18,6 @@ use super::convert::{
     Mask, display_name, expected, list_parent, reach_from, time_at, token_name, token_to,
 };
 use super::error;
-use super::page::Page;
 use crate::access::{About, may_read_reach};
 
 impl Calls {
@@ -107,7 +106,7 @@ impl TokenService for Calls {
             (Some(team), Some(service)) => reach == Reach::Service(team, service),
         };
         let question = format!("{method} {}", message.target);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let (tokens, next_page_token) = self.store.read(|directory| {
             let own = directory
                 .tokens()

@@ -93,7 +93,7 @@ impl Incidents {
             ..message.clone()
         };
         let question = format!("IncidentService/ListIncidents {question:?}");
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, &question)?;
         let (incidents, next_page_token) = match asked.which {
             api::ListedIncidents::Resolved => self.resolved(caller, &asked, &page).await?,
             api::ListedIncidents::Unspecified
@@ -132,7 +132,7 @@ impl Incidents {
     ) -> Result<(Vec<events::Incident>, String), Status> {
         let filter = subject::events_of_kind(Kind::Resolved, asked.team, asked.service);
         let since = match page.after() {
-            Some(after) => Since::Sequence(sequence_of(after) + 1),
+            Some(after) => Since::Sequence(sequence_of(after).saturating_add(1)),
             None => asked.since.map_or(Since::Sequence(1), Since::Time),
         };
         let mut past = self.nats.past(subject::INCIDENTS_STREAM, &filter, since);
@@ -164,5 +164,5 @@ fn place_of(sequence: u64) -> [u8; 16] {
 
 /// The sequence at this place; past all of them where no list has given it.
 fn sequence_of(place: [u8; 16]) -> u64 {
-    u64::try_from(u128::from_be_bytes(place)).unwrap_or(u64::MAX - 1)
+    u64::try_from(u128::from_be_bytes(place)).unwrap_or(u64::MAX)
 }
