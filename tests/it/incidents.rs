@@ -10,6 +10,7 @@ use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
 use runtime::clock::{Clock, SystemClock};
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::events::v1::{Incident, IncidentStatus, ResolveReason, Urgency};
 
@@ -104,6 +105,27 @@ async fn an_acknowledged_incident_stays_open_until_it_is_resolved() -> anyhow::R
         assert_eq!(next_event(&mut watching).await?.0, event, "a watcher sees the same");
     }
     Ok(())
+}
+
+/// The code and the reason of a refusal.
+fn reason<T>(result: Result<T, Status>) -> Option<(Code, String)> {
+    let status = result.err()?;
+    Some((status.code(), status.get_details_error_info()?.reason))
+}
+
+#[tokio::test]
+async fn what_is_stored_and_not_confirmed_is_told_from_a_broker_that_is_gone() -> anyhow::Result<()>
+{
+    let mut stage = stage().await?;
+    let name = stage.opened("a").await?;
+    stage.rig.kill(Role::Worker(0)).await?;
+    let pending = Some((Code::Unavailable, "OUTCOME_PENDING".to_owned()));
+    assert_eq!(reason(stage.admin.acknowledge(&name).await), pending);
+    stage.rig.restart(Role::Worker(0)).await?;
+    eventually("the stored acknowledgement", async || {
+        stage.admin.incident(&name).await.ok()?.acknowledge_time.map(drop)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -362,8 +384,9 @@ async fn a_person_handles_incidents_with_the_command_line() -> anyhow::Result<()
         ("list --since 1h", 2, "--status resolved"),
         ("list --team Payments --service Payments/Checkout", 2, "cannot be used with"),
         ("list --status resolved --since tomorrow", 2, "how long ago"),
-        ("get 01a20e18-6be7-8a53-acee-f662c7e66bd5", 3, "does not exist"),
-        ("get nothing", 1, "UUID"),
+        ("get 01a20e18-6be7-8a53-acee-f662c7e66bd5", 3, "there is no such incident: teams/-/"),
+        ("get abc", 3, "there is no incident \"abc\": give its id (a UUID) or resource name"),
+        ("ack abc", 3, "there is no incident \"abc\""),
     ] {
         let (found, text) = told(line).await?;
         assert!(found == code && text.contains(says), "{line}: {found} {text}");

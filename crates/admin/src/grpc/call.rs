@@ -95,10 +95,12 @@ impl Calls {
         Page::parse(&self.pages, size, token, question)
     }
 
-    /// Carries out a command and waits until every living gateway acts on it.
+    /// Carries out a command about what has this resource name, empty where it is new, and waits
+    /// until every living gateway acts on it.
     pub async fn execute(
         &self,
         caller: &Caller,
+        name: &str,
         request: Option<commit::Request>,
         decide: impl FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send + 'static,
     ) -> Result<Done, Status> {
@@ -109,7 +111,8 @@ impl Calls {
             span: tracing::Span::current(),
         };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
-        let done = done.unwrap_or(Err(crate::store::Error::Unavailable)).map_err(error::command)?;
+        let done = done.unwrap_or(Err(crate::store::Error::Unavailable));
+        let done = done.map_err(|why| error::command(why, name))?;
         if self.gateways.all_at_least(done.sequence, 2 * PATIENCE).await {
             Ok(done)
         } else {

@@ -25,11 +25,11 @@ use super::error::{self, field};
 use crate::access::About;
 
 impl Calls {
-    /// Shows the window of that service that fits.
+    /// Shows the window of that service that fits; `name` is what was asked for.
     fn show_window(
         &self,
-        team: TeamId,
-        id: ServiceId,
+        name: &str,
+        (team, id): (TeamId, ServiceId),
         fits: impl Fn(&Window) -> bool,
     ) -> Result<Response<api::MaintenanceWindow>, Status> {
         let now = self.now();
@@ -38,7 +38,7 @@ impl Calls {
             let window = service.maintenance.iter().find(|window| fits(window))?;
             Some(window_to(service, window, now))
         });
-        window.map(Response::new).ok_or_else(error::not_found)
+        window.map(Response::new).ok_or_else(|| error::not_found(name))
     }
 }
 
@@ -81,7 +81,7 @@ impl MaintenanceService for Calls {
         let end = end.ok_or_else(|| field("maintenance_window.end_time", "is required"))?;
         let tags = Arc::new(tags_from(&sent.tags)?);
         let id = MaintenanceId::from_bytes(self.fresh_id());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, "", asked, move |directory, now| {
             let command = maintenance::Command::Create { id, start, end, tags, now };
             decide(directory, team, service, command).map_err(|rejection| {
                 let gone = rejection == Rejection::NotFound;
@@ -91,8 +91,8 @@ impl MaintenanceService for Calls {
         let done = done.await?;
         match done.repeat_of {
             // Of an earlier request its commit is known, and a window knows which one made it.
-            Some(_) => self.show_window(team, service, |w| w.made.sequence == done.sequence),
-            None => self.show_window(team, service, |window| window.id == id),
+            Some(_) => self.show_window("", (team, service), |w| w.made.sequence == done.sequence),
+            None => self.show_window("", (team, service), |window| window.id == id),
         }
     }
 
@@ -103,7 +103,7 @@ impl MaintenanceService for Calls {
         let about = |m: &api::GetMaintenanceRequest| about_window(&m.name);
         let (_, message) = self.admit(request, "MaintenanceService/GetMaintenance", about)?;
         let (team, service, id) = maintenance_name(&message.name)?;
-        self.show_window(team, service, |window| window.id == id)
+        self.show_window(&message.name, (team, service), |window| window.id == id)
     }
 
     async fn list_maintenance(
@@ -147,11 +147,11 @@ impl MaintenanceService for Calls {
         let (caller, message) = self.admit(request, method, about)?;
         let asked = request_of(method, &message.request_id, &message)?;
         let (team, service, id) = maintenance_name(&message.name)?;
-        self.execute(&caller, asked, move |directory, now| {
+        self.execute(&caller, &message.name, asked, move |directory, now| {
             decide(directory, team, service, maintenance::Command::End { id, now })
         })
         .await?;
-        self.show_window(team, service, |window| window.id == id)
+        self.show_window(&message.name, (team, service), |window| window.id == id)
     }
 }
 

@@ -66,7 +66,7 @@ impl Found {
         subject: &str,
         payload: &Bytes,
     ) -> Result<Self, Status> {
-        let partition = partition(subject).ok_or_else(error::not_found)?;
+        let partition = partition(subject).ok_or_else(|| none(number))?;
         let parked = Parked::decode(payload).map_err(|_| {
             error::internal("a parked record cannot be read: is admin older than the workers?")
         })?;
@@ -78,7 +78,7 @@ impl ParkedRecords {
     /// The parked record with this number.
     async fn read(&self, number: u64) -> Result<Found, Status> {
         let message = self.nats.get(subject::INCIDENTS_STREAM, number).await.map_err(unreadable)?;
-        let message = message.ok_or_else(error::not_found)?;
+        let message = message.ok_or_else(|| none(number))?;
         Found::read(number, message.stored_at, &message.subject, &message.payload)
     }
 
@@ -97,7 +97,7 @@ impl ParkedRecords {
                 if filling.has_moved() {
                     break filling.more();
                 }
-                return Err(error::unavailable("parked records cannot be read in time"));
+                return Err(error::read_timeout("parked records cannot be read in time"));
             };
             let Some(stored) = next.map_err(unreadable)? else {
                 break filling.last();
@@ -157,7 +157,7 @@ impl ParkedRecords {
         let found = self.read(number).await?;
         let mut contents = self.contents(&found.parked)?;
         let opened = timeout(SEARCHING, self.opened(number, &contents)).await;
-        let slow = |_| error::unavailable("what it has opened before cannot be read in time");
+        let slow = |_| error::read_timeout("what it has opened before cannot be read in time");
         let opened = opened.map_err(slow)??;
         let mut flags = Flags { created: !opened.is_empty(), ..Flags::default() };
         contents.retain(|content| !opened.contains(&content.id()));
@@ -280,6 +280,10 @@ impl ParkedService for ParkedRecords {
         tracing::info!(number, actor, "a parked record is deleted");
         Ok(Response::new(pbjson_types::Empty {}))
     }
+}
+
+fn none(number: u64) -> Status {
+    error::not_found(&format!("parkedRecords/{number}"))
 }
 
 fn unreadable(_: runtime::nats::Error) -> Status {

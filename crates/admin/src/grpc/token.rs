@@ -23,7 +23,7 @@ use crate::access::{About, may_read_reach};
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
         let token = self.store.read(|directory| directory.token(id).map(token_to));
-        let token = token.ok_or_else(error::not_found)?;
+        let token = token.ok_or_else(|| error::not_found(&format!("tokens/{id}")))?;
         Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
 
@@ -57,7 +57,7 @@ impl TokenService for Calls {
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
         let (digest, last_four) = (secret.digest(), secret.last_four());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, "", asked, move |directory, now| {
             let command = token::Command::Create {
                 name_taken: directory.named(Siblings::Tokens(reach), name.as_str()).is_some(),
                 name,
@@ -74,7 +74,7 @@ impl TokenService for Calls {
         });
         match done.await?.repeat_of {
             Some(Subject::Token(earlier)) => self.show_token(earlier, ""),
-            Some(_) => Err(error::not_found()),
+            Some(_) => Err(error::not_found(&format!("tokens/{id}"))),
             None => self.show_token(id, secret.reveal()),
         }
     }
@@ -139,7 +139,7 @@ impl TokenService for Calls {
         let url = sent.url_parameter_allowed;
         let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));
         let expected = expected(&sent.etag, "token.etag")?;
-        self.execute(&caller, asked, move |directory, now| {
+        self.execute(&caller, &sent.name, asked, move |directory, now| {
             let token = directory.token(id).ok_or(Rejection::NotFound)?;
             let found = name
                 .as_ref()
@@ -171,7 +171,7 @@ impl TokenService for Calls {
         let expected = expected(&message.etag, "etag")?;
         let secret = self.secret(Kind::Token);
         let (digest, last_four) = (secret.digest(), secret.last_four());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, &message.name, asked, move |directory, now| {
             directory.token(id).ok_or(Rejection::NotFound)?;
             let command = token::Command::ReplaceSecret { expected, digest, last_four, now };
             let events = token::decide(directory.token_entry(id), command)?;
@@ -193,7 +193,7 @@ impl TokenService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = token_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &message.name, asked, move |directory, _| {
             let command = token::Command::Delete { expected };
             let events = token::decide(directory.token_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())

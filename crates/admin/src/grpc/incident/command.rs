@@ -34,11 +34,12 @@ impl Incidents {
     /// The incident of this name once a command was carried out; without that, there is none.
     pub async fn handled(&self, done: bool, name: &str) -> Result<events::Incident, Status> {
         if !done {
-            return Err(error::not_found());
+            return Err(error::not_found(name));
         }
         let (team, service, incident) = incident_name(name)?;
         let wanted = Wanted { team: Some(team), service: Some(service), incident };
-        let found = self.find(wanted).await;
-        found.map_err(|_| error::unavailable("carried out; the incident cannot be read: ask again"))
+        let found = self.find(wanted, name).await;
+        let message = "carried out; the incident cannot be read: ask again";
+        found.map_err(|_| error::read_timeout(message))
     }
 }

@@ -50,25 +50,26 @@ impl Wanted {
 }
 
 impl Incidents {
-    /// The incident, open or closed.
-    pub async fn find(&self, wanted: Wanted) -> Result<events::Incident, Status> {
+    /// The incident, open or closed, that was asked for by this name.
+    pub async fn find(&self, wanted: Wanted, name: &str) -> Result<events::Incident, Status> {
         let found = tokio::time::timeout(DEADLINE, self.search(wanted)).await;
-        found.map_err(|_| too_slow())?
+        let found = found.map_err(|_| too_slow())??;
+        found.ok_or_else(|| error::not_found(name))
     }
 
-    async fn search(&self, wanted: Wanted) -> Result<events::Incident, Status> {
+    async fn search(&self, wanted: Wanted) -> Result<Option<events::Incident>, Status> {
         if let Some(created) = self.event(Kind::Created, &wanted).await?
             && let Some(found) = self.state(&created, &wanted).await?
         {
-            return Ok(found);
+            return Ok(Some(found));
         }
         if let Some(resolved) = self.event(Kind::Resolved, &wanted).await? {
-            return Ok(resolved);
+            return Ok(Some(resolved));
         }
         // It was opened longer ago than events are kept, or its value is known as a digest.
         let states = self.states(&self.states_of(wanted.team)).await?;
         let found = states.iter().find(|incident| wanted.is(incident));
-        found.map(incident_to).ok_or_else(error::not_found)
+        Ok(found.map(incident_to))
     }
 
     /// What the event of this kind tells of the incident, if it is kept.
@@ -80,8 +81,9 @@ impl Incidents {
         while let Some(found) = past.next().await.map_err(unreadable)? {
             if found.header(header::INCIDENT) == Some(&id) {
                 let event = self.nats.get(subject::INCIDENTS_STREAM, found.sequence).await;
-                let event = event.map_err(unreadable)?.ok_or_else(error::not_found)?;
-                return incident_of(&event.payload).map(Some);
+                // It may have expired just now.
+                let event = event.map_err(unreadable)?;
+                return event.map(|event| incident_of(&event.payload)).transpose();
             }
         }
         Ok(None)

@@ -89,7 +89,7 @@ impl Incidents {
 }
 
 fn too_slow() -> Status {
-    error::unavailable("incidents cannot be read in time")
+    error::read_timeout("incidents cannot be read in time: ask again later")
 }
 
 fn unreadable(_: runtime::nats::Error) -> Status {
@@ -130,7 +130,7 @@ impl IncidentService for Incidents {
         };
         let (caller, message) = self.calls.admit(request, method, about)?;
         let (team, service, incident) = open_incident_name(&message.name)?;
-        let found = self.find(Wanted { team, service, incident }).await;
+        let found = self.find(Wanted { team, service, incident }, &message.name).await;
         match found {
             Ok(found) if may_read(&caller, &found.team) => Ok(Response::new(found)),
             // Only who may read all of them learns that there is none.
