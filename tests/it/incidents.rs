@@ -129,6 +129,65 @@ async fn what_is_stored_and_not_confirmed_is_told_from_a_broker_that_is_gone() -
 }
 
 #[tokio::test]
+async fn one_principal_takes_no_watch_from_others() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let mut watches = Vec::new();
+    for _ in 0..32 {
+        watches.push(stage.admin.watch("").await?);
+    }
+    let refused = Some((Code::ResourceExhausted, "TOO_MANY_WATCHES".to_owned()));
+    let asked = api::WatchIncidentsRequest::default();
+    assert_eq!(reason(stage.admin.incidents().watch_incidents(asked).await), refused);
+    let other = stage.admin.principal("kim", &["stakeholder"]).await?.credential;
+    Admin::connect(stage.rig.grpc(), &other).await?.watch("").await?;
+    watches.pop();
+    eventually("the place of the one that is closed", async || stage.admin.watch("").await.ok())
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quiet_watch_tells_that_time_passes() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    let name = stage.opened("a").await?;
+    let mut watching = stage.admin.watch("").await?;
+    let since = |message: Option<api::WatchIncidentsResponse>| {
+        let (sequence, since) = message?
+            .cursor
+            .split_once('-')
+            .map(|(a, b)| (a.to_owned(), i64::from_str_radix(b, 16)))?;
+        Some((sequence, since.ok()?))
+    };
+    let begun = since(watching.message().await?);
+    stage.admin.acknowledge(&name).await?;
+    let event = since(watching.message().await?);
+    // Nothing comes for 15 s.
+    let quiet = since(watching.message().await?);
+    assert!(begun < event, "{begun:?} {event:?}");
+    let (Some(event), Some(quiet)) = (event, quiet) else {
+        anyhow::bail!("each message has a cursor");
+    };
+    assert_eq!(event.0, quiet.0);
+    assert!(quiet.1 - event.1 > 10_000_000, "{event:?} {quiet:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn incidents_that_cannot_be_are_not_looked_for() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    // In the year 10889, and in 1970.
+    for id in ["ffffffff-ffff-8a53-acee-f662c7e66bd5", "00000000-0000-8a53-acee-f662c7e66bd5"] {
+        for parent in ["teams/-/services/-", &stage.service.name] {
+            let name = format!("{parent}/incidents/{id}");
+            let status = stage.admin.incident(&name).await.err();
+            let said = status.map(|status| status.message().to_owned()).unwrap_or_default();
+            assert_eq!(said, format!("there is no such incident: {name}"));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_command_reaches_only_what_its_name_says() -> anyhow::Result<()> {
     // With one partition both teams have the same owner.
     let stream_args = ["--partitions", "1"].map(str::to_owned).to_vec();

@@ -19,7 +19,6 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
@@ -35,7 +34,7 @@ use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
 use crate::grpc::page;
-use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced, WATCHES};
+use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
 use crate::measure::{self, Counted};
 use crate::start;
@@ -251,13 +250,7 @@ impl Services {
             handover: handover.clone(),
             turn: Arc::default(),
         };
-        let incidents = Incidents {
-            calls: calls.clone(),
-            nats: nats.clone(),
-            handover,
-            watches: Arc::new(Semaphore::new(WATCHES)),
-            stopping: stopping.clone(),
-        };
+        let incidents = Incidents::new(&calls, nats, handover, stopping);
         let audit = Audit::new(&calls, nats, stopping);
         Self { calls, audit, incidents, parked, statuses }
     }

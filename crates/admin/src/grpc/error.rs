@@ -3,6 +3,7 @@
 //! Must not know methods.
 
 use domain::aggregate::Rejection;
+use runtime::places::Full;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -81,9 +82,20 @@ pub fn unavailable(message: &str) -> Status {
 }
 
 /// As many watches as there may be are open.
-pub fn too_many_watches() -> Status {
-    let message = "too many watches are open: close some, or read the events from NATS";
+pub fn too_many_watches(full: Full) -> Status {
+    let message = match full {
+        Full::All => "too many watches are open: try again later, or read the events from NATS",
+        Full::Own => {
+            "this principal has too many watches open: close some, or read the events from NATS"
+        }
+    };
     status(Code::ResourceExhausted, "TOO_MANY_WATCHES", message)
+}
+
+/// The caller takes no more messages.
+pub fn watch_not_read() -> Status {
+    let message = "the watch was ended since nobody read it: go on after the last cursor";
+    status(Code::Unavailable, "WATCH_NOT_READ", message)
 }
 
 /// As many exports and checks as there may be are going on.

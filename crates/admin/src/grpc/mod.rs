@@ -24,7 +24,7 @@ mod traced;
 pub use audit::Audit;
 pub use call::Calls;
 pub use handover::Handover;
-pub use incident::{Incidents, WATCHES};
+pub use incident::Incidents;
 pub use parked::ParkedRecords;
 pub use status::Statuses;
 pub use traced::Traced;
