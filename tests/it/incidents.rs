@@ -114,6 +114,27 @@ fn reason<T>(result: Result<T, Status>) -> Option<(Code, String)> {
 }
 
 #[tokio::test]
+async fn a_request_id_is_for_one_request() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    let (one, other) = (stage.opened("a").await?, stage.opened("b").await?);
+    let acknowledge = async |name: &str, request_id: &str| {
+        let (name, request_id) = (name.to_owned(), request_id.to_owned());
+        let request = api::AcknowledgeIncidentRequest { name, request_id };
+        stage.admin.incidents().acknowledge_incident(request).await
+    };
+    let id = e2e::admin::request_id();
+    acknowledge(&one, &id).await?;
+    acknowledge(&one, &id).await?;
+    let refused = Some((Code::InvalidArgument, "INVALID_FIELD".to_owned()));
+    assert_eq!(reason(acknowledge(&other, &id).await), refused);
+    let resolve = api::ResolveIncidentRequest { name: one.clone(), request_id: id.clone() };
+    assert_eq!(reason(stage.admin.incidents().resolve_incident(resolve).await), refused);
+    assert_eq!(stage.admin.incident(&other).await?.acknowledge_time, None);
+    acknowledge(&other, &e2e::admin::request_id()).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_stored_and_not_confirmed_is_told_from_a_broker_that_is_gone() -> anyhow::Result<()>
 {
     let mut stage = stage().await?;

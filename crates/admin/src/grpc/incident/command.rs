@@ -2,6 +2,9 @@
 //!
 //! The owner of the incident's partition decides. Must not know what each command means.
 
+use std::sync::PoisonError;
+
+use domain::commit::Request;
 use domain::id::AlertId;
 use domain::incident::{Command, Flags};
 use tonic::Status;
@@ -15,6 +18,16 @@ use crate::grpc::convert::incident_name;
 use crate::grpc::error;
 
 impl Incidents {
+    /// Remembers a request, if it has an id.
+    pub fn note(&self, caller: &Caller, request: Option<Request>) -> Result<(), Status> {
+        let (Caller::Principal(by, _), Some(request)) = (caller, request) else {
+            return Ok(());
+        };
+        let mut known = self.guests.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = known.note(*by, request, self.calls.now());
+        if fits { Ok(()) } else { Err(error::request_reused()) }
+    }
+
     /// Hands a command about the incident of this name to its owner; gives what it came to.
     pub async fn command(
         &self,

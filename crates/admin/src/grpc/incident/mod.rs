@@ -1,17 +1,18 @@
 //! Incidents: read from their stream, handled through the same door as alerts.
 //!
 //! - `find`: one of them. `list`: many. `watch`: events as they are stored.
-//! - `command`: what a principal does to one.
+//! - `command`: what a principal does to one. `requests`: the ids of its requests.
 //!
 //! Must not know partitions' owners: an outcome comes back as it does to a gateway.
 
 mod command;
 mod find;
 mod list;
+mod requests;
 mod watch;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::access::Action;
@@ -35,6 +36,7 @@ use super::error;
 use super::handover::Handover;
 use crate::access::{About, Caller, presented};
 use find::Wanted;
+use requests::Requests;
 
 /// How long reading incident states may take.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
@@ -64,6 +66,7 @@ pub struct Incidents {
 struct Guests {
     reads: Arc<Semaphore>,
     watches: Places<PrincipalId>,
+    requests: Arc<Mutex<Requests>>,
 }
 
 impl Incidents {
@@ -77,6 +80,7 @@ impl Incidents {
         let guests = Guests {
             reads: Arc::new(Semaphore::new(READS)),
             watches: Places::new(WATCHES, WATCHES_EACH),
+            requests: Arc::default(),
         };
         let (calls, nats, stopping) = (calls.clone(), nats.clone(), stopping.clone());
         Self { calls, nats, handover, stopping, guests }
@@ -219,7 +223,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<events::Incident>, Status> {
         let method = "IncidentService/AcknowledgeIncident";
         let (caller, message) = self.about_one(request, method, |m| &m.name)?;
-        request_of(method, &message.request_id, &message)?;
+        self.note(&caller, request_of(method, &message.request_id, &message)?)?;
         let came_to = self.command(&caller, &message.name, Content::Acknowledge).await?;
         if came_to.resolve_duplicate {
             return Err(error::incident_resolved());
@@ -234,7 +238,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<events::Incident>, Status> {
         let method = "IncidentService/ResolveIncident";
         let (caller, message) = self.about_one(request, method, |m| &m.name)?;
-        request_of(method, &message.request_id, &message)?;
+        self.note(&caller, request_of(method, &message.request_id, &message)?)?;
         let came_to = self.command(&caller, &message.name, Content::Resolve).await?;
         let done = came_to.resolved || came_to.resolve_duplicate;
         self.handled(done, &message.name).await.map(Response::new)
