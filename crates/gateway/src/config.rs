@@ -81,7 +81,8 @@ pub struct Config {
     #[arg(long, env = "GANDER_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000)]
     pub max_connections: usize,
 
-    /// The most connections at a time from one address; trusted proxies are not counted.
+    /// The most connections at a time from one address, of IPv6 from one /64 network; trusted
+    /// proxies are not counted.
     #[arg(
         long,
         env = "GANDER_MAX_CONNECTIONS_PER_IP",

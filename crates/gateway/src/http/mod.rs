@@ -29,6 +29,7 @@ use runtime::clock::Clock;
 use runtime::ingest::Ingest;
 use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
+use runtime::places::counted;
 use runtime::random::Random;
 use runtime::traces::{Span, Tracer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -144,7 +145,7 @@ impl Handler {
         let Some(rate) = self.rates.refused.as_ref().filter(|_| counts) else {
             return problem;
         };
-        match rate.take(&client::counted(self.client(peer, headers))) {
+        match rate.take(&counted(self.client(peer, headers))) {
             Ok(()) => problem,
             Err(Wait(seconds)) => Problem::RateLimited { seconds, detail: REFUSED_OFTEN },
         }
