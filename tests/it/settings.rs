@@ -75,11 +75,11 @@ async fn everything_runs_by_a_file_alone() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_file_with_a_problem_stops_every_role_before_anything_opens() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    std::fs::write(folder.path().join(FILE), "body-limt = 5\n[worker]\nlog = \"x=y\"\n")?;
+    std::fs::write(folder.path().join(FILE), "body-max-byts = 5\n[worker]\nlog = \"x=y\"\n")?;
     for role in ["up", "admin", "gateway", "worker"] {
         let (code, text) = run(folder.path(), None, &[role, "--config", FILE]).await?;
         assert_eq!(code, 2, "{role}: {text}");
-        for says in ["gander.toml:1:", "did you mean body-limit?", "gander.toml:3: log:"] {
+        for says in ["gander.toml:1:", "did you mean body-max-bytes?", "gander.toml:3: log:"] {
             assert!(text.contains(says), "{role}: {text}");
         }
     }
@@ -111,9 +111,9 @@ async fn check_tells_all_that_is_wrong_and_no_secret() -> anyhow::Result<()> {
         assert!(text.contains(says), "{says} is missing in {text}");
     }
     assert!(!text.contains("hunter2"), "{text}");
-    let variables = [("GANDER_BODY_LIMIT", "many"), ("GANDER_REPLICAS", "9")];
+    let variables = [("GANDER_BODY_MAX_BYTES", "many"), ("GANDER_REPLICAS", "9")];
     let (code, text) = run_with(path, None, &["config", "check", "gateway"], &variables).await?;
-    assert!(code == 1 && text.contains("GANDER_BODY_LIMIT: invalid digit"), "{text}");
+    assert!(code == 1 && text.contains("GANDER_BODY_MAX_BYTES: invalid digit"), "{text}");
     assert!(text.contains("GANDER_REPLICAS: 9 is not in 1..=5"), "{text}");
     let (code, text) = run(path, None, &["config", "print", "--config", FILE]).await?;
     assert!(code == 0 && text.contains("nats://***@h:4222"), "{text}");

@@ -74,8 +74,8 @@ pub struct Config {
     pub path_prefix: String,
 
     /// The largest body in bytes, also after decoding; 1,024 to 4,194,304.
-    #[arg(long, env = "GANDER_BODY_LIMIT", value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024..=4 * 1024 * 1024))]
-    pub body_limit: u64,
+    #[arg(long, env = "GANDER_BODY_MAX_BYTES", value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024..=4 * 1024 * 1024))]
+    pub body_max_bytes: u64,
 
     /// The most connections at a time.
     #[arg(long, env = "GANDER_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000)]
@@ -93,12 +93,12 @@ pub struct Config {
 
     /// The most bytes of bodies that are received or wait to be stored; more are answered 503. A
     /// body of unknown or encoded length counts as the limit of a body.
-    #[arg(long, env = "GANDER_BODY_MEMORY", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
-    pub body_memory: u64,
+    #[arg(long, env = "GANDER_BODY_MEMORY_MAX_BYTES", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
+    pub body_memory_max_bytes: u64,
 
     /// The most alerts that wait to be stored; more are answered 503.
-    #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
-    pub ingest_queue: usize,
+    #[arg(long, env = "GANDER_INGEST_QUEUE_MAX_RECORDS", value_name = "NUMBER", default_value_t = 4_096)]
+    pub ingest_queue_max_records: usize,
 
     /// For how many seconds a gateway that is told to stop still takes connections, while /readyz
     /// says that it goes: as long as a load balancer needs to notice. It is part of the time in

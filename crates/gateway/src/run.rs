@@ -34,7 +34,7 @@ const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 pub enum Error {
     /// The server takes messages that are too small.
     #[error(
-        "nats-server takes messages of at most {found} bytes, {needed} are needed: raise max_payload or lower --body-limit"
+        "nats-server takes messages of at most {found} bytes, {needed} are needed: raise max_payload or lower --body-max-bytes"
     )]
     MaxPayload {
         /// What the server takes.
@@ -61,7 +61,7 @@ pub async fn run(
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let needed = config.body_limit + BATCH_OVERHEAD;
+    let needed = config.body_max_bytes + BATCH_OVERHEAD;
     let found = u64::try_from(parts.nats.max_payload()).unwrap_or(u64::MAX);
     if found < needed {
         return Err(Error::MaxPayload { found, needed });
@@ -71,7 +71,7 @@ pub async fn run(
     let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let applied = tokens.clone();
     let settings = ingest::Settings {
-        queue: config.ingest_queue,
+        queue: config.ingest_queue_max_records,
         deadline: COMMIT_DEADLINE,
         message_bytes: usize::try_from(BATCH_BYTES.min(found - needed)).unwrap_or(usize::MAX),
     };
@@ -135,7 +135,7 @@ fn register_metrics() {
 }
 
 fn memory_pieces(config: &Config) -> usize {
-    let pieces = config.body_memory.max(config.body_limit) / MEMORY_PIECE;
+    let pieces = config.body_memory_max_bytes.max(config.body_max_bytes) / MEMORY_PIECE;
     usize::try_from(pieces).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 

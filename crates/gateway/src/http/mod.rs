@@ -164,7 +164,7 @@ impl Handler {
 
     /// Memory for a body of this length; of the limit where it is not known.
     fn memory_for(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
-        let limit = self.config.body_limit;
+        let limit = self.config.body_max_bytes;
         let pieces = length.map_or(limit, |length| length.min(limit)).div_ceil(MEMORY_PIECE).max(1);
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
         Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| Problem::Overloaded)

@@ -50,7 +50,7 @@ pub async fn process(
     if handler.draining.is_cancelled() {
         return Err(Problem::Draining);
     }
-    let limit = handler.config.body_limit;
+    let limit = handler.config.body_max_bytes;
     let plain = encoding == body::Encoding::Identity;
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).filter(|_| plain);
     let _memory = handler.memory_for(length)?;
