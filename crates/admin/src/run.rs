@@ -72,8 +72,8 @@ pub struct Config {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Who signs clients, PEM: a client must then have a certificate of theirs, beside its
-    /// credential.
+    /// The CA certificates, PEM, that must have signed every client's certificate; clients still
+    /// need a credential.
     #[arg(
         id = "grpc_client_ca",
         long = "grpc-client-ca",

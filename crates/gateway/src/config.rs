@@ -63,9 +63,8 @@ pub struct Config {
     )]
     pub rate_limit_token_burst: u32,
 
-    /// How many requests a second without a valid token are answered 401 to one address; ten
-    /// times as many at once. More are answered 429. A valid token is let in all the same. 0: all
-    /// are answered 401.
+    /// The most 401 answers a second to one address (bursts of ten times as many); beyond it, 429.
+    /// Requests with a valid token do not count. 0: no limit.
     #[arg(long, env = "GANDER_RATE_LIMIT_REFUSED", value_name = "NUMBER", default_value_t = 20)]
     pub rate_limit_refused: u32,
 
