@@ -113,6 +113,10 @@ def kubernetes():
         demand(thing["kind"] != "Secret", "a Secret stands in the manifests")
         if "template" in thing.get("spec", {}):
             pod(thing["metadata"]["name"], thing["spec"]["template"]["spec"])
+            labels = thing["spec"]["template"]["metadata"]["labels"]
+            wanted = thing["spec"]["selector"]["matchLabels"]
+            demand(labels["app.kubernetes.io/name"] == "gander", f"{labels} is not of gander")
+            demand(wanted.items() <= labels.items(), f"{wanted} does not find its own pods")
     policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
     closed = [policy for policy in policies if not policy["spec"].get("ingress") and not policy["spec"].get("egress")]
     demand(len(closed) == 1 and closed[0]["spec"]["podSelector"] == {}, "nothing is denied by default")
