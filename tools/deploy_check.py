@@ -136,9 +136,13 @@ def pod(name, spec):
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
             demand(probe in container, f"{name} has no {probe}")
         demand("memory" in container["resources"]["limits"], f"{name} has no limit of memory")
-        slept = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        # The drain of a role takes 10 s.
-        demand(spec["terminationGracePeriodSeconds"] > slept + 10, f"{name} is killed in its drain")
+        said = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+        # The default of --drain-seconds.
+        drain = float(said.get("GANDER_DRAIN_SECONDS", 10))
+        delay = float(said.get("GANDER_DRAIN_DELAY_SECONDS", 0))
+        demand(spec["terminationGracePeriodSeconds"] > drain, f"{name} is killed in its drain")
+        demand(delay + 10 <= drain, f"{name} has less than 10 s for what is begun")
+        demand(name != "gateway" or delay > 0, f"{name} takes no connections while traffic still comes")
 
 
 def nats_server():
