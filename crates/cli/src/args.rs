@@ -93,7 +93,7 @@ pub enum ConfigAct {
     /// Finds everything that is wrong with the settings, without opening a port or writing a file.
     #[command(after_help = "Examples:
   gander config check --config /etc/gander/gander.toml
-  gander config check gateway --config /etc/gander/gander.toml --http-listen 0.0.0.0:8080
+  gander config check gateway --config /etc/gander/gander.toml --http-listen 127.0.0.1:9000
 
 Exit codes: 0 nothing is wrong, 1 something is")]
     Check(Asked),

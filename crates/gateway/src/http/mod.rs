@@ -89,7 +89,7 @@ pub fn register_metrics() {
 type Answer = Response<Full<Bytes>>;
 
 /// For addresses that ask without a valid token.
-const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address";
+const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address: send a valid one, or wait as long as Retry-After says";
 
 impl Handler {
     /// Answers a request that came over a connection from `peer`.
