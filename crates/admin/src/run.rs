@@ -181,7 +181,7 @@ pub async fn run(
     }
     parts.checks.started("admin");
     let commits = tokio::spawn(commits);
-    let mut writing = tokio::spawn(writing);
+    let mut writing = tokio::spawn(parts.checks.pulse("admin").beating(writing));
     let served = tokio::select! {
         served = serve(listener, services, parts.tracer, &shutdown) => served,
         ended = &mut writing => match ended {

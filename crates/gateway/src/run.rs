@@ -99,6 +99,7 @@ pub async fn run(
         draining: draining.soft.clone(),
         tracer: parts.tracer,
     };
+    let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
@@ -106,10 +107,14 @@ pub async fn run(
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
     tokio::spawn(drain_after(config.drain_delay_seconds, shutdown, draining.soft.clone()));
-    tokio::select! {
-        () = serve(listener, &config, handler, draining) => {}
-        ended = &mut follow => if let Ok(Err(error)) = ended { return Err(error.into()) },
-    }
+    let serving = async {
+        tokio::select! {
+            () = serve(listener, &config, handler, draining) => Ok(()),
+            ended = &mut follow => ended.unwrap_or(Ok(())),
+        }
+    };
+    // All of a gateway is on one thread: what blocks it stops this too.
+    pulse.beating(serving).await?;
     let _ = commits.await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;

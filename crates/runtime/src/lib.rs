@@ -10,7 +10,7 @@
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
 //! - [`places`], [`activity`]: limits of connections and other guests; when one is idle.
 //! - [`parts`]: what every role is given. [`facts`]: what a process says of itself. [`lifecycle`],
-//!   [`telemetry`], [`traces`], [`ops`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
+//!   [`telemetry`], [`traces`], [`ops`], [`pulse`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
 //!   process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
@@ -34,6 +34,7 @@ pub mod ops;
 pub mod outcomes;
 pub mod parts;
 pub mod places;
+pub mod pulse;
 pub mod random;
 pub mod secret_file;
 pub mod telemetry;

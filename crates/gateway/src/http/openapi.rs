@@ -261,7 +261,7 @@ fn text(description: &str) -> Value {
 }
 
 fn livez() -> Value {
-    json!({"200": text("It does.")})
+    json!({"200": text("It does."), "503": text("A role stands still; it is named.")})
 }
 
 fn readyz() -> Value {
