@@ -72,13 +72,32 @@ def systemd():
         (root / "usr/lib/systemd/system").mkdir(parents=True)
         for target in targets.glob("*.target"):
             shutil.copy(target, root / "usr/lib/systemd/system", follow_symlinks=True)
-        names = [f"{unit}.service" for unit in EXPOSURE]
+        names = ["gander-roles.target", *(f"{unit}.service" for unit in EXPOSURE)]
         told = run("systemd-analyze", "verify", f"--root={root}", *names).strip()
         demand(not told, told)
         for unit, limit in EXPOSURE.items():
             limit = f"--threshold={round(limit * 10)}"
             analyze = ["systemd-analyze", "security", "--offline=true", f"--root={root}", limit]
             run(*analyze, f"{unit}.service")
+    one_or_the_other()
+
+
+def one_or_the_other():
+    """That gander-up and the single roles, however many there are, stop each other."""
+    everything, roles = "gander-up.service", "gander-roles.target"
+    demand(roles in unit_says(everything, "Conflicts"), f"{everything} runs beside the single roles")
+    for path in (DEPLOY / "systemd").glob("gander-*.service"):
+        if path.name == everything:
+            continue
+        for key in ["Wants", "PartOf"]:
+            demand(roles in unit_says(path.name, key), f"{path.name} does not say {key}={roles}")
+        demand(everything in unit_says(path.name, "After"), f"{path.name} does not wait for {everything}")
+
+
+def unit_says(name, key):
+    """The words that a unit says for a key."""
+    lines = (DEPLOY / "systemd" / name).read_text().splitlines()
+    return [word for line in lines if line.startswith(f"{key}=") for word in line.split("=", 1)[1].split()]
 
 
 def dockerfile():
