@@ -98,6 +98,7 @@ pub async fn run(
         leaving: shutdown.soft.clone(),
         draining: draining.soft.clone(),
         tracer: parts.tracer,
+        unstored: Arc::default(),
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");

@@ -41,6 +41,7 @@ use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
+use crate::unstored::Unstored;
 pub use openapi::document;
 use problem::Problem;
 
@@ -79,6 +80,8 @@ pub struct Handler {
     pub draining: CancellationToken,
     /// What makes spans.
     pub tracer: Tracer,
+    /// Where it is noted whether alerts are stored.
+    pub unstored: Arc<Unstored>,
 }
 
 /// Counts refused requests from 0.

@@ -114,8 +114,9 @@ async fn store(
     let mut sending = sending(handler, span);
     let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
     let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
-    let stored = stored.await.map_err(|_| Problem::BrokerUnavailable);
-    stored.and_then(|stored| stored.map_err(problem)).inspect_err(|p| sending.fail(p.code()))?;
+    let stored = stored.await.unwrap_or(Err(publish::Error::TimedOut.into()));
+    handler.unstored.note(stored.as_ref().err());
+    stored.map_err(problem).inspect_err(|problem| sending.fail(problem.code()))?;
     drop(sending);
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
@@ -145,7 +146,6 @@ fn sending(handler: &Handler, span: &Span) -> Span {
 }
 
 fn problem(error: ingest::Error) -> Problem {
-    tracing::warn!(%error, "an alert is not known to be stored");
     match error {
         ingest::Error::Overloaded => Problem::Overloaded,
         ingest::Error::Stopping => Problem::Draining,
