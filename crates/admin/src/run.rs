@@ -285,7 +285,7 @@ async fn serve(
     let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
-    let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
+    let principals = PrincipalServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
     let parked = ParkedServiceServer::new(parked).max_decoding_message_size(limit);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
@@ -305,14 +305,14 @@ async fn serve(
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(Traced::new(catalog, tracer.clone()))
-        .add_service(Traced::new(maintenance, tracer.clone()))
-        .add_service(Traced::new(tokens, tracer.clone()))
-        .add_service(Traced::new(principals, tracer.clone()))
-        .add_service(Traced::new(incidents, tracer.clone()))
-        .add_service(Traced::new(parked, tracer.clone()))
-        .add_service(Traced::new(audit, tracer.clone()))
-        .add_service(Traced::new(statuses, tracer))
+        .add_service(Traced::new(catalog, &calls, &tracer))
+        .add_service(Traced::new(maintenance, &calls, &tracer))
+        .add_service(Traced::new(tokens, &calls, &tracer))
+        .add_service(Traced::new(principals, &calls, &tracer))
+        .add_service(Traced::new(incidents, &calls, &tracer))
+        .add_service(Traced::new(parked, &calls, &tracer))
+        .add_service(Traced::new(audit, &calls, &tracer))
+        .add_service(Traced::new(statuses, &calls, &tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

@@ -175,7 +175,7 @@ pub struct Common {
     #[arg(long, env = "GANDER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// How many of the requests are traced that bring no trace of their own, 0 to 1. What a sender
-    /// samples is always traced, what it does not sample never.
+    /// that is let in samples is always traced, what it does not sample never.
     #[arg(long, env = "GANDER_TRACE_SAMPLE_RATIO", value_name = "RATIO", default_value = "0.1")]
     pub trace_sample_ratio: Ratio,
     /// Where metrics and probes are served: /metrics, /livez, /readyz. Default: 127.0.0.1 with

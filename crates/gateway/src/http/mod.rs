@@ -159,7 +159,7 @@ impl Handler {
         let prefix = self.config.path_prefix.as_str();
         if head.uri.path().strip_prefix(prefix) == Some(process::PATH) {
             let route = || format!("{prefix}{}", process::PATH);
-            trace::start(&self.tracer, head, route)
+            trace::start(&self.tracer, head, route, || process::is_admitted(self, head))
         } else {
             Span::default()
         }

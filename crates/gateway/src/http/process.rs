@@ -64,6 +64,12 @@ pub async fn process(
     answer
 }
 
+/// Whether the request has a token that is let in.
+pub fn is_admitted(handler: &Handler, head: &request::Parts) -> bool {
+    let mut query = query(head.uri.query().unwrap_or_default());
+    admit(handler, &head.headers, &mut query).is_ok()
+}
+
 /// The token that is let in.
 fn admit(handler: &Handler, headers: &HeaderMap, query: &mut Query) -> Result<Admitted, Problem> {
     let sent = credential(headers, query)?;
