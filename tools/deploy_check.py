@@ -171,7 +171,7 @@ def nats_server():
     run(server, "-t", "-c", DEPLOY / "nats-server.conf", **single, **PASSWORDS)
     run(server, "-t", "-c", DEPLOY / "kubernetes/base/nats.conf", POD_NAME="nats-0", **PASSWORDS)
     users = [
-        (DEPLOY / path).read_text().split("authorization {")[1]
+        (DEPLOY / path).read_text().split("accounts {")[1]
         for path in ["nats-server.conf", "kubernetes/base/nats.conf"]
     ]
     demand(users[0] == users[1], "the users of nats-server differ between one and three servers")
