@@ -223,7 +223,7 @@ async fn calls_of_admin_are_traced_down_to_the_event() -> anyhow::Result<()> {
     admin.tokens().delete_token(request).await?;
     let log = rig.running(Role::Admin)?.process.log();
     let line = log.lines().find(|line| line.contains(&other));
-    assert!(line.is_some_and(|line| line.contains("a command is carried out")), "{log}");
+    assert!(line.is_some_and(|line| line.contains("a change is stored")), "{log}");
     Ok(())
 }
 
