@@ -72,13 +72,32 @@ def systemd():
         (root / "usr/lib/systemd/system").mkdir(parents=True)
         for target in targets.glob("*.target"):
             shutil.copy(target, root / "usr/lib/systemd/system", follow_symlinks=True)
-        names = [f"{unit}.service" for unit in EXPOSURE]
+        names = ["gander-roles.target", *(f"{unit}.service" for unit in EXPOSURE)]
         told = run("systemd-analyze", "verify", f"--root={root}", *names).strip()
         demand(not told, told)
         for unit, limit in EXPOSURE.items():
             limit = f"--threshold={round(limit * 10)}"
             analyze = ["systemd-analyze", "security", "--offline=true", f"--root={root}", limit]
             run(*analyze, f"{unit}.service")
+    one_or_the_other()
+
+
+def one_or_the_other():
+    """That gander-up and the single roles, however many there are, stop each other."""
+    everything, roles = "gander-up.service", "gander-roles.target"
+    demand(roles in unit_says(everything, "Conflicts"), f"{everything} runs beside the single roles")
+    for path in (DEPLOY / "systemd").glob("gander-*.service"):
+        if path.name == everything:
+            continue
+        for key in ["Wants", "PartOf"]:
+            demand(roles in unit_says(path.name, key), f"{path.name} does not say {key}={roles}")
+        demand(everything in unit_says(path.name, "After"), f"{path.name} does not wait for {everything}")
+
+
+def unit_says(name, key):
+    """The words that a unit says for a key."""
+    lines = (DEPLOY / "systemd" / name).read_text().splitlines()
+    return [word for line in lines if line.startswith(f"{key}=") for word in line.split("=", 1)[1].split()]
 
 
 def dockerfile():
@@ -113,6 +132,10 @@ def kubernetes():
         demand(thing["kind"] != "Secret", "a Secret stands in the manifests")
         if "template" in thing.get("spec", {}):
             pod(thing["metadata"]["name"], thing["spec"]["template"]["spec"])
+            labels = thing["spec"]["template"]["metadata"]["labels"]
+            wanted = thing["spec"]["selector"]["matchLabels"]
+            demand(labels["app.kubernetes.io/name"] == "gander", f"{labels} is not of gander")
+            demand(wanted.items() <= labels.items(), f"{wanted} does not find its own pods")
     policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
     closed = [policy for policy in policies if not policy["spec"].get("ingress") and not policy["spec"].get("egress")]
     demand(len(closed) == 1 and closed[0]["spec"]["podSelector"] == {}, "nothing is denied by default")
@@ -132,9 +155,13 @@ def pod(name, spec):
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
             demand(probe in container, f"{name} has no {probe}")
         demand("memory" in container["resources"]["limits"], f"{name} has no limit of memory")
-        slept = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        # The drain of a role takes 10 s.
-        demand(spec["terminationGracePeriodSeconds"] > slept + 10, f"{name} is killed in its drain")
+        said = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+        # The default of --drain-seconds.
+        drain = float(said.get("GANDER_DRAIN_SECONDS", 10))
+        delay = float(said.get("GANDER_DRAIN_DELAY_SECONDS", 0))
+        demand(spec["terminationGracePeriodSeconds"] > drain, f"{name} is killed in its drain")
+        demand(delay + 10 <= drain, f"{name} has less than 10 s for what is begun")
+        demand(name != "gateway" or delay > 0, f"{name} takes no connections while traffic still comes")
 
 
 def nats_server():
@@ -144,7 +171,7 @@ def nats_server():
     run(server, "-t", "-c", DEPLOY / "nats-server.conf", **single, **PASSWORDS)
     run(server, "-t", "-c", DEPLOY / "kubernetes/base/nats.conf", POD_NAME="nats-0", **PASSWORDS)
     users = [
-        (DEPLOY / path).read_text().split("authorization {")[1]
+        (DEPLOY / path).read_text().split("accounts {")[1]
         for path in ["nats-server.conf", "kubernetes/base/nats.conf"]
     ]
     demand(users[0] == users[1], "the users of nats-server differ between one and three servers")

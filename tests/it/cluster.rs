@@ -1,19 +1,27 @@
 //! A cluster of three nats-servers, as it is deployed: one may die, and its users have their rights.
 
-use anyhow::Context;
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::stream::ClusterInfo;
-use async_nats::{ConnectOptions, Event};
+use async_nats::jetstream::{self, Context};
 use e2e::cluster;
-use e2e::events::{connect, stored};
+use e2e::events::connect;
 use e2e::rig::{Plan, Rig};
-use e2e::wait::{PATIENCE, eventually};
+use e2e::wait::eventually;
+use futures::{StreamExt, TryStreamExt};
 use runtime::nats_server::NatsServer;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
+use wire::subject;
 
 use crate::kills::stage_of;
 
-const STREAMS: [&str; 3] = ["GANDER_ALERTS", "GANDER_CONTROL", "GANDER_INCIDENTS"];
+const INCIDENTS: &str = subject::INCIDENTS_STREAM;
+const STREAMS: [&str; 3] = [subject::ALERTS_STREAM, subject::CONTROL_STREAM, INCIDENTS];
+
+/// A message that somebody might send: its subject, its content, and where the answer is to go.
+type Attempt = (String, String, Option<String>);
 
 async fn group(url: &str, stream: &str) -> Option<ClusterInfo> {
     let mut stream = connect(url).await.ok()?.get_stream(stream).await.ok()?;
@@ -57,26 +65,107 @@ async fn nothing_acknowledged_is_lost_with_a_server_of_three() -> anyhow::Result
     a_subscriber_reads_events_and_writes_nothing(&rig).await
 }
 
-async fn a_subscriber_reads_events_and_writes_nothing(rig: &Rig) -> anyhow::Result<()> {
-    let url = cluster::url(&rig.nats, "subscriber");
-    assert!(!stored(&url, STREAMS[2], "gander.incidents.>").await?.is_empty());
-    assert!(connect(&rig.nats.url()).await.is_err(), "nobody comes in without a password");
+/// A durable consumer, as `docs/events.md` has an operator make it.
+async fn durable(ours: &Context, name: &str) -> anyhow::Result<PullConsumer> {
+    let config = pull::Config {
+        durable_name: Some(name.to_owned()),
+        filter_subject: subject::EVENTS_ALL.to_owned(),
+        ..pull::Config::default()
+    };
+    Ok(ours.get_stream(INCIDENTS).await?.create_consumer(config).await?)
+}
 
-    let (tell, mut told) = mpsc::channel(8);
-    let login = url.split(['/', ':', '@']).filter(|part| !part.is_empty()).collect::<Vec<_>>();
-    let options = ConnectOptions::with_user_and_password(login[1].into(), login[2].into());
-    let options = options.event_callback(move |event| {
-        let tell = tell.clone();
-        async move {
-            if let Event::ServerError(error) = event {
-                let _ = tell.send(error.to_string()).await;
+async fn a_subscriber_reads_events_and_writes_nothing(rig: &Rig) -> anyhow::Result<()> {
+    assert!(connect(&rig.nats.url()).await.is_err(), "nobody comes in without a password");
+    let ours = connect(&cluster::url(&rig.nats, "gander")).await?;
+    durable(&ours, "subscriber").await?;
+    let other = durable(&ours, "other").await?;
+    let given = other.fetch().max_messages(1).messages().await?.next().await;
+    let given = given.context("an event")?.map_err(anyhow::Error::from_boxed)?;
+    let of_other = given.reply.clone().context("where it is acknowledged")?.to_string();
+
+    let client = connect(&cluster::url(&rig.nats, "subscriber")).await?.client();
+    let theirs = jetstream::with_domain(client.clone(), "gander");
+    let own: PullConsumer = theirs.get_consumer_from_stream("subscriber", INCIDENTS).await?;
+    reads(&own, 5).await?;
+    let before = stored(&ours).await?;
+    for (subject, content, answer) in attempts(&of_other) {
+        match answer {
+            Some(answer) => client.publish_with_reply(subject, answer, content.into()).await?,
+            None => client.publish(subject, content.into()).await?,
+        }
+    }
+    client.flush().await?;
+    // What was asked before it is answered by then.
+    reads(&own, 1).await?;
+    assert_eq!(stored(&ours).await?, before);
+    let info = ours.get_stream(INCIDENTS).await?.consumer_info("other").await?;
+    let (delivered, waiting) = (info.delivered.consumer_sequence, info.num_ack_pending);
+    assert_eq!((delivered, waiting), (1, 1), "the consumer of somebody else is as it was");
+    Ok(())
+}
+
+/// What is stored, by what nobody but a subscriber would change now: how far the streams are, and the
+/// consumers with a name. GANDER_INCIDENTS by its number of messages, for checkpoints are replaced.
+async fn stored(ours: &Context) -> anyhow::Result<([u64; 3], BTreeSet<String>)> {
+    let [alerts, control, incidents] = STREAMS.map(|name| ours.get_stream(name));
+    let (alerts, control, mut incidents) = (alerts.await?, control.await?, incidents.await?);
+    let names: BTreeSet<String> = incidents.consumer_names().try_collect().await?;
+    let named = ["subscriber", "other", "push"].map(str::to_owned);
+    let named = named.into_iter().filter(|name| names.contains(name)).collect();
+    let far = [alerts, control].map(|stream| stream.cached_info().state.last_sequence);
+    Ok(([far[0], far[1], incidents.info().await?.state.messages], named))
+}
+
+/// Reads events in their order and acknowledges them.
+async fn reads(own: &PullConsumer, count: usize) -> anyhow::Result<()> {
+    let mut messages = own.fetch().max_messages(count).messages().await?;
+    let mut read = 0;
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(anyhow::Error::from_boxed)?;
+        assert!(message.subject.starts_with("gander.incidents."), "{}", message.subject);
+        message.double_ack().await.map_err(anyhow::Error::from_boxed)?;
+        read += 1;
+    }
+    assert_eq!(read, count);
+    Ok(())
+}
+
+/// What a subscriber might try: to write, and to have the server write for it.
+fn attempts(of_other: &str) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    let targets = [
+        subject::ALERTS,
+        "gander.control.team.x",
+        "gander.incidents.created.x.y",
+        "gander.state.0.x",
+        "gander.checkpoints.0",
+        "gander.parked.0",
+    ];
+    for target in targets {
+        attempts.push((target.to_owned(), String::new(), None));
+        for api in ["$JS.API", "$JS.gander.API"] {
+            for request in ["MSG.NEXT", "INFO"] {
+                let asked = format!("{api}.CONSUMER.{request}.{INCIDENTS}.subscriber");
+                attempts.push((asked, String::new(), Some(target.to_owned())));
+            }
+            let config = format!(
+                r#"{{"stream_name": "{INCIDENTS}", "config": {{"name": "push", "durable_name": "push",
+                "deliver_subject": "{target}", "ack_policy": "none", "deliver_policy": "all"}}}}"#
+            );
+            for form in ["CREATE", "DURABLE.CREATE"] {
+                let asked = format!("{api}.CONSUMER.{form}.{INCIDENTS}.push");
+                attempts.push((asked, config.clone(), None));
             }
         }
-    });
-    let client = options.connect(rig.nats.url()).await?;
-    client.publish("gander.alerts", "{}".into()).await?;
-    client.flush().await?;
-    let refused = tokio::time::timeout(PATIENCE, told.recv()).await?.unwrap_or_default();
-    assert!(refused.to_lowercase().contains("permissions violation"), "{refused}");
-    Ok(())
+        attempts.push((of_other.to_owned(), "+ACK".to_owned(), Some(target.to_owned())));
+    }
+    for api in ["$JS.API", "$JS.gander.API"] {
+        for request in ["MSG.NEXT", "DELETE"] {
+            let asked = format!("{api}.CONSUMER.{request}.{INCIDENTS}.other");
+            attempts.push((asked, String::new(), Some("_INBOX.x".to_owned())));
+        }
+        attempts.push((format!("{api}.STREAM.PURGE.{INCIDENTS}"), String::new(), None));
+    }
+    attempts
 }

@@ -1,11 +1,11 @@
 //! HTTP/2 at the gateway: what is answered, what ends a connection, and that nothing is lost when
-//! the process stops.
+//! the process stops. Silent connections to gRPC: they lock nobody out.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use e2e::admin::{filter, payload};
+use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::send;
 use e2e::rig::{Plan, Rig, Role};
 use h2::Reason;
@@ -13,7 +13,7 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,7 +32,7 @@ struct Stage {
     token: String,
 }
 
-async fn stage() -> anyhow::Result<(Stage, e2e::admin::Admin)> {
+async fn stage() -> anyhow::Result<(Stage, Admin)> {
     let mut rig = Rig::planned(Plan::default()).await?;
     let admin = rig.first_admin().await?;
     let team = admin.team("team").await?;
@@ -232,4 +232,47 @@ async fn when_the_process_stops_no_request_over_http2_is_left_without_an_answer(
         stored.iter().all(has).then_some(())
     })
     .await
+}
+
+/// A connection from an address of this machine.
+async fn connection(from: Ipv4Addr, to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    Ok(socket.connect(to).await?)
+}
+
+/// Waits until the other side has closed the connection.
+async fn closed(connection: &mut TcpStream) {
+    let mut bytes = [0; 1_024];
+    while connection.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+}
+
+#[tokio::test]
+async fn silent_connections_to_grpc_lock_nobody_out() -> anyhow::Result<()> {
+    let (stage, admin) = stage().await?;
+    let (grpc, elsewhere) = (stage.rig.grpc(), Ipv4Addr::new(127, 0, 0, 2));
+    let started = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..1_000 {
+        silent.push(connection(elsewhere, grpc).await?);
+    }
+    let here = Admin::connect(grpc, &admin.credential).await?;
+    here.open_incidents().await?;
+    assert!(started.elapsed() < Duration::from_secs(9), "before they have run out of time");
+
+    // One that begins with HTTP/2 and asks nothing has longer.
+    let mut greeted = connection(Ipv4Addr::LOCALHOST, grpc).await?;
+    greeted.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
+    timeout(Duration::from_secs(20), async {
+        for one in &mut silent {
+            closed(one).await;
+        }
+    })
+    .await?;
+    assert!(timeout(Duration::from_secs(2), closed(&mut greeted)).await.is_err());
+    let mut again = connection(elsewhere, grpc).await?;
+    again.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
+    assert!(again.read(&mut [0; 64]).await? > 0, "its places are free again");
+    assert!(here.status().await.is_ok(), "who was served is served on");
+    Ok(())
 }

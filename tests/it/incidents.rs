@@ -10,6 +10,7 @@ use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
 use runtime::clock::{Clock, SystemClock};
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::events::v1::{Incident, IncidentStatus, ResolveReason, Urgency};
 
@@ -102,6 +103,107 @@ async fn an_acknowledged_incident_stays_open_until_it_is_resolved() -> anyhow::R
     assert_eq!(stored[1].incident.as_ref(), Some(&acknowledged));
     for event in stored {
         assert_eq!(next_event(&mut watching).await?.0, event, "a watcher sees the same");
+    }
+    Ok(())
+}
+
+/// The code and the reason of a refusal.
+fn reason<T>(result: Result<T, Status>) -> Option<(Code, String)> {
+    let status = result.err()?;
+    Some((status.code(), status.get_details_error_info()?.reason))
+}
+
+#[tokio::test]
+async fn a_request_id_is_for_one_request() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    let (one, other) = (stage.opened("a").await?, stage.opened("b").await?);
+    let acknowledge = async |name: &str, request_id: &str| {
+        let (name, request_id) = (name.to_owned(), request_id.to_owned());
+        let request = api::AcknowledgeIncidentRequest { name, request_id };
+        stage.admin.incidents().acknowledge_incident(request).await
+    };
+    let id = e2e::admin::request_id();
+    acknowledge(&one, &id).await?;
+    acknowledge(&one, &id).await?;
+    let refused = Some((Code::InvalidArgument, "INVALID_FIELD".to_owned()));
+    assert_eq!(reason(acknowledge(&other, &id).await), refused);
+    let resolve = api::ResolveIncidentRequest { name: one.clone(), request_id: id.clone() };
+    assert_eq!(reason(stage.admin.incidents().resolve_incident(resolve).await), refused);
+    assert_eq!(stage.admin.incident(&other).await?.acknowledge_time, None);
+    acknowledge(&other, &e2e::admin::request_id()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_stored_and_not_confirmed_is_told_from_a_broker_that_is_gone() -> anyhow::Result<()>
+{
+    let mut stage = stage().await?;
+    let name = stage.opened("a").await?;
+    stage.rig.kill(Role::Worker(0)).await?;
+    let pending = Some((Code::Unavailable, "OUTCOME_PENDING".to_owned()));
+    assert_eq!(reason(stage.admin.acknowledge(&name).await), pending);
+    stage.rig.restart(Role::Worker(0)).await?;
+    eventually("the stored acknowledgement", async || {
+        stage.admin.incident(&name).await.ok()?.acknowledge_time.map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn one_principal_takes_no_watch_from_others() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let mut watches = Vec::new();
+    for _ in 0..32 {
+        watches.push(stage.admin.watch("").await?);
+    }
+    let refused = Some((Code::ResourceExhausted, "TOO_MANY_WATCHES".to_owned()));
+    let asked = api::WatchIncidentsRequest::default();
+    assert_eq!(reason(stage.admin.incidents().watch_incidents(asked).await), refused);
+    let other = stage.admin.principal("kim", &["stakeholder"]).await?.credential;
+    Admin::connect(stage.rig.grpc(), &other).await?.watch("").await?;
+    watches.pop();
+    eventually("the place of the one that is closed", async || stage.admin.watch("").await.ok())
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quiet_watch_tells_that_time_passes() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    let name = stage.opened("a").await?;
+    let mut watching = stage.admin.watch("").await?;
+    let since = |message: Option<api::WatchIncidentsResponse>| {
+        let (sequence, since) = message?
+            .cursor
+            .split_once('-')
+            .map(|(a, b)| (a.to_owned(), i64::from_str_radix(b, 16)))?;
+        Some((sequence, since.ok()?))
+    };
+    let begun = since(watching.message().await?);
+    stage.admin.acknowledge(&name).await?;
+    let event = since(watching.message().await?);
+    // Nothing comes for 15 s.
+    let quiet = since(watching.message().await?);
+    assert!(begun < event, "{begun:?} {event:?}");
+    let (Some(event), Some(quiet)) = (event, quiet) else {
+        anyhow::bail!("each message has a cursor");
+    };
+    assert_eq!(event.0, quiet.0);
+    assert!(quiet.1 - event.1 > 10_000_000, "{event:?} {quiet:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn incidents_that_cannot_be_are_not_looked_for() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    // In the year 10889, and in 1970.
+    for id in ["ffffffff-ffff-8a53-acee-f662c7e66bd5", "00000000-0000-8a53-acee-f662c7e66bd5"] {
+        for parent in ["teams/-/services/-", &stage.service.name] {
+            let name = format!("{parent}/incidents/{id}");
+            let status = stage.admin.incident(&name).await.err();
+            let said = status.map(|status| status.message().to_owned()).unwrap_or_default();
+            assert_eq!(said, format!("there is no such incident: {name}"));
+        }
     }
     Ok(())
 }
@@ -362,8 +464,9 @@ async fn a_person_handles_incidents_with_the_command_line() -> anyhow::Result<()
         ("list --since 1h", 2, "--status resolved"),
         ("list --team Payments --service Payments/Checkout", 2, "cannot be used with"),
         ("list --status resolved --since tomorrow", 2, "how long ago"),
-        ("get 01a20e18-6be7-8a53-acee-f662c7e66bd5", 3, "does not exist"),
-        ("get nothing", 1, "UUID"),
+        ("get 01a20e18-6be7-8a53-acee-f662c7e66bd5", 3, "there is no such incident: teams/-/"),
+        ("get abc", 3, "there is no incident \"abc\": give its id (a UUID) or resource name"),
+        ("ack abc", 3, "there is no incident \"abc\""),
     ] {
         let (found, text) = told(line).await?;
         assert!(found == code && text.contains(says), "{line}: {found} {text}");

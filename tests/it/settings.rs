@@ -75,11 +75,11 @@ async fn everything_runs_by_a_file_alone() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_file_with_a_problem_stops_every_role_before_anything_opens() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    std::fs::write(folder.path().join(FILE), "body-limt = 5\n[worker]\nlog = \"x=y\"\n")?;
+    std::fs::write(folder.path().join(FILE), "body-max-byts = 5\n[worker]\nlog = \"x=y\"\n")?;
     for role in ["up", "admin", "gateway", "worker"] {
         let (code, text) = run(folder.path(), None, &[role, "--config", FILE]).await?;
         assert_eq!(code, 2, "{role}: {text}");
-        for says in ["gander.toml:1:", "did you mean body-limit?", "gander.toml:3: log:"] {
+        for says in ["gander.toml:1:", "did you mean body-max-bytes?", "gander.toml:3: log:"] {
             assert!(text.contains(says), "{role}: {text}");
         }
     }
@@ -111,9 +111,9 @@ async fn check_tells_all_that_is_wrong_and_no_secret() -> anyhow::Result<()> {
         assert!(text.contains(says), "{says} is missing in {text}");
     }
     assert!(!text.contains("hunter2"), "{text}");
-    let variables = [("GANDER_BODY_LIMIT", "many"), ("GANDER_REPLICAS", "9")];
+    let variables = [("GANDER_BODY_MAX_BYTES", "many"), ("GANDER_REPLICAS", "9")];
     let (code, text) = run_with(path, None, &["config", "check", "gateway"], &variables).await?;
-    assert!(code == 1 && text.contains("GANDER_BODY_LIMIT: invalid digit"), "{text}");
+    assert!(code == 1 && text.contains("GANDER_BODY_MAX_BYTES: invalid digit"), "{text}");
     assert!(text.contains("GANDER_REPLICAS: 9 is not in 1..=5"), "{text}");
     let (code, text) = run(path, None, &["config", "print", "--config", FILE]).await?;
     assert!(code == 0 && text.contains("nats://***@h:4222"), "{text}");
@@ -131,6 +131,59 @@ async fn the_example_is_a_good_file() -> anyhow::Result<()> {
     let line = ["config", "check", "worker", "--config", FILE];
     let (code, text) = run(folder.path(), None, &line).await?;
     assert_eq!(code, 0, "{text}");
+    let (_, help) = run(folder.path(), None, &["config", "check", "--help"]).await?;
+    let examples = help.lines().filter_map(|line| line.trim().strip_prefix("gander "));
+    let examples: Vec<_> = examples.map(|line| line.replace("/etc/gander/", "")).collect();
+    assert_eq!(examples.len(), 2, "{help}");
+    for line in examples {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (code, text) = run(folder.path(), None, &words).await?;
+        assert_eq!(code, 0, "{line}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_that_cannot_hold_together_are_refused() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path();
+    let file = "drain-seconds = 10\ndrain-delay-seconds = 10\nrate-limit-token-burst = 9\n";
+    std::fs::write(path.join(FILE), file)?;
+    let says = ["drain-delay-seconds: must be below", "rate-limit-token-burst: must be at least"];
+    for (line, expected) in [
+        (&["gateway"][..], 2),
+        (&["up"], 2),
+        (&["config", "check"], 1),
+        (&["config", "check", "up"], 1),
+    ] {
+        let (code, text) = run(path, None, &[line, &["--config", FILE]].concat()).await?;
+        let all = says.iter().all(|says| text.contains(says));
+        assert!(code == expected && all, "{line:?}: {code} {text}");
+    }
+    let (code, text) = run(path, None, &["config", "check", "worker", "--config", FILE]).await?;
+    assert_eq!(code, 0, "a worker has none of them: {text}");
+    assert_eq!(std::fs::read_dir(path)?.count(), 1, "nothing else was written");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_cannot_start_is_told_which_setting_to_change() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = listener.local_addr()?.to_string();
+    for (role, setting) in
+        [("admin", "--grpc-listen"), ("gateway", "--http-listen"), ("worker", "--ops-listen")]
+    {
+        let (code, text) = run(folder.path(), None, &[role, setting, &taken]).await?;
+        let says =
+            format!("cannot listen on {taken}: is another process there? Give another {setting}");
+        assert!(code == 1 && text.contains(&says), "{role}: {code} {text}");
+    }
+    let args = ["worker", "--ops-listen", "127.0.0.1:0", "--nats-url", "nats://127.0.0.1:many"];
+    let (code, text) = run(folder.path(), None, &args).await?;
+    let (begins, ends) =
+        ("cannot connect to nats-server at ", "is it running there? See --nats-url");
+    assert!(code == 1 && text.contains(begins) && text.contains(ends), "{code} {text}");
     Ok(())
 }
 

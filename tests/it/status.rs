@@ -6,6 +6,7 @@ use e2e::certificates::Authority;
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
+use futures::StreamExt;
 use tempfile::TempDir;
 use wire::proto::gander::admin::v1 as api;
 
@@ -72,6 +73,27 @@ async fn a_killed_worker_shows_and_what_waits_for_it() -> anyhow::Result<()> {
     assert!(well.partitions.iter().all(|one| one.owner_alive), "{well:?}");
     let (code, text) = run(rig.folder(), None, &line).await?;
     assert!(code == 0 && text.contains("Nothing is wrong."), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_parked_records_are_counted_by_subject() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let client = async_nats::connect(rig.nats.url()).await?;
+    // Control has a subject for each thing that is configured, which the server would list.
+    let mut asked = client.subscribe("$JS.API.STREAM.INFO.*").await?;
+    client.flush().await?;
+    admin.status().await?;
+    let mut seen = std::collections::BTreeMap::new();
+    while seen.len() < 3 {
+        let next = tokio::time::timeout(std::time::Duration::from_secs(10), asked.next()).await?;
+        let next = next.unwrap_or_else(|| unreachable!("the client lives"));
+        let lists = String::from_utf8_lossy(&next.payload).contains("subjects_filter");
+        *seen.entry(next.subject.to_string()).or_insert(false) |= lists;
+    }
+    let names: Vec<_> = seen.iter().filter(|(_, lists)| **lists).map(|(name, _)| name).collect();
+    assert_eq!(names, ["$JS.API.STREAM.INFO.GANDER_INCIDENTS"]);
     Ok(())
 }
 

@@ -245,6 +245,8 @@ async fn the_command_line_speaks_tls_and_says_what_to_do_where_it_cannot() -> an
     check(format!("https://{nothing}"), "ca.pem", 6, ["is it running?"; 2]).await?;
     check(format!("https://{gateway}"), "ca.pem", 1, ["the port of gRPC", ""]).await?;
     check(format!("https://{grpc}"), "ca.pem", 6, ["", "the port of alerts"]).await?;
+    // Nobody is asked: the secret stays here.
+    check("http://192.0.2.1:7700".to_owned(), "ca.pem", 2, ["--insecure"; 2]).await?;
     check("ftp://localhost".to_owned(), "ca.pem", 2, ["begins with https:// or http://", ""]).await
 }
 

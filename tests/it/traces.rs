@@ -125,6 +125,32 @@ async fn who_samples_decides_and_the_trace_goes_on_either_way() -> anyhow::Resul
 }
 
 #[tokio::test]
+async fn who_is_not_let_in_does_not_decide_what_is_traced() -> anyhow::Result<()> {
+    let Given { mut rig, admin, collector, token } = given(&["--trace-sample-ratio", "0"]).await?;
+    let stranger = traceparent(&TRACE.replace('0', "2"), "01");
+    let get = Request::get(format!("http://{}/v1/process", rig.gateway()?));
+    let get = get.header("traceparent", &stranger).body(Full::default())?;
+    assert_eq!(Sender::default().request(get).await?.status, StatusCode::METHOD_NOT_ALLOWED);
+    let refused = send(&mut rig, &token.replace("gdr_", "gdr_x"), &stranger, String::new()).await?;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    let mut call = tonic::Request::new(api::ListTeamsRequest::default());
+    call.metadata_mut().insert("traceparent", stranger.parse()?);
+    let nobody = Admin::connect(rig.grpc(), &token).await?;
+    assert!(nobody.catalog().list_teams(call).await.is_err());
+
+    // Sent after them by the same processes, so theirs would have come first.
+    send(&mut rig, &token, &traceparent(TRACE, "01"), payload("firing", "a")).await?;
+    let mut call = tonic::Request::new(api::ListTeamsRequest::default());
+    call.metadata_mut().insert("traceparent", traceparent(TRACE, "01").parse()?);
+    admin.catalog().list_teams(call).await?;
+    collector.span(TRACE, "POST /v1/process").await?;
+    collector.span(TRACE, "gander.admin.v1.CatalogService/ListTeams").await?;
+    let traces: Vec<_> = collector.spans().iter().map(Seen::trace).collect();
+    assert!(traces.iter().all(|trace| trace == TRACE), "{traces:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_collector_the_senders_trace_passes_through() -> anyhow::Result<()> {
     let mut rig = Rig::planned(Plan { log: "debug".to_owned(), ..Plan::default() }).await?;
     let admin = rig.first_admin().await?;
@@ -197,7 +223,7 @@ async fn calls_of_admin_are_traced_down_to_the_event() -> anyhow::Result<()> {
     admin.tokens().delete_token(request).await?;
     let log = rig.running(Role::Admin)?.process.log();
     let line = log.lines().find(|line| line.contains(&other));
-    assert!(line.is_some_and(|line| line.contains("a command is carried out")), "{log}");
+    assert!(line.is_some_and(|line| line.contains("a change is stored")), "{log}");
     Ok(())
 }
 

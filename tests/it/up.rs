@@ -290,8 +290,8 @@ async fn a_listener_that_others_reach_must_be_asked_for() -> anyhow::Result<()> 
     let args = ["gateway", "--http-listen", "0.0.0.0:0"];
     let (code, text) = run(folder.path(), None, &args).await?;
     assert!(code != 0 && text.contains("--insecure-listen"), "{text}");
-    let (code, text) = run(folder.path(), None, &["gateway", "--body-limit", "many"]).await?;
-    assert!(code == 2 && text.contains("--body-limit"), "{text}");
+    let (code, text) = run(folder.path(), None, &["gateway", "--body-max-bytes", "many"]).await?;
+    assert!(code == 2 && text.contains("--body-max-bytes"), "{text}");
     let args = ["up", "--nats-server", "/nowhere", "--nats-port", "0"];
     let (code, text) = run(folder.path(), None, &args).await?;
     assert!(code != 0 && text.contains("make setup"), "{text}");

@@ -43,7 +43,7 @@ pub fn name(n: usize) -> String {
     format!("nats-{n}")
 }
 
-/// The address of a server for one of the users that the configuration has.
+/// The address of a server for one of the users that the configuration has, each with an account.
 #[must_use]
 pub fn url(server: &NatsServer, user: &str) -> String {
     server.url().replace("nats://", &format!("nats://{user}:{PASSWORD}@"))

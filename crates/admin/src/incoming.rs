@@ -1,25 +1,43 @@
-//! Connections to gRPC: within their limit, with TLS where there is a certificate.
+//! Connections to gRPC: within their limits, with TLS where there is a certificate, and for no
+//! longer than something is asked.
 //!
 //! Must not know services.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use http_body_util::BodyExt;
+use runtime::activity::{Activity, InHand};
 use runtime::listen::{self, Listener, secure};
+use runtime::places::{Place, Places, counted};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
+use tonic::transport::server::Connected;
+use tower_layer::Layer;
 
 /// The most connections at a time; more are closed at once.
 const MAX_CONNECTIONS: usize = 1_000;
+/// The most of them from one address; of IPv6 from one network.
+const MAX_PER_ADDRESS: usize = 100;
+/// How long a client has for the bytes with which HTTP/2 begins.
+const GREETING: Duration = Duration::from_secs(10);
+/// How many bytes these are.
+const GREETING_BYTES: usize = 24;
+/// After that, how long it has for its first call.
+const FIRST_CALL: Duration = Duration::from_secs(60);
+/// How long a connection stays over which no call is going on.
+const IDLE: Duration = Duration::from_secs(300);
 /// Connections that wait to be served.
 const WAITING: usize = 64;
 /// After an error of accept, such as too many open files.
@@ -28,9 +46,27 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// A connection. Dropped, its place is free again.
 pub struct Connection {
     stream: listen::Stream,
-    local: Option<SocketAddr>,
-    peer: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    seen: Seen,
+    /// Ready once the client has stayed too long for what it asks.
+    overstayed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    has_overstayed: bool,
+    _place: Place<IpAddr>,
+}
+
+/// What has come over a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    bytes: Arc<AtomicUsize>,
+    calls: Arc<Activity>,
+}
+
+impl Seen {
+    async fn overstayed(self) {
+        tokio::time::sleep(GREETING).await;
+        if self.bytes.load(Ordering::Relaxed) >= GREETING_BYTES {
+            self.calls.is_idle(FIRST_CALL, IDLE).await;
+        }
+    }
 }
 
 /// Connections as they come; the handshakes are done beside each other, so that a slow client
@@ -42,7 +78,7 @@ pub fn incoming(listener: Listener) -> impl Stream<Item = io::Result<Connection>
 }
 
 async fn accept(listener: Arc<Listener>, ready: Sender<Connection>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(MAX_CONNECTIONS, MAX_PER_ADDRESS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.tcp.accept() => accepted,
@@ -50,9 +86,9 @@ async fn accept(listener: Arc<Listener>, ready: Sender<Connection>) {
         };
         match accepted {
             Ok((socket, peer)) => {
-                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                if let Ok(place) = places.take(Some(counted(peer.ip()))) {
                     let (listener, ready) = (Arc::clone(&listener), ready.clone());
-                    tokio::spawn(hand_over(listener, socket, peer, place, ready));
+                    tokio::spawn(hand_over(listener, socket, place, ready));
                 }
             }
             Err(error) => {
@@ -66,22 +102,24 @@ async fn accept(listener: Arc<Listener>, ready: Sender<Connection>) {
 async fn hand_over(
     listener: Arc<Listener>,
     socket: TcpStream,
-    peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place<IpAddr>,
     ready: Sender<Connection>,
 ) {
     let _ = socket.set_nodelay(true);
-    let local = socket.local_addr().ok();
     if let Ok(stream) = secure(listener.tls.as_ref(), socket).await {
-        let _ = ready.send(Connection { stream, local, peer, _place: place }).await;
+        let seen = Seen::default();
+        let overstayed = Box::pin(seen.clone().overstayed());
+        let connection =
+            Connection { stream, seen, overstayed, has_overstayed: false, _place: place };
+        let _ = ready.send(connection).await;
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Seen;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        TcpConnectInfo { local_addr: self.local, remote_addr: Some(self.peer) }
+    fn connect_info(&self) -> Seen {
+        self.seen.clone()
     }
 }
 
@@ -91,7 +129,14 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.has_overstayed || self.overstayed.as_mut().poll(cx).is_ready() {
+            self.has_overstayed = true;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.seen.bytes.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -122,5 +167,77 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// Counts calls, each until its answer has been sent or taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct CountCalls;
+
+/// A service whose calls are counted.
+#[derive(Clone, Debug)]
+pub struct Counted<S>(S);
+
+impl<S> Layer<S> for CountCalls {
+    type Service = Counted<S>;
+
+    fn layer(&self, service: S) -> Counted<S> {
+        Counted(service)
+    }
+}
+
+impl<S> Service<Request<Body>> for Counted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<Response<Body>, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let seen = request.extensions().get::<Seen>();
+        let in_hand = seen.map(|seen| InHand::begin(&seen.calls));
+        let call = self.0.call(request);
+        Box::pin(async move {
+            let answer = call.await?;
+            // The answer of a stream is its body: the call lasts as long as that.
+            Ok(answer.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _lasts = &in_hand;
+                    frame
+                }))
+            }))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    async fn stays(seen: &Seen) -> Duration {
+        let started = Instant::now();
+        let _ = timeout(10 * IDLE, seen.clone().overstayed()).await;
+        started.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_stays_as_long_as_something_is_asked_over_it() {
+        let seen = Seen::default();
+        assert_eq!(stays(&seen).await, GREETING, "silent");
+        seen.bytes.store(GREETING_BYTES, Ordering::Relaxed);
+        assert_eq!(stays(&seen).await, GREETING + FIRST_CALL, "nothing is asked");
+        let call = InHand::begin(&seen.calls);
+        assert_eq!(stays(&seen).await, 10 * IDLE, "a call that lasts");
+        drop(call);
+        let idle = stays(&seen).await;
+        assert!(idle >= GREETING + IDLE && idle <= GREETING + FIRST_CALL + 2 * IDLE, "{idle:?}");
     }
 }

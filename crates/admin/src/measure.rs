@@ -5,13 +5,12 @@
 use std::time::Duration;
 
 use runtime::nats::members::Members;
+use runtime::nats::streams::Usage;
 use runtime::nats::{Error, Nats};
 use tokio::time::{MissedTickBehavior, interval};
 use wire::subject;
 
 const EVERY: Duration = Duration::from_secs(10);
-const STREAMS: [&str; 3] =
-    [subject::CONTROL_STREAM, subject::ALERTS_STREAM, subject::INCIDENTS_STREAM];
 
 /// Who is counted.
 pub struct Counted {
@@ -43,15 +42,19 @@ pub async fn run(nats: Nats, mut counted: Counted) {
 }
 
 async fn streams(nats: &Nats) -> Result<(), Error> {
-    for stream in STREAMS {
-        let (usage, parked) = nats.usage(stream, subject::PARKED_ALL).await?;
-        metrics::gauge!("gander_stream_bytes", "stream" => stream).set(usage.bytes as f64);
-        if let Some(max) = usage.max_bytes {
-            metrics::gauge!("gander_stream_max_bytes", "stream" => stream).set(max as f64);
-        }
-        if stream == subject::INCIDENTS_STREAM {
-            metrics::gauge!("gander_parked_records").set(parked as f64);
-        }
+    for stream in [subject::CONTROL_STREAM, subject::ALERTS_STREAM] {
+        show(stream, &nats.usage(stream).await?);
     }
+    let stream = subject::INCIDENTS_STREAM;
+    let (usage, parked) = nats.counted(stream, subject::PARKED_ALL).await?;
+    show(stream, &usage);
+    metrics::gauge!("gander_parked_records").set(parked as f64);
     Ok(())
+}
+
+fn show(stream: &'static str, usage: &Usage) {
+    metrics::gauge!("gander_stream_bytes", "stream" => stream).set(usage.bytes as f64);
+    if let Some(max) = usage.max_bytes {
+        metrics::gauge!("gander_stream_max_bytes", "stream" => stream).set(max as f64);
+    }
 }

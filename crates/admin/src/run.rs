@@ -19,7 +19,6 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use wire::proto::DESCRIPTORS;
@@ -34,8 +33,9 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced, WATCHES};
-use crate::incoming::incoming;
+use crate::grpc::page;
+use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
+use crate::incoming::{CountCalls, incoming};
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -73,8 +73,8 @@ pub struct Config {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Who signs clients, PEM: a client must then have a certificate of theirs, beside its
-    /// credential.
+    /// The CA certificates, PEM, that must have signed every client's certificate; clients still
+    /// need a credential.
     #[arg(
         id = "grpc_client_ca",
         long = "grpc-client-ca",
@@ -165,6 +165,7 @@ pub async fn run(
         store,
         gateways,
         clock: parts.clock,
+        pages: page::Key::draw(&*parts.random),
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),
     };
@@ -182,7 +183,7 @@ pub async fn run(
     }
     parts.checks.started("admin");
     let commits = tokio::spawn(commits);
-    let mut writing = tokio::spawn(writing);
+    let mut writing = tokio::spawn(parts.checks.pulse("admin").beating(writing));
     let served = tokio::select! {
         served = serve(listener, services, parts.tracer, &shutdown) => served,
         ended = &mut writing => match ended {
@@ -252,13 +253,7 @@ impl Services {
             handover: handover.clone(),
             turn: Arc::default(),
         };
-        let incidents = Incidents {
-            calls: calls.clone(),
-            nats: nats.clone(),
-            handover,
-            watches: Arc::new(Semaphore::new(WATCHES)),
-            stopping: stopping.clone(),
-        };
+        let incidents = Incidents::new(&calls, nats, handover, stopping);
         let audit = Audit::new(&calls, nats, stopping);
         Self { calls, audit, incidents, parked, statuses }
     }
@@ -293,7 +288,7 @@ async fn serve(
     let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
-    let principals = PrincipalServiceServer::new(calls).max_decoding_message_size(limit);
+    let principals = PrincipalServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
     let parked = ParkedServiceServer::new(parked).max_decoding_message_size(limit);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
@@ -309,17 +304,18 @@ async fn serve(
         .http2_max_local_error_reset_streams(Some(ERRORS))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(CountCalls)
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(Traced::new(catalog, tracer.clone()))
-        .add_service(Traced::new(maintenance, tracer.clone()))
-        .add_service(Traced::new(tokens, tracer.clone()))
-        .add_service(Traced::new(principals, tracer.clone()))
-        .add_service(Traced::new(incidents, tracer.clone()))
-        .add_service(Traced::new(parked, tracer.clone()))
-        .add_service(Traced::new(audit, tracer.clone()))
-        .add_service(Traced::new(statuses, tracer))
+        .add_service(Traced::new(catalog, &calls, &tracer))
+        .add_service(Traced::new(maintenance, &calls, &tracer))
+        .add_service(Traced::new(tokens, &calls, &tracer))
+        .add_service(Traced::new(principals, &calls, &tracer))
+        .add_service(Traced::new(incidents, &calls, &tracer))
+        .add_service(Traced::new(parked, &calls, &tracer))
+        .add_service(Traced::new(audit, &calls, &tracer))
+        .add_service(Traced::new(statuses, &calls, &tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {
             soft.cancelled().await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

@@ -94,7 +94,7 @@ pub enum ConfigAct {
     /// Finds everything that is wrong with the settings, without opening a port or writing a file.
     #[command(after_help = "Examples:
   gander config check --config /etc/gander/gander.toml
-  gander config check gateway --config /etc/gander/gander.toml --http-listen 0.0.0.0:8080
+  gander config check gateway --config /etc/gander/gander.toml --http-listen 127.0.0.1:9000
 
 Exit codes: 0 nothing is wrong, 1 something is")]
     Check(Asked),
@@ -176,7 +176,7 @@ pub struct Common {
     #[arg(long, env = "GANDER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// How many of the requests are traced that bring no trace of their own, 0 to 1. What a sender
-    /// samples is always traced, what it does not sample never.
+    /// that is let in samples is always traced, what it does not sample never.
     #[arg(long, env = "GANDER_TRACE_SAMPLE_RATIO", value_name = "RATIO", default_value = "0.1")]
     pub trace_sample_ratio: Ratio,
     /// Where metrics and probes are served: /metrics, /livez, /readyz. Default: 127.0.0.1 with

@@ -5,12 +5,30 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use runtime::tls::{self, Certificate};
 use runtime::{data_folder, environment, listen, nats_server};
 
 use crate::args::{Act, Common, NatsArgs, UpArgs};
+
+/// What cannot hold together in the settings of a role, whatever this machine is like: no role is
+/// started with it.
+pub fn contradictions(act: &Act) -> Vec<String> {
+    let (gateway, common) = match act {
+        Act::Up(args) => (&args.gateway, &args.common),
+        Act::Gateway(args) => (&args.gateway, &args.common),
+        Act::Admin(_)
+        | Act::Worker(_)
+        | Act::Backup { .. }
+        | Act::Config { .. }
+        | Act::Man { .. }
+        | Act::Completions { .. }
+        | Act::Client(_) => return vec![],
+    };
+    gateway.contradictions(Duration::from_secs(common.drain_seconds))
+}
 
 /// All that is wrong with the settings of a role; nothing for other commands.
 pub fn problems(act: &Act) -> Vec<String> {
@@ -34,7 +52,8 @@ pub fn problems(act: &Act) -> Vec<String> {
         | Act::Completions { .. }
         | Act::Client(_) => vec![],
     };
-    found.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+    let found = found.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
+    contradictions(act).into_iter().chain(found).collect()
 }
 
 type Found = Vec<anyhow::Result<()>>;

@@ -37,6 +37,11 @@ const ADMIN_OPS: u16 = 7701;
 const GATEWAY_OPS: u16 = 7702;
 const WORKER_OPS: u16 = 7703;
 
+/// The flags that say where a listener is.
+const GRPC_LISTEN: &str = "--grpc-listen";
+const HTTP_LISTEN: &str = "--http-listen";
+const OPS_LISTEN: &str = "--ops-listen";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a starting process has.
@@ -102,7 +107,7 @@ impl Process {
     ) -> anyhow::Result<SocketAddr> {
         roles.iter().for_each(|role| self.checks.starting(role));
         let address = common.ops_listen.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
-        let listener = listen::open(address, common.insecure_listen).await?;
+        let listener = listen::open(address, OPS_LISTEN, common.insecure_listen).await?;
         let address = listener.local_addr()?;
         tokio::spawn(ops::run(listener, self.checks.clone()));
         Ok(address)
@@ -239,7 +244,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         let taken = DataFolder::take(&args.data)?;
         let insecure = args.common.insecure_listen;
         let tls = args.admin.certificate()?;
-        let listener = listen::open_tls(args.admin.listen, tls, insecure).await?;
+        let listener = listen::open_tls(args.admin.listen, GRPC_LISTEN, tls, insecure).await?;
         let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
         let broker = connect_to(&args.nats, "gander-admin", &process.facts).await?;
@@ -257,7 +262,8 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     one_thread(async {
         let config = args.gateway.clone();
         let tls = config.certificate()?;
-        let listener = listen::open_tls(config.listen, tls, args.common.insecure_listen).await?;
+        let insecure = args.common.insecure_listen;
+        let listener = listen::open_tls(config.listen, HTTP_LISTEN, tls, insecure).await?;
         let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
         let broker = connect_to(&args.nats, "gander-gateway", &process.facts).await?;
@@ -293,8 +299,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let data = taken.path.clone();
         let fresh = !admin::bootstrap::journal_path(&data).exists();
         let (grpc_tls, http_tls) = (args.admin.certificate()?, args.gateway.certificate()?);
-        let grpc = listen::open_tls(args.admin.listen, grpc_tls, insecure).await?;
-        let http = listen::open_tls(args.gateway.listen, http_tls, insecure).await?;
+        let grpc = listen::open_tls(args.admin.listen, GRPC_LISTEN, grpc_tls, insecure).await?;
+        let http = listen::open_tls(args.gateway.listen, HTTP_LISTEN, http_tls, insecure).await?;
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
         let search = environment::variable("PATH");

@@ -2,14 +2,12 @@
 //!
 //! Must not know what is asked over them.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runtime::lifecycle::Shutdown;
 use runtime::listen::Listener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use runtime::places::{Full, Place, Places, counted};
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Network, is_trusted};
@@ -57,59 +55,85 @@ pub async fn serve(listener: Listener, config: &Config, handler: Handler, shutdo
     }
 }
 
-/// A connection's place within the limits; dropped, it is free again.
-struct Place {
-    ip: IpAddr,
-    per_ip: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    _permit: OwnedSemaphorePermit,
+/// A connection's place within the limits, and in the metrics; dropped, it is free again.
+struct Guest {
+    _place: Place<IpAddr>,
 }
 
 struct Limits {
-    all: Arc<Semaphore>,
-    per_ip: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    max_per_ip: usize,
+    places: Places<IpAddr>,
     trusted: Vec<Network>,
 }
 
 impl Limits {
     fn new(config: &Config) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(config.max_connections)),
-            per_ip: Arc::default(),
-            max_per_ip: config.max_connections_per_ip,
+            places: Places::new(config.max_connections, config.max_connections_per_ip),
             trusted: config.trusted_proxies.clone(),
         }
     }
 
     /// A place for a connection from there; none, and the connection is closed at once, where a
     /// limit is reached. A trusted proxy stands for many clients.
-    fn place(&self, ip: IpAddr) -> Option<Place> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().ok();
-        let mut per_ip = self.per_ip.lock().expect("no holder of this lock panics");
-        let count = per_ip.entry(ip).or_default();
-        let room = *count < self.max_per_ip || is_trusted(ip, &self.trusted);
-        if let Some(permit) = permit.filter(|_| room) {
-            *count += 1;
-            metrics::gauge!("gander_gateway_connections").increment(1.0);
-            return Some(Place { ip, per_ip: Arc::clone(&self.per_ip), _permit: permit });
+    fn place(&self, address: IpAddr) -> Option<Guest> {
+        let client = (!is_trusted(address, &self.trusted)).then(|| counted(address));
+        match self.places.take(client) {
+            Ok(place) => {
+                metrics::gauge!("gander_gateway_connections").increment(1.0);
+                Some(Guest { _place: place })
+            }
+            Err(Full::All | Full::Own) => {
+                metrics::counter!("gander_gateway_connections_refused_total").increment(1);
+                None
+            }
         }
-        if *count == 0 {
-            per_ip.remove(&ip);
-        }
-        metrics::counter!("gander_gateway_connections_refused_total").increment(1);
-        None
     }
 }
 
-impl Drop for Place {
+impl Drop for Guest {
     fn drop(&mut self) {
-        let mut per_ip = self.per_ip.lock().expect("no holder of this lock panics");
-        if let Some(count) = per_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                per_ip.remove(&self.ip);
-            }
-        }
         metrics::gauge!("gander_gateway_connections").decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(all: usize, max_per_ip: usize, trusted: &[&str]) -> Limits {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Limits { places: Places::new(all, max_per_ip), trusted }
+    }
+
+    fn place(limits: &Limits, address: &str) -> Option<Guest> {
+        limits.place(address.parse().unwrap())
+    }
+
+    #[test]
+    fn who_has_a_network_of_ipv6_has_the_places_of_one_address() {
+        let limits = limits(10, 2, &[]);
+        let first = place(&limits, "2001:db8:0:1::1").unwrap();
+        let _second = place(&limits, "2001:db8:0:1::2").unwrap();
+        assert!(place(&limits, "2001:db8:0:1:ffff::3").is_none());
+        assert!(place(&limits, "2001:db8:0:2::1").is_some(), "that is another network");
+        drop(first);
+        assert!(place(&limits, "2001:db8:0:1::4").is_some());
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_not_counted_but_its_neighbours_are() {
+        let limits = limits(10, 1, &["2001:db8::1"]);
+        let places: Vec<_> = (0..3).map(|_| place(&limits, "2001:db8::1")).collect();
+        assert!(places.iter().all(Option::is_some));
+        let _neighbour = place(&limits, "2001:db8::2").unwrap();
+        assert!(place(&limits, "2001:db8::3").is_none());
+    }
+
+    #[test]
+    fn all_together_have_a_limit_too() {
+        let limits = limits(2, 5, &["10.0.0.0/8"]);
+        let _first = place(&limits, "192.0.2.1").unwrap();
+        let _second = place(&limits, "10.0.0.1").unwrap();
+        assert!(place(&limits, "10.0.0.1").is_none());
     }
 }

@@ -87,12 +87,6 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr
     nearest
 }
 
-/// The client that limits are counted for. Who has an address of IPv6 has 2^64 of them.
-#[must_use]
-pub fn counted(address: IpAddr) -> IpAddr {
-    if address.is_ipv4() { address } else { masked(address, 64) }
-}
-
 /// An entry: an address, which some proxies write with its port.
 fn forwarded(text: &str) -> Option<IpAddr> {
     let text = text.trim();
@@ -170,12 +164,6 @@ mod tests {
         check("::1", &["[2001:db8::7]:443"], "2001:db8::7");
         check("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1");
         check("10.0.0.1", &["203.0.113.9,"], "10.0.0.1");
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_count_as_one() {
-        assert_eq!(counted(ip("2001:db8:0:1:2::3")), ip("2001:db8:0:1::"));
-        assert_eq!(counted(ip("192.0.2.1")), ip("192.0.2.1"));
     }
 
     proptest! {

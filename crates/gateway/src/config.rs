@@ -53,8 +53,8 @@ pub struct Config {
     #[arg(long, env = "GANDER_RATE_LIMIT_TOKEN", value_name = "NUMBER", default_value_t = 1_000)]
     pub rate_limit_token: u32,
 
-    /// How many alerts a token may send at once after a quiet time; at least as many as in a
-    /// second.
+    /// How many alerts a token may send at once after a quiet time; at least as many as
+    /// --rate-limit-token.
     #[arg(
         long,
         env = "GANDER_RATE_LIMIT_TOKEN_BURST",
@@ -63,9 +63,8 @@ pub struct Config {
     )]
     pub rate_limit_token_burst: u32,
 
-    /// How many requests a second without a valid token are answered 401 to one address; ten
-    /// times as many at once. More are answered 429. A valid token is let in all the same. 0: all
-    /// are answered 401.
+    /// The most 401 answers a second to one address (bursts of ten times as many); beyond it, 429.
+    /// Requests with a valid token do not count. 0: no limit.
     #[arg(long, env = "GANDER_RATE_LIMIT_REFUSED", value_name = "NUMBER", default_value_t = 20)]
     pub rate_limit_refused: u32,
 
@@ -74,14 +73,15 @@ pub struct Config {
     pub path_prefix: String,
 
     /// The largest body in bytes, also after decoding; 1,024 to 4,194,304.
-    #[arg(long, env = "GANDER_BODY_LIMIT", value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024..=4 * 1024 * 1024))]
-    pub body_limit: u64,
+    #[arg(long, env = "GANDER_BODY_MAX_BYTES", value_name = "BYTES", default_value_t = 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024..=4 * 1024 * 1024))]
+    pub body_max_bytes: u64,
 
     /// The most connections at a time.
     #[arg(long, env = "GANDER_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000)]
     pub max_connections: usize,
 
-    /// The most connections at a time from one address; trusted proxies are not counted.
+    /// The most connections at a time from one address, of IPv6 from one /64 network; trusted
+    /// proxies are not counted.
     #[arg(
         long,
         env = "GANDER_MAX_CONNECTIONS_PER_IP",
@@ -92,16 +92,21 @@ pub struct Config {
 
     /// The most bytes of bodies that are received or wait to be stored; more are answered 503. A
     /// body of unknown or encoded length counts as the limit of a body.
-    #[arg(long, env = "GANDER_BODY_MEMORY", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
-    pub body_memory: u64,
+    #[arg(long, env = "GANDER_BODY_MEMORY_MAX_BYTES", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
+    pub body_memory_max_bytes: u64,
 
     /// The most alerts that wait to be stored; more are answered 503.
-    #[arg(long, env = "GANDER_INGEST_QUEUE", value_name = "NUMBER", default_value_t = 4_096)]
-    pub ingest_queue: usize,
+    #[arg(
+        long,
+        env = "GANDER_INGEST_QUEUE_MAX_RECORDS",
+        value_name = "NUMBER",
+        default_value_t = 4_096
+    )]
+    pub ingest_queue_max_records: usize,
 
     /// For how many seconds a gateway that is told to stop still takes connections, while /readyz
     /// says that it goes: as long as a load balancer needs to notice. It is part of the time in
-    /// --drain-seconds.
+    /// --drain-seconds and must be below it.
     #[arg(long, env = "GANDER_DRAIN_DELAY_SECONDS", value_name = "SECONDS", default_value = "0", value_parser = drain_delay)]
     pub drain_delay_seconds: Duration,
 }
@@ -114,6 +119,25 @@ impl Config {
     pub fn certificate(&self) -> Result<Option<Certificate>, tls::Error> {
         let files = Files::given("http", self.tls_cert.as_deref(), self.tls_key.as_deref(), None)?;
         files.map(|files| Certificate::load("http", files, tls::HTTP)).transpose()
+    }
+
+    /// What cannot hold together in these settings, where the process has `drain` to stop.
+    #[must_use]
+    pub fn contradictions(&self, drain: Duration) -> Vec<String> {
+        let delay = self.drain_delay_seconds;
+        let late = (!delay.is_zero() && delay >= drain).then(|| {
+            format!(
+                "drain-delay-seconds: must be below drain-seconds, which is {}: no time would be left to finish what is begun",
+                drain.as_secs_f64()
+            )
+        });
+        let (rate, burst) = (self.rate_limit_token, self.rate_limit_token_burst);
+        let small = (burst < rate).then(|| {
+            format!(
+                "rate-limit-token-burst: must be at least rate-limit-token, which is {rate}: a token could never send that many in a second"
+            )
+        });
+        late.into_iter().chain(small).collect()
     }
 }
 
@@ -181,5 +205,48 @@ fn path_prefix(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("begins with a slash, does not end with one, has letters, digits and -_.~".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn contradictions(flags: &str, drain: u64) -> Vec<String> {
+        let args = ["gateway"].into_iter().chain(flags.split_whitespace());
+        let config = Arguments::try_parse_from(args).unwrap().config;
+        config.contradictions(Duration::from_secs(drain))
+    }
+
+    #[test]
+    fn what_cannot_hold_together_is_told() {
+        for (flags, drain) in [
+            ("", 10),
+            ("", 0),
+            ("--drain-delay-seconds 9.5", 10),
+            ("--rate-limit-token 5 --rate-limit-token-burst 5", 10),
+            ("--rate-limit-token 0 --rate-limit-token-burst 0", 10),
+        ] {
+            assert_eq!(contradictions(flags, drain), Vec::<String>::new(), "{flags}");
+        }
+        let late = contradictions("--drain-delay-seconds 10", 10);
+        assert!(
+            late[0].starts_with("drain-delay-seconds: must be below drain-seconds, which is 10")
+        );
+        let both = "--drain-delay-seconds 0.5 --rate-limit-token 6 --rate-limit-token-burst 5";
+        assert_eq!(contradictions(both, 0).len(), 2);
+        let small = contradictions("--rate-limit-token 20000", 10);
+        assert!(
+            small[0]
+                .starts_with("rate-limit-token-burst: must be at least rate-limit-token, which is")
+        );
     }
 }

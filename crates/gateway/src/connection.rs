@@ -6,11 +6,11 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use runtime::activity::{Activity, InHand};
 use runtime::listen::{Stream, secure};
 use runtime::tls::Certificate;
 use tokio::net::TcpStream;
@@ -97,84 +97,12 @@ async fn requests(
     let idle = tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => false,
-        () = activity.is_idle() => true,
+        () = activity.is_idle(config::FIRST_REQUEST, config::IDLE) => true,
     };
     connection.as_mut().graceful_shutdown();
     if idle {
         let _ = tokio::time::timeout(config::LEAVE, connection).await;
     } else {
         let _ = connection.await;
-    }
-}
-
-/// What is asked over a connection.
-#[derive(Default)]
-struct Activity {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-}
-
-impl Activity {
-    /// Waits until nothing has been asked for a while. It looks only now and then, so that a
-    /// request costs two additions and no timer.
-    async fn is_idle(&self) {
-        let mut before = (0, 0);
-        loop {
-            let patience = if before.0 == 0 { config::FIRST_REQUEST } else { config::IDLE };
-            tokio::time::sleep(patience).await;
-            let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-            let now = (load(&self.begun), load(&self.ended));
-            if now == before && now.0 == now.1 {
-                return;
-            }
-            before = now;
-        }
-    }
-}
-
-/// A request in hand, also one that its client has taken back.
-struct InHand(Arc<Activity>);
-
-impl InHand {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_once_nothing_was_asked_for_long() {
-        let activity = Arc::new(Activity::default());
-        let started = Instant::now();
-        activity.is_idle().await;
-        assert_eq!(started.elapsed(), config::FIRST_REQUEST, "nothing was ever asked");
-
-        let started = Instant::now();
-        let in_hand = InHand::begin(&activity);
-        let asking = async {
-            tokio::time::sleep(config::IDLE * 3).await;
-            drop(in_hand);
-            tokio::time::sleep(config::IDLE / 2).await;
-            drop(InHand::begin(&activity));
-        };
-        let ((), ()) = tokio::join!(activity.is_idle(), asking);
-        let idle_from = config::IDLE * 7 / 2;
-        let took = started.elapsed();
-        assert!(
-            took >= idle_from + config::IDLE && took <= idle_from + config::IDLE * 2,
-            "{took:?}"
-        );
     }
 }

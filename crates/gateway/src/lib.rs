@@ -3,6 +3,7 @@
 //! - `config`: settings. `run`: how it is put together.
 //! - `tokens`: who is let in, from the control stream, with the time until which that is known.
 //! - `client`: who sent a request. `rate`: how much one may ask for.
+//! - `unstored`: what the log says of alerts that are not stored.
 //! - `accept`, `connection`: connections. `http`: requests, one endpoint a file.
 //!
 //! Must not know filters or incidents: what is in a payload is the worker's business.
@@ -15,6 +16,7 @@ mod http;
 mod rate;
 mod run;
 mod tokens;
+mod unstored;
 
 pub use config::Config;
 pub use run::{Error, run};

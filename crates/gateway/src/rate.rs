@@ -39,10 +39,10 @@ pub struct Rates {
 impl Rates {
     /// As the settings say.
     pub fn new(config: &Config) -> Self {
-        let burst = config.rate_limit_token_burst.max(config.rate_limit_token);
+        let (rate, burst) = (config.rate_limit_token, config.rate_limit_token_burst);
         let refused = config.rate_limit_refused;
         Self {
-            tokens: Rate::new(config.rate_limit_token, burst, DefaultClock::default()),
+            tokens: Rate::new(rate, burst, DefaultClock::default()),
             refused: Rate::new(
                 refused,
                 refused.saturating_mul(REFUSED_BURST),

@@ -34,7 +34,7 @@ const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 pub enum Error {
     /// The server takes messages that are too small.
     #[error(
-        "nats-server takes messages of at most {found} bytes, {needed} are needed: raise max_payload or lower --body-limit"
+        "nats-server takes messages of at most {found} bytes, {needed} are needed: raise max_payload or lower --body-max-bytes"
     )]
     MaxPayload {
         /// What the server takes.
@@ -61,7 +61,7 @@ pub async fn run(
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let needed = config.body_limit + BATCH_OVERHEAD;
+    let needed = config.body_max_bytes + BATCH_OVERHEAD;
     let found = u64::try_from(parts.nats.max_payload()).unwrap_or(u64::MAX);
     if found < needed {
         return Err(Error::MaxPayload { found, needed });
@@ -71,7 +71,7 @@ pub async fn run(
     let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let applied = tokens.clone();
     let settings = ingest::Settings {
-        queue: config.ingest_queue,
+        queue: config.ingest_queue_max_records,
         deadline: COMMIT_DEADLINE,
         message_bytes: usize::try_from(BATCH_BYTES.min(found - needed)).unwrap_or(usize::MAX),
     };
@@ -98,7 +98,9 @@ pub async fn run(
         leaving: shutdown.soft.clone(),
         draining: draining.soft.clone(),
         tracer: parts.tracer,
+        unstored: Arc::default(),
     };
+    let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
@@ -106,10 +108,14 @@ pub async fn run(
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
     tokio::spawn(drain_after(config.drain_delay_seconds, shutdown, draining.soft.clone()));
-    tokio::select! {
-        () = serve(listener, &config, handler, draining) => {}
-        ended = &mut follow => if let Ok(Err(error)) = ended { return Err(error.into()) },
-    }
+    let serving = async {
+        tokio::select! {
+            () = serve(listener, &config, handler, draining) => Ok(()),
+            ended = &mut follow => ended.unwrap_or(Ok(())),
+        }
+    };
+    // All of a gateway is on one thread: what blocks it stops this too.
+    pulse.beating(serving).await?;
     let _ = commits.await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
@@ -135,7 +141,7 @@ fn register_metrics() {
 }
 
 fn memory_pieces(config: &Config) -> usize {
-    let pieces = config.body_memory.max(config.body_limit) / MEMORY_PIECE;
+    let pieces = config.body_memory_max_bytes.max(config.body_max_bytes) / MEMORY_PIECE;
     usize::try_from(pieces).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 

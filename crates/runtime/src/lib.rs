@@ -8,12 +8,14 @@
 //! - [`backup_file`]: a backup as a file.
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
+//! - [`places`], [`activity`]: limits of connections and other guests; when one is idle.
 //! - [`parts`]: what every role is given. [`facts`]: what a process says of itself. [`lifecycle`],
-//!   [`telemetry`], [`traces`], [`ops`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
+//!   [`telemetry`], [`traces`], [`ops`], [`pulse`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
 //!   process runs.
 //!
 //! Must not know any role: admin, gateway and worker are built on this, never the other way.
 
+pub mod activity;
 pub mod backup_file;
 pub mod clock;
 pub mod data_folder;
@@ -31,6 +33,8 @@ pub mod notify;
 pub mod ops;
 pub mod outcomes;
 pub mod parts;
+pub mod places;
+pub mod pulse;
 pub mod random;
 pub mod secret_file;
 pub mod telemetry;

@@ -25,10 +25,12 @@ pub enum Error {
     )]
     ExposedPlain(SocketAddr),
     /// The address cannot be bound.
-    #[error("cannot listen on {address}; is another gander running? Say another address")]
+    #[error("cannot listen on {address}: is another process there? Give another {setting}")]
     Bind {
         /// The address.
         address: SocketAddr,
+        /// The flag that says it.
+        setting: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -66,27 +68,33 @@ pub fn allow_tls(address: SocketAddr, tls: bool, insecure: bool) -> Result<(), E
     }
 }
 
-/// Opens a listener without TLS.
+/// Opens a listener without TLS; `setting` is the flag that says the address.
 ///
 /// # Errors
 /// The address is not loopback and `insecure` is not said, or it cannot be bound.
-pub async fn open(address: SocketAddr, insecure: bool) -> Result<TcpListener, Error> {
+pub async fn open(
+    address: SocketAddr,
+    setting: &'static str,
+    insecure: bool,
+) -> Result<TcpListener, Error> {
     allow(address, insecure)?;
-    bind(address).await
+    bind(address, setting).await
 }
 
-/// Opens a listener that has TLS where there is a certificate.
+/// Opens a listener that has TLS where there is a certificate; `setting` is the flag that says the
+/// address.
 ///
 /// # Errors
 /// The address is not loopback, there is no certificate and `insecure` is not said, or it cannot
 /// be bound.
 pub async fn open_tls(
     address: SocketAddr,
+    setting: &'static str,
     tls: Option<Certificate>,
     insecure: bool,
 ) -> Result<Listener, Error> {
     allow_tls(address, tls.is_some(), insecure)?;
-    Ok(Listener { tcp: bind(address).await?, tls })
+    Ok(Listener { tcp: bind(address, setting).await?, tls })
 }
 
 /// Does the handshake where there is a certificate.
@@ -100,6 +108,7 @@ pub async fn secure(tls: Option<&Certificate>, socket: TcpStream) -> io::Result<
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
+async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Error> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| Error::Bind { address, setting, source })
 }

@@ -19,15 +19,16 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is begun")]);
 }
 
-/// Says that the process lives, as often as systemd wants to hear it (`WatchdogSec=`), while its
+/// Says that the process lives, oftener than systemd wants to hear it (`WatchdogSec=`), while its
 /// probe for that is good; returns at once where nobody listens.
 pub async fn watchdog(checks: Checks) {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
     else {
         return;
     };
-    // Half of it, as sd_watchdog_enabled(3) recommends.
-    let mut tick = tokio::time::interval((patience / 2).max(Duration::from_millis(1)));
+    // Half of it is what sd_watchdog_enabled(3) recommends; one time that is passed over, such as
+    // right after the whole machine stood still, must not end the process.
+    let mut tick = tokio::time::interval((patience / 4).max(Duration::from_millis(1)));
     loop {
         tick.tick().await;
         if checks.probe("/livez", None).is_some_and(|(status, _)| status.is_success()) {

@@ -1,7 +1,7 @@
 //! The ops listener of a role: metrics and probes.
 //!
-//! Must not know what a check looks at. `/livez` never fails for the broker's sake: a restart
-//! would not help.
+//! Must not know what a check looks at. `/livez` fails where a role stands still, and never for the
+//! broker's sake: a restart would not help.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::pulse::Pulse;
 use crate::telemetry;
 
 const MAX_CONNECTIONS: usize = 64;
@@ -26,9 +27,12 @@ const POLL: Duration = Duration::from_millis(10);
 
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What must hold for a role to be ready.
+/// What must hold for a role to be ready, and the heartbeats of roles.
 #[derive(Clone, Default)]
-pub struct Checks(Arc<Mutex<Vec<(&'static str, Check)>>>);
+pub struct Checks {
+    checks: Arc<Mutex<Vec<(&'static str, Check)>>>,
+    pulses: Arc<Mutex<Vec<(&'static str, Pulse)>>>,
+}
 
 impl Checks {
     /// Adds a check; its error says what is wrong.
@@ -37,7 +41,15 @@ impl Checks {
         name: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.0.lock().expect("no holder of this lock panics").push((name, Box::new(check)));
+        self.checks.lock().expect("no holder of this lock panics").push((name, Box::new(check)));
+    }
+
+    /// The heartbeat of a role: the process lives as long as none stands still.
+    #[must_use]
+    pub fn pulse(&self, role: &'static str) -> Pulse {
+        let pulse = Pulse::default();
+        self.pulses.lock().expect("no holder of this lock panics").push((role, pulse.clone()));
+        pulse
     }
 
     /// A role that is not ready until it says so with [`Checks::started`].
@@ -47,7 +59,7 @@ impl Checks {
 
     /// The role has started.
     pub fn started(&self, role: &'static str) {
-        let mut checks = self.0.lock().expect("no holder of this lock panics");
+        let mut checks = self.checks.lock().expect("no holder of this lock panics");
         for (name, check) in checks.iter_mut() {
             if *name == role {
                 *check = Box::new(|| Ok(()));
@@ -60,7 +72,7 @@ impl Checks {
     pub fn ready(&self) -> (bool, String) {
         let mut all = true;
         let mut lines = String::new();
-        for (name, check) in self.0.lock().expect("no holder of this lock panics").iter() {
+        for (name, check) in self.checks.lock().expect("no holder of this lock panics").iter() {
             let result = check();
             all &= result.is_ok();
             let _ = match result {
@@ -69,6 +81,18 @@ impl Checks {
             };
         }
         (all, lines)
+    }
+
+    /// Whether no role stands still; a line for each that does.
+    #[must_use]
+    pub fn alive(&self) -> (bool, String) {
+        let mut lines = String::new();
+        for (role, pulse) in self.pulses.lock().expect("no holder of this lock panics").iter() {
+            if let Some(silent) = pulse.stands_still() {
+                let _ = writeln!(lines, "[-] {role} stands still for {} s", silent.as_secs());
+            }
+        }
+        (lines.is_empty(), lines)
     }
 
     /// Waits until all hold.
@@ -82,7 +106,10 @@ impl Checks {
     #[must_use]
     pub fn probe(&self, path: &str, query: Option<&str>) -> Option<(StatusCode, String)> {
         match path {
-            "/livez" => Some((StatusCode::OK, "ok\n".to_owned())),
+            "/livez" => Some(match self.alive() {
+                (true, _) => (StatusCode::OK, "ok\n".to_owned()),
+                (false, lines) => (StatusCode::SERVICE_UNAVAILABLE, lines),
+            }),
             "/readyz" => {
                 let (ready, lines) = self.ready();
                 let verbose = query.is_some_and(|query| query.split('&').any(|p| p == "verbose"));
@@ -142,4 +169,32 @@ async fn answer(
         .status(status)
         .header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
         .body(Full::new(Bytes::from(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::pulse::STANDSTILL;
+
+    fn livez(checks: &Checks) -> (u16, String) {
+        let (status, text) = checks.probe("/livez", None).unwrap();
+        (status.as_u16(), text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_that_does_not_beat_is_named_and_the_process_does_not_live() {
+        let checks = Checks::default();
+        let [worker, admin, _not_started] = ["worker", "admin", "gateway"].map(|r| checks.pulse(r));
+        checks.add("broker", || Err("not connected".to_owned()));
+        worker.beat();
+        advance(STANDSTILL).await;
+        admin.beat();
+        assert_eq!(livez(&checks), (200, "ok\n".to_owned()));
+        advance(Duration::from_secs(3)).await;
+        assert_eq!(livez(&checks), (503, "[-] worker stands still for 23 s\n".to_owned()));
+        worker.beat();
+        assert_eq!(livez(&checks), (200, "ok\n".to_owned()));
+    }
 }

@@ -11,6 +11,7 @@ use domain::incident::IDENTICAL_WINDOW;
 use runtime::nats::batch::MAX_MESSAGES;
 use runtime::nats::streams::Streams;
 use runtime::nats::{Message, Start};
+use runtime::pulse::Pulse;
 use runtime::traces::{Moment, Tracer};
 use tokio_util::sync::CancellationToken;
 use wire::stored::alert::decode_batch;
@@ -57,6 +58,8 @@ pub struct Owner<B> {
     pub owned: BTreeMap<Partition, Owned>,
     /// What makes its spans.
     pub tracer: Tracer,
+    /// The heartbeat of the worker.
+    pub pulse: Pulse,
     /// How old the oldest input is that waits.
     pub oldest: Oldest,
     /// What could not be written to the API log.
@@ -90,6 +93,7 @@ impl<B: Broker> Owner<B> {
             catalog,
             owned: BTreeMap::new(),
             tracer: Tracer::default(),
+            pulse: Pulse::default(),
             oldest: Oldest::default(),
             losses: Losses::default(),
             waiting: VecDeque::new(),
@@ -154,6 +158,8 @@ impl<B: Broker> Owner<B> {
                     break;
                 }
                 self.waiting.pop_front();
+                // Folding never waits, and there may be much that leads to nothing.
+                self.pulse.beat();
             }
             if changes.is_empty() {
                 self.note_oldest();

@@ -37,12 +37,12 @@ pub struct Config {
     /// value are duplicates, 0 to 86,400. The same for all workers.
     #[arg(
         long,
-        env = "GANDER_IDENTICAL_WINDOW",
+        env = "GANDER_IDENTICAL_WINDOW_SECONDS",
         value_name = "SECONDS",
         default_value_t = 300,
         value_parser = clap::value_parser!(u64).range(0..=86_400)
     )]
-    pub identical_window: u64,
+    pub identical_window_seconds: u64,
 }
 
 /// Why a worker stops: a person must look at it.
@@ -74,8 +74,10 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let (follower, directory) = Follower::start(&nats).await?;
     let catalog = Catalog::of(&directory);
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
-    owner.identical_window = Duration::from_secs(config.identical_window);
+    owner.identical_window = Duration::from_secs(config.identical_window_seconds);
     owner.tracer = tracer;
+    let pulse = checks.pulse("worker");
+    owner.pulse = pulse.clone();
     let lag = tokio::spawn(owner.oldest.clone().tell(clock));
     let applied = Arc::new(AtomicU64::new(owner.catalog.sequence));
     let known = Arc::clone(&applied);
@@ -84,7 +86,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let take_after = Instant::now();
     let mut worker = Worker { owner, checks, members, follower, applied, reader: None, take_after };
     let beat = tokio::spawn(beat(nats.clone(), me));
-    let ended = worker.run(&shutdown).await;
+    let ended = pulse.beating(worker.run(&shutdown)).await;
     beat.abort();
     lag.abort();
     nats.leave(Role::Worker, me).await;

@@ -76,7 +76,7 @@ impl AuditService for Audit {
             ..message.clone()
         };
         let question = format!("{method} {rest:?}");
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, &question)?;
         let (records, next) = self.blocking(move |audit| audit.list(&wanted, &page)).await?;
         let records = self.with_names(records);
         Ok(Response::new(api::ListAuditRecordsResponse {
@@ -95,13 +95,14 @@ impl AuditService for Audit {
         let number: u64 =
             number.ok_or_else(|| error::field("name", "must be auditRecords/{number}"))?;
         if number == 0 || number > self.last() {
-            return Err(error::not_found());
+            return Err(error::not_found(&message.name));
         }
         let found = self.blocking(move |audit| {
             let history = audit.history()?;
             history.show(&*audit.records, &BTreeSet::from([number])).map_err(unreadable)
         });
-        let record = self.with_names(found.await?).pop().ok_or_else(error::not_found)?;
+        let record = self.with_names(found.await?).pop();
+        let record = record.ok_or_else(|| error::not_found(&message.name))?;
         Ok(Response::new(record))
     }
 

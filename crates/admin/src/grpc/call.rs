@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::error;
+use super::page::{self, Page};
 use crate::access::{About, Caller, Presented, authenticate, authorize, presented};
 use crate::bootstrap;
 use crate::store::{Command, Done, Store};
@@ -39,6 +40,8 @@ pub struct Calls {
     pub random: Arc<dyn Random>,
     /// Where the bootstrap credential is, until it has been used.
     pub bootstrap: Arc<Path>,
+    /// What page tokens are sealed with.
+    pub pages: page::Key,
 }
 
 impl Calls {
@@ -87,10 +90,17 @@ impl Calls {
         bootstrap::secret(kind, &*self.random)
     }
 
-    /// Carries out a command and waits until every living gateway acts on it.
+    /// Which page of a list is asked for; `question` is everything else in the request.
+    pub fn page(&self, size: i32, token: &str, question: &str) -> Result<Page, Status> {
+        Page::parse(&self.pages, size, token, question)
+    }
+
+    /// Carries out a command about what has this resource name, empty where it is new, and waits
+    /// until every living gateway acts on it.
     pub async fn execute(
         &self,
         caller: &Caller,
+        name: &str,
         request: Option<commit::Request>,
         decide: impl FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send + 'static,
     ) -> Result<Done, Status> {
@@ -101,7 +111,8 @@ impl Calls {
             span: tracing::Span::current(),
         };
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
-        let done = done.unwrap_or(Err(crate::store::Error::Unavailable)).map_err(error::command)?;
+        let done = done.unwrap_or(Err(crate::store::Error::Unavailable));
+        let done = done.map_err(|why| error::command(why, name))?;
         if self.gateways.all_at_least(done.sequence, 2 * PATIENCE).await {
             Ok(done)
         } else {

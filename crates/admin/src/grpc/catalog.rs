@@ -20,13 +20,12 @@ use super::convert::{
     team_to,
 };
 use super::error;
-use super::page::Page;
 use crate::access::About;
 
 impl Calls {
     fn show_team(&self, id: TeamId) -> Result<Response<api::Team>, Status> {
         let team = self.store.read(|directory| directory.team(id).map(team_to));
-        team.map(Response::new).ok_or_else(error::not_found)
+        team.map(Response::new).ok_or_else(|| error::not_found(&format!("teams/{id}")))
     }
 
     fn show_service(&self, team: TeamId, id: ServiceId) -> Result<Response<api::Service>, Status> {
@@ -35,7 +34,8 @@ impl Calls {
             let service = directory.service(id).filter(|service| service.team == team);
             service.map(|service| service_to(service, now))
         });
-        service.map(Response::new).ok_or_else(error::not_found)
+        let name = || format!("teams/{team}/services/{id}");
+        service.map(Response::new).ok_or_else(|| error::not_found(&name()))
     }
 }
 
@@ -59,7 +59,7 @@ impl CatalogService for Calls {
         let team = message.team.ok_or_else(|| error::field("team", "is required"))?;
         let name = display_name(&team.display_name, "team.display_name")?;
         let id = TeamId::from_bytes(self.fresh_id());
-        let done = self.execute(&caller, asked, move |directory, _| {
+        let done = self.execute(&caller, "", asked, move |directory, _| {
             let name_taken = directory.named(Siblings::Teams, name.as_str()).is_some();
             let command = team::Command::Create { name, name_taken };
             let events = team::decide(directory.team_entry(id), command)?;
@@ -86,7 +86,7 @@ impl CatalogService for Calls {
     ) -> Result<Response<api::ListTeamsResponse>, Status> {
         let method = "CatalogService/ListTeams";
         let (caller, message) = self.admit(request, method, |_| Ok(About::default()))?;
-        let page = Page::parse(message.page_size, &message.page_token, method)?;
+        let page = self.page(message.page_size, &message.page_token, method)?;
         let (teams, next_page_token) = self.store.read(|directory| {
             let own = directory.teams().filter(|team| caller.may(Action::ReadTeam(team.id)));
             page.of(own, |team| *team.id.as_bytes(), team_to)
@@ -107,7 +107,7 @@ impl CatalogService for Calls {
         if mask.has("display_name", !team.display_name.is_empty()) {
             let name = display_name(&team.display_name, "team.display_name")?;
             let expected = expected(&team.etag, "team.etag")?;
-            self.execute(&caller, asked, move |directory, _| {
+            self.execute(&caller, &team.name, asked, move |directory, _| {
                 let found = directory.named(Siblings::Teams, name.as_str());
                 let name_taken = is_taken(found, Subject::Team(id));
                 let command = team::Command::Rename { expected, name, name_taken };
@@ -128,7 +128,7 @@ impl CatalogService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = team_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &message.name, asked, move |directory, _| {
             let command = team::Command::Delete { expected };
             let events = team::decide(directory.team_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Team(id, event)).collect())
@@ -157,7 +157,7 @@ impl CatalogService for Calls {
         let name = display_name(&service.display_name, "service.display_name")?;
         let filters = Arc::new(filters_from(&service.filters, || self.fresh_id())?);
         let id = ServiceId::from_bytes(self.fresh_id());
-        let done = self.execute(&caller, asked, move |directory, _| {
+        let done = self.execute(&caller, "", asked, move |directory, _| {
             let name_taken = directory.named(Siblings::Services(team), name.as_str()).is_some();
             let command = service::Command::Create {
                 team,
@@ -201,7 +201,7 @@ impl CatalogService for Calls {
             }
         };
         let question = format!("{method} {}", message.parent);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let now = self.now();
         let (services, next_page_token) = self.store.read(|directory| {
             let own = directory
@@ -234,7 +234,7 @@ impl CatalogService for Calls {
         let (name, filters) = (name.transpose()?, filters.transpose()?.map(Arc::new));
         let disabled = mask.has("disabled", sent.disabled).then_some(sent.disabled);
         let expected = expected(&sent.etag, "service.etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &sent.name, asked, move |directory, _| {
             if directory.service(id).is_none_or(|found| found.team != team) {
                 return Err(Rejection::NotFound);
             }
@@ -261,7 +261,7 @@ impl CatalogService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let (team, id) = service_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &message.name, asked, move |directory, _| {
             let entry = directory.service_entry(id);
             if entry.live().is_some_and(|found| found.team != team) {
                 return Err(Rejection::NotFound);

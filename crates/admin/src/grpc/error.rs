@@ -3,6 +3,7 @@
 //! Must not know methods.
 
 use domain::aggregate::Rejection;
+use runtime::places::Full;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -26,9 +27,27 @@ pub fn denied() -> Status {
     status(Code::PermissionDenied, "PERMISSION_DENIED", "this principal may not do that")
 }
 
-/// There is no such thing.
-pub fn not_found() -> Status {
-    status(Code::NotFound, "NOT_FOUND", "it does not exist")
+/// There is nothing with this resource name.
+pub fn not_found(name: &str) -> Status {
+    status(Code::NotFound, "NOT_FOUND", &absence(name))
+}
+
+/// That there is nothing with this resource name, in words that name its kind.
+fn absence(name: &str) -> String {
+    let mut parts = name.rsplit('/');
+    let (id, collection) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let kind = match collection {
+        "teams" => "team",
+        "services" => "service",
+        "maintenances" => "maintenance window",
+        "tokens" => "token",
+        "principals" => "principal",
+        "incidents" => "incident",
+        "auditRecords" => return format!("there is no audit record {id}"),
+        "parkedRecords" => return format!("there is no parked record {id}"),
+        _ => return "it does not exist".to_owned(),
+    };
+    format!("there is no such {kind}: {name}")
 }
 
 /// A field breaks a rule.
@@ -46,15 +65,37 @@ pub fn propagation_pending() -> Status {
     status(Code::Unavailable, "PROPAGATION_PENDING", message)
 }
 
+/// Stored, but not known to be carried out.
+pub fn outcome_pending() -> Status {
+    let message = "stored; no worker has confirmed it yet: ask again";
+    status(Code::Unavailable, "OUTCOME_PENDING", message)
+}
+
+/// Reading took too long.
+pub fn read_timeout(message: &str) -> Status {
+    status(Code::Unavailable, "READ_TIMEOUT", message)
+}
+
 /// The broker does not answer.
 pub fn unavailable(message: &str) -> Status {
     status(Code::Unavailable, "BROKER_UNAVAILABLE", message)
 }
 
 /// As many watches as there may be are open.
-pub fn too_many_watches() -> Status {
-    let message = "too many watches are open: close some, or read the events from NATS";
+pub fn too_many_watches(full: Full) -> Status {
+    let message = match full {
+        Full::All => "too many watches are open: try again later, or read the events from NATS",
+        Full::Own => {
+            "this principal has too many watches open: close some, or read the events from NATS"
+        }
+    };
     status(Code::ResourceExhausted, "TOO_MANY_WATCHES", message)
+}
+
+/// The caller takes no more messages.
+pub fn watch_not_read() -> Status {
+    let message = "the watch was ended since nobody read it: go on after the last cursor";
+    status(Code::Unavailable, "WATCH_NOT_READ", message)
 }
 
 /// As many exports and checks as there may be are going on.
@@ -95,21 +136,26 @@ pub fn cursor_too_old() -> Status {
     )
 }
 
-/// Why a command was not carried out.
-pub fn command(error: store::Error) -> Status {
+/// Why a command about what has this resource name was not carried out.
+pub fn command(error: store::Error, name: &str) -> Status {
     match error {
-        store::Error::Rejected(rejection) => rejected(rejection),
-        store::Error::RequestReused => field("request_id", error),
+        store::Error::Rejected(rejection) => rejected(rejection, name),
+        store::Error::RequestReused => request_reused(),
         store::Error::Unavailable => {
             unavailable("it is not known to be carried out: ask again with the same request_id")
         }
     }
 }
 
-fn rejected(rejection: Rejection) -> Status {
+/// The request id was used for something else.
+pub fn request_reused() -> Status {
+    field("request_id", store::Error::RequestReused)
+}
+
+fn rejected(rejection: Rejection, name: &str) -> Status {
     let text = rejection.to_string();
     match rejection {
-        Rejection::NotFound => not_found(),
+        Rejection::NotFound => not_found(name),
         Rejection::ParentNotFound => status(Code::NotFound, "PARENT_NOT_FOUND", &text),
         Rejection::Changed => status(Code::Aborted, "ETAG_MISMATCH", &text),
         Rejection::NameTaken => status(Code::AlreadyExists, "NAME_TAKEN", &text),
@@ -123,6 +169,24 @@ fn rejected(rejection: Rejection) -> Status {
         Rejection::TooManyWindows => field("maintenance_window", text),
         Rejection::FirstMustBeGlobalAdmin => {
             status(Code::FailedPrecondition, "FIRST_MUST_BE_GLOBAL_ADMIN", &text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_exist_is_named_with_its_kind() {
+        for (name, says) in [
+            ("teams/t", "there is no such team: teams/t"),
+            ("teams/t/services/s", "there is no such service: teams/t/services/s"),
+            ("tokens/1", "there is no such token: tokens/1"),
+            ("auditRecords/99", "there is no audit record 99"),
+            ("", "it does not exist"),
+        ] {
+            assert_eq!(not_found(name).message(), says);
         }
     }
 }

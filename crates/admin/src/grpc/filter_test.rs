@@ -85,7 +85,7 @@ impl Calls {
         }
         let found = self.store.read(|directory| directory.service(id).cloned());
         let found = found.filter(|found| found.team == team);
-        let found = found.ok_or_else(|| error::not_found())?;
+        let found = found.ok_or_else(|| error::not_found(name))?;
         Ok(Tried {
             team,
             service: id,

@@ -42,6 +42,6 @@ impl Handover {
         stored.map_err(|_| error::unavailable("it is not known to be carried out: ask again"))?;
         tokio::time::timeout(OUTCOME_DEADLINE, awaited.outcome())
             .await
-            .map_err(|_| error::unavailable("stored; no worker has confirmed it yet: ask again"))
+            .map_err(|_| error::outcome_pending())
     }
 }

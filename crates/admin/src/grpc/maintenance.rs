@@ -22,15 +22,14 @@ use wire::proto::gander::admin::v1::maintenance_service_server::MaintenanceServi
 use super::call::{Calls, request_of};
 use super::convert::{items_from, list_parent, maintenance_name, service_name, time_at};
 use super::error::{self, field};
-use super::page::Page;
 use crate::access::About;
 
 impl Calls {
-    /// Shows the window of that service that fits.
+    /// Shows the window of that service that fits; `name` is what was asked for.
     fn show_window(
         &self,
-        team: TeamId,
-        id: ServiceId,
+        name: &str,
+        (team, id): (TeamId, ServiceId),
         fits: impl Fn(&Window) -> bool,
     ) -> Result<Response<api::MaintenanceWindow>, Status> {
         let now = self.now();
@@ -39,7 +38,7 @@ impl Calls {
             let window = service.maintenance.iter().find(|window| fits(window))?;
             Some(window_to(service, window, now))
         });
-        window.map(Response::new).ok_or_else(error::not_found)
+        window.map(Response::new).ok_or_else(|| error::not_found(name))
     }
 }
 
@@ -82,7 +81,7 @@ impl MaintenanceService for Calls {
         let end = end.ok_or_else(|| field("maintenance_window.end_time", "is required"))?;
         let tags = Arc::new(tags_from(&sent.tags)?);
         let id = MaintenanceId::from_bytes(self.fresh_id());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, "", asked, move |directory, now| {
             let command = maintenance::Command::Create { id, start, end, tags, now };
             decide(directory, team, service, command).map_err(|rejection| {
                 let gone = rejection == Rejection::NotFound;
@@ -92,8 +91,8 @@ impl MaintenanceService for Calls {
         let done = done.await?;
         match done.repeat_of {
             // Of an earlier request its commit is known, and a window knows which one made it.
-            Some(_) => self.show_window(team, service, |w| w.made.sequence == done.sequence),
-            None => self.show_window(team, service, |window| window.id == id),
+            Some(_) => self.show_window("", (team, service), |w| w.made.sequence == done.sequence),
+            None => self.show_window("", (team, service), |window| window.id == id),
         }
     }
 
@@ -104,7 +103,7 @@ impl MaintenanceService for Calls {
         let about = |m: &api::GetMaintenanceRequest| about_window(&m.name);
         let (_, message) = self.admit(request, "MaintenanceService/GetMaintenance", about)?;
         let (team, service, id) = maintenance_name(&message.name)?;
-        self.show_window(team, service, |window| window.id == id)
+        self.show_window(&message.name, (team, service), |window| window.id == id)
     }
 
     async fn list_maintenance(
@@ -121,7 +120,7 @@ impl MaintenanceService for Calls {
         }
         let state = state_from(message.state)?;
         let question = format!("{method} {} {}", message.parent, message.state);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let now = self.now();
         let (maintenance_windows, next_page_token) = self.store.read(|directory| {
             let mut found: Vec<_> = directory
@@ -148,11 +147,11 @@ impl MaintenanceService for Calls {
         let (caller, message) = self.admit(request, method, about)?;
         let asked = request_of(method, &message.request_id, &message)?;
         let (team, service, id) = maintenance_name(&message.name)?;
-        self.execute(&caller, asked, move |directory, now| {
+        self.execute(&caller, &message.name, asked, move |directory, now| {
             decide(directory, team, service, maintenance::Command::End { id, now })
         })
         .await?;
-        self.show_window(team, service, |window| window.id == id)
+        self.show_window(&message.name, (team, service), |window| window.id == id)
     }
 }
 

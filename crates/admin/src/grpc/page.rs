@@ -1,10 +1,12 @@
-//! Pages of lists: the token of the next page is bound to the question that it continues.
+//! Pages of lists: the token of the next page is bound to the question that it continues, and
+//! sealed, so that only places that a list has given come back.
 //!
 //! Must not know what is listed.
 
 use std::fmt::Write as _;
 
 use prost::Message;
+use runtime::random::Random;
 use tonic::Status;
 
 use super::error;
@@ -15,6 +17,20 @@ const MOST: i32 = 1_000;
 pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// What a thing takes in a list beside its own bytes, at most.
 const OVERHEAD: usize = 8;
+
+/// What tokens are sealed with: drawn by each process, so a token dies with the process that gave
+/// it.
+#[derive(Clone, Copy)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Draws one.
+    pub fn draw(random: &dyn Random) -> Self {
+        let mut key = [0; 32];
+        random.fill(&mut key);
+        Self(key)
+    }
+}
 
 /// Which page is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +45,13 @@ impl Page {
     ///
     /// # Errors
     /// A negative size, or a token of another question.
-    pub fn parse(size: i32, token: &str, question: &str) -> Result<Self, Status> {
+    pub fn parse(key: &Key, size: i32, token: &str, question: &str) -> Result<Self, Status> {
         let size = match size {
             ..0 => return Err(error::field("page_size", "must not be negative")),
             0 => DEFAULT,
             size => usize::try_from(size.min(MOST)).unwrap_or(DEFAULT),
         };
-        let question = blake3::derive_key("gander 2026-11 page token v1", question.as_bytes());
+        let question = blake3::keyed_hash(&key.0, question.as_bytes()).into();
         let mut page = Self { size, after: None, question };
         if !token.is_empty() {
             let wrong =
@@ -157,13 +173,15 @@ fn from_hex(text: &str) -> Option<[u8; 16]> {
 mod tests {
     use super::*;
 
+    const KEY: Key = Key([7; 32]);
+
     #[test]
     fn pages_follow_each_other_and_belong_to_their_question() {
         let ids: Vec<[u8; 16]> = (0..250u8).map(|n| [n; 16]).collect();
         let mut token = String::new();
         let mut seen = Vec::new();
         loop {
-            let page = Page::parse(0, &token, "teams").unwrap();
+            let page = Page::parse(&KEY, 0, &token, "teams").unwrap();
             let (some, next) = page.of(ids.iter().copied(), |id| *id, |id| id.to_vec());
             seen.extend(some);
             if next.is_empty() {
@@ -172,15 +190,19 @@ mod tests {
             token = next;
         }
         assert_eq!(seen, ids.iter().map(|id| id.to_vec()).collect::<Vec<_>>());
-        assert!(Page::parse(0, &token, "other").is_err());
-        assert!(Page::parse(-1, "", "teams").is_err());
-        assert!(Page::parse(0, "+f", "teams").is_err());
-        assert_eq!(Page::parse(5_000, "", "teams").unwrap().size, 1_000);
+        let first = Page::parse(&KEY, 0, "", "teams").unwrap();
+        let token = first.token_of(7);
+        assert!(Page::parse(&KEY, 0, &token, "teams").is_ok());
+        assert!(Page::parse(&KEY, 0, &token, "other").is_err());
+        assert!(Page::parse(&Key([8; 32]), 0, &token, "teams").is_err(), "of another process");
+        assert!(Page::parse(&KEY, -1, "", "teams").is_err());
+        assert!(Page::parse(&KEY, 0, "+f", "teams").is_err());
+        assert_eq!(Page::parse(&KEY, 5_000, "", "teams").unwrap().size, 1_000);
     }
 
     #[test]
     fn a_page_goes_on_after_what_it_has_passed_over() {
-        let page = Page::parse(2, "", "things").unwrap();
+        let page = Page::parse(&KEY, 2, "", "things").unwrap();
         let mut filling = page.filling();
         assert!(!filling.has_moved());
         filling.pass([1; 16]);
@@ -188,12 +210,12 @@ mod tests {
         assert!(filling.add([2; 16], vec![0]));
         filling.pass([3; 16]);
         let (some, next) = filling.more();
-        let page = Page::parse(2, &next, "things").unwrap();
+        let page = Page::parse(&KEY, 2, &next, "things").unwrap();
         assert_eq!((some.len(), page.after()), (1, Some([3; 16])));
         let mut filling = page.filling();
         assert!(filling.add([4; 16], vec![0]) && filling.add([5; 16], vec![0]));
         assert!(!filling.add([6; 16], vec![0]), "the page has two");
-        let page = Page::parse(2, &filling.more().1, "things").unwrap();
+        let page = Page::parse(&KEY, 2, &filling.more().1, "things").unwrap();
         assert_eq!(page.after(), Some([5; 16]), "what did not fit comes on the next");
     }
 
@@ -201,7 +223,7 @@ mod tests {
     fn a_page_is_never_too_large_and_never_empty() {
         let things = [1_000_000, 1_000_000, 2_000_000, 9_000_000, 10];
         let sizes = |token: &str| {
-            let page = Page::parse(0, token, "things").unwrap();
+            let page = Page::parse(&KEY, 0, token, "things").unwrap();
             let things = things.iter().zip(1..6u8);
             let (some, next) = page.of(things, |(_, n)| [*n; 16], |(size, _)| vec![0; *size]);
             (some.iter().map(Vec::len).collect::<Vec<_>>(), next)

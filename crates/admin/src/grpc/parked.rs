@@ -30,7 +30,6 @@ use super::call::Calls;
 use super::convert::parked_record_name;
 use super::error;
 use super::handover::Handover;
-use super::page::Page;
 use crate::access::About;
 
 /// How long a page is looked for; then it ends with what was found.
@@ -67,7 +66,7 @@ impl Found {
         subject: &str,
         payload: &Bytes,
     ) -> Result<Self, Status> {
-        let partition = partition(subject).ok_or_else(error::not_found)?;
+        let partition = partition(subject).ok_or_else(|| none(number))?;
         let parked = Parked::decode(payload).map_err(|_| {
             error::internal("a parked record cannot be read: is admin older than the workers?")
         })?;
@@ -79,7 +78,7 @@ impl ParkedRecords {
     /// The parked record with this number.
     async fn read(&self, number: u64) -> Result<Found, Status> {
         let message = self.nats.get(subject::INCIDENTS_STREAM, number).await.map_err(unreadable)?;
-        let message = message.ok_or_else(error::not_found)?;
+        let message = message.ok_or_else(|| none(number))?;
         Found::read(number, message.stored_at, &message.subject, &message.payload)
     }
 
@@ -88,7 +87,7 @@ impl ParkedRecords {
         message: &api::ListParkedRecordsRequest,
     ) -> Result<api::ListParkedRecordsResponse, Status> {
         let question = "ParkedService/ListParkedRecords";
-        let page = Page::parse(message.page_size, &message.page_token, question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, question)?;
         let since = Since::Sequence(page.after_number().unwrap_or(0).saturating_add(1));
         let mut past = self.nats.past(subject::INCIDENTS_STREAM, subject::PARKED_ALL, since);
         let mut filling = page.filling();
@@ -98,7 +97,7 @@ impl ParkedRecords {
                 if filling.has_moved() {
                     break filling.more();
                 }
-                return Err(error::unavailable("parked records cannot be read in time"));
+                return Err(error::read_timeout("parked records cannot be read in time"));
             };
             let Some(stored) = next.map_err(unreadable)? else {
                 break filling.last();
@@ -158,7 +157,7 @@ impl ParkedRecords {
         let found = self.read(number).await?;
         let mut contents = self.contents(&found.parked)?;
         let opened = timeout(SEARCHING, self.opened(number, &contents)).await;
-        let slow = |_| error::unavailable("what it has opened before cannot be read in time");
+        let slow = |_| error::read_timeout("what it has opened before cannot be read in time");
         let opened = opened.map_err(slow)??;
         let mut flags = Flags { created: !opened.is_empty(), ..Flags::default() };
         contents.retain(|content| !opened.contains(&content.id()));
@@ -281,6 +280,10 @@ impl ParkedService for ParkedRecords {
         tracing::info!(number, actor, "a parked record is deleted");
         Ok(Response::new(pbjson_types::Empty {}))
     }
+}
+
+fn none(number: u64) -> Status {
+    error::not_found(&format!("parkedRecords/{number}"))
 }
 
 fn unreadable(_: runtime::nats::Error) -> Status {

@@ -17,7 +17,6 @@ use super::convert::{
     Mask, display_name, expected, principal_name, principal_to, roles_from, time_at,
 };
 use super::error;
-use super::page::Page;
 use crate::access::{About, Caller};
 
 impl Calls {
@@ -27,7 +26,8 @@ impl Calls {
         credential: &str,
     ) -> Result<Response<api::Principal>, Status> {
         let principal = self.store.read(|directory| directory.principal(id).map(principal_to));
-        let principal = principal.ok_or_else(error::not_found)?;
+        let name = || format!("principals/{id}");
+        let principal = principal.ok_or_else(|| error::not_found(&name()))?;
         Ok(Response::new(api::Principal { credential: credential.to_owned(), ..principal }))
     }
 }
@@ -62,7 +62,7 @@ impl PrincipalService for Calls {
         let secret = self.secret(Kind::Credential);
         let (digest, last_four) = (secret.digest(), secret.last_four());
         let by_bootstrap = matches!(caller, Caller::Bootstrap);
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, "", asked, move |directory, now| {
             let command = principal::Command::Create {
                 name_taken: is_taken(directory, Some(&name), id),
                 name,
@@ -87,7 +87,7 @@ impl PrincipalService for Calls {
         }
         match done.repeat_of {
             Some(Subject::Principal(earlier)) => self.show_principal(earlier, ""),
-            Some(_) => Err(error::not_found()),
+            Some(_) => Err(error::not_found(&format!("principals/{id}"))),
             None => self.show_principal(id, secret.reveal()),
         }
     }
@@ -111,7 +111,7 @@ impl PrincipalService for Calls {
     ) -> Result<Response<api::ListPrincipalsResponse>, Status> {
         let method = "PrincipalService/ListPrincipals";
         let (_, message) = self.admit(request, method, |_| Ok(About::default()))?;
-        let page = Page::parse(message.page_size, &message.page_token, method)?;
+        let page = self.page(message.page_size, &message.page_token, method)?;
         let (principals, next_page_token) = self.store.read(|directory| {
             page.of(directory.principals(), |principal| *principal.id.as_bytes(), principal_to)
         });
@@ -135,7 +135,7 @@ impl PrincipalService for Calls {
         let expires_at = time_at(sent.expire_time.as_ref(), "principal.expire_time")?;
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let expected = expected(&sent.etag, "principal.etag")?;
-        self.execute(&caller, asked, move |directory, now| {
+        self.execute(&caller, &sent.name, asked, move |directory, now| {
             let command = principal::Command::Update {
                 expected,
                 name_taken: is_taken(directory, name.as_ref(), id),
@@ -163,7 +163,7 @@ impl PrincipalService for Calls {
         let expected = expected(&message.etag, "etag")?;
         let secret = self.secret(Kind::Credential);
         let (digest, last_four) = (secret.digest(), secret.last_four());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, &message.name, asked, move |directory, now| {
             let command =
                 principal::Command::ReplaceCredential { expected, digest, last_four, now };
             let events = principal::decide(directory.principal_entry(id), command)?;
@@ -184,7 +184,7 @@ impl PrincipalService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = principal_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &message.name, asked, move |directory, _| {
             let other_lasting_admin = directory.other_lasting_admin(id);
             let command = principal::Command::Delete { expected, other_lasting_admin };
             let events = principal::decide(directory.principal_entry(id), command)?;

@@ -91,9 +91,10 @@ impl Statuses {
     }
 
     async fn streams(&self) -> Result<Streams, Error> {
-        let (control, _) = self.nats.usage(subject::CONTROL_STREAM, subject::CONTROL_ALL).await?;
-        let (alerts, _) = self.nats.usage(subject::ALERTS_STREAM, subject::ALERTS).await?;
-        let parked = self.nats.usage(subject::INCIDENTS_STREAM, subject::PARKED_ALL).await?;
+        let control = self.nats.usage(subject::CONTROL_STREAM).await?;
+        let alerts = self.nats.usage(subject::ALERTS_STREAM).await?;
+        let (incidents, parked) =
+            self.nats.counted(subject::INCIDENTS_STREAM, subject::PARKED_ALL).await?;
         let start = Start::LastOfEachSubject;
         let stream = subject::INCIDENTS_STREAM;
         let checkpoints = self.nats.read_all(stream, subject::CHECKPOINTS_ALL, start).await?;
@@ -115,12 +116,12 @@ impl Statuses {
         let streams = [
             (subject::CONTROL_STREAM, control),
             (subject::ALERTS_STREAM, alerts),
-            (subject::INCIDENTS_STREAM, parked.0),
+            (subject::INCIDENTS_STREAM, incidents),
         ];
         Ok(Streams {
             streams: streams.into_iter().map(|(name, usage)| stream_of(name, &usage)).collect(),
             partitions: checkpoints.into_iter().map(partition).collect(),
-            parked_records: i64::try_from(parked.1).unwrap_or(i64::MAX),
+            parked_records: i64::try_from(parked).unwrap_or(i64::MAX),
             oldest_waiting: oldest_waiting.map(|message| time(message.stored_at)),
         })
     }

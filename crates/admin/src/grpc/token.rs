@@ -18,15 +18,14 @@ use super::convert::{
     Mask, display_name, expected, list_parent, reach_from, time_at, token_name, token_to,
 };
 use super::error;
-use super::page::Page;
 use crate::access::{About, may_read_reach};
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
-        let token = self
-            .store
-            .read(|directory| directory.token(id).map(|token| token_to(token, self.now())));
-        let token = token.ok_or_else(error::not_found)?;
+        let now = self.now();
+        let token =
+            self.store.read(|directory| directory.token(id).map(|token| token_to(token, now)));
+        let token = token.ok_or_else(|| error::not_found(&format!("tokens/{id}")))?;
         Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
 
@@ -61,7 +60,7 @@ impl TokenService for Calls {
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
         let (digest, last_four) = (secret.digest(), secret.last_four());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, "", asked, move |directory, now| {
             let command = token::Command::Create {
                 name_taken: directory.named(Siblings::Tokens(reach), name.as_str()).is_some(),
                 name,
@@ -79,7 +78,7 @@ impl TokenService for Calls {
         });
         match done.await?.repeat_of {
             Some(Subject::Token(earlier)) => self.show_token(earlier, ""),
-            Some(_) => Err(error::not_found()),
+            Some(_) => Err(error::not_found(&format!("tokens/{id}"))),
             None => self.show_token(id, secret.reveal()),
         }
     }
@@ -111,7 +110,7 @@ impl TokenService for Calls {
             (Some(team), Some(service)) => reach == Reach::Service(team, service),
         };
         let question = format!("{method} {}", message.target);
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.page(message.page_size, &message.page_token, &question)?;
         let now = self.now();
         let (tokens, next_page_token) = self.store.read(|directory| {
             let own = directory
@@ -147,7 +146,7 @@ impl TokenService for Calls {
         let (track, again) = (sent.tracking, mask.names("tracking"));
         let tracked = mask.has("tracking", track.is_some()).then(|| track.unwrap_or(false));
         let expected = expected(&sent.etag, "token.etag")?;
-        self.execute(&caller, asked, move |directory, now| {
+        self.execute(&caller, &sent.name, asked, move |directory, now| {
             let token = directory.token(id).ok_or(Rejection::NotFound)?;
             let found = name
                 .as_ref()
@@ -181,7 +180,7 @@ impl TokenService for Calls {
         let expected = expected(&message.etag, "etag")?;
         let secret = self.secret(Kind::Token);
         let (digest, last_four) = (secret.digest(), secret.last_four());
-        let done = self.execute(&caller, asked, move |directory, now| {
+        let done = self.execute(&caller, &message.name, asked, move |directory, now| {
             directory.token(id).ok_or(Rejection::NotFound)?;
             let command = token::Command::ReplaceSecret { expected, digest, last_four, now };
             let events = token::decide(directory.token_entry(id), command)?;
@@ -203,7 +202,7 @@ impl TokenService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let id = token_name(&message.name, "name")?;
         let expected = expected(&message.etag, "etag")?;
-        self.execute(&caller, asked, move |directory, _| {
+        self.execute(&caller, &message.name, asked, move |directory, _| {
             let command = token::Command::Delete { expected };
             let events = token::decide(directory.token_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Token(id, event)).collect())

@@ -9,17 +9,20 @@ use runtime::traces::{Kind, Span, Tracer};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::codegen::{BoxFuture, Context, Poll, Service};
+use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tracing::Instrument;
 use wire::{Traceparent, header};
 
+use super::call::Calls;
 use crate::access::TABLE;
 
 /// A service whose calls have spans.
 #[derive(Clone)]
 pub struct Traced<S> {
     service: S,
+    calls: Calls,
     tracer: Tracer,
 }
 
@@ -34,8 +37,8 @@ pub fn place() -> Option<Traceparent> {
 
 impl<S> Traced<S> {
     /// Gives the calls of this service spans.
-    pub const fn new(service: S, tracer: Tracer) -> Self {
-        Self { service, tracer }
+    pub fn new(service: S, calls: &Calls, tracer: &Tracer) -> Self {
+        Self { service, calls: calls.clone(), tracer: tracer.clone() }
     }
 }
 
@@ -57,7 +60,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut span = start(&self.tracer, request.uri().path(), request.headers());
+        let known = || {
+            let metadata = MetadataMap::from_headers(request.headers().clone());
+            self.calls.caller(&metadata).is_ok()
+        };
+        let mut span = start(&self.tracer, request.uri().path(), request.headers(), known);
         let call = self.service.call(request).instrument(span.for_logs());
         let call = PLACE.scope(span.context(), call);
         Box::pin(async move {
@@ -70,12 +77,18 @@ where
     }
 }
 
-/// Only methods that there are have spans: others are whatever the caller wrote.
-fn start(tracer: &Tracer, path: &str, headers: &HeaderMap) -> Span {
-    let known = path.strip_prefix("/gander.admin.v1.").and_then(|method| {
+/// Only methods that there are have spans: others are whatever the caller wrote. What the caller has
+/// sampled counts only where its credential is good.
+fn start(
+    tracer: &Tracer,
+    path: &str,
+    headers: &HeaderMap,
+    is_known: impl FnOnce() -> bool,
+) -> Span {
+    let found = path.strip_prefix("/gander.admin.v1.").and_then(|method| {
         TABLE.iter().find(|(name, _)| *name == method).and_then(|(name, _)| name.split_once('/'))
     });
-    let Some((service, method)) = known else {
+    let Some((service, method)) = found else {
         return Span::default();
     };
     let mut values = headers.get_all(header::TRACEPARENT).iter();
@@ -84,6 +97,7 @@ fn start(tracer: &Tracer, path: &str, headers: &HeaderMap) -> Span {
     if !tracer.is_on() {
         return tracer.start("", Kind::Server, parent);
     }
+    let parent = parent.filter(|parent| !parent.is_sampled() || is_known());
     let name = format!("gander.admin.v1.{service}/{method}");
     let mut span = tracer.start(name, Kind::Server, parent);
     span.set("rpc.system", || "grpc");

@@ -2,6 +2,7 @@
 //!
 //! Must not know how incidents come about.
 
+use domain::id::IncidentId;
 use runtime::clock::SystemClock;
 use tonic::Code;
 use wire::proto::gander::admin::v1 as api;
@@ -11,7 +12,7 @@ use wire::proto::gander::events::v1 as events;
 use super::commands::{IncidentCommand, ListedStatus, UrgencyArg, Within};
 use super::names::Labels;
 use super::when::Ago;
-use super::{Authorized, Connect, Output, Usage, names, request_id, shown_time, tail};
+use super::{Authorized, Connect, NotFound, Output, Usage, names, request_id, shown_time, tail};
 use crate::out::table;
 
 /// Resolved incidents are listed from here on where nothing else is said.
@@ -114,9 +115,13 @@ async fn list(
 
 /// The incident with this id or resource name.
 async fn get(client: &mut Client, wanted: &str) -> anyhow::Result<events::Incident> {
-    let name = match wanted.contains('/') {
-        true => wanted.to_owned(),
-        false => format!("teams/-/services/-/incidents/{wanted}"),
+    let name = match IncidentId::parse(wanted) {
+        Ok(id) => format!("teams/-/services/-/incidents/{id}"),
+        Err(_) if wanted.contains('/') => wanted.to_owned(),
+        Err(_) => {
+            let hint = "give its id (a UUID) or resource name";
+            return Err(NotFound(format!("incident {wanted:?}: {hint}")).into());
+        }
     };
     Ok(client.get_incident(api::GetIncidentRequest { name }).await?.into_inner())
 }

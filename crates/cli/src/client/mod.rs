@@ -2,13 +2,15 @@
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
 //! - `tail`: following incidents. `send`: alerts. `status`: how the installation is.
-//! - `tls`: whom to trust. `advice`: what to do where nobody answers.
+//! - `tls`: whom to trust. `clear`: what may be said in the clear. `advice`: what to do where
+//!   nobody answers.
 //!
 //! Must not know anything of the server but its contract.
 
 mod advice;
 mod audit;
 mod audit_verify;
+mod clear;
 pub mod commands;
 mod filter;
 mod incident;
@@ -62,6 +64,9 @@ pub struct Connect {
     /// TLS.
     #[command(flatten)]
     pub tls: tls::Tls,
+    /// Send credentials and tokens in the clear to servers with http:// on other machines.
+    #[arg(long, global = true, env = "GANDER_INSECURE", help_heading = CLIENT_HEADING)]
+    pub insecure: bool,
     /// The file with the credential, mode 0600; - for standard input. Default: the variable GANDER_CREDENTIAL, then
     /// ~/.config/gander/credential.
     #[arg(
@@ -166,6 +171,7 @@ impl Connect {
             return Err(Usage("--server begins with https:// or http://").into());
         }
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
+        clear::allow("--server", endpoint.uri(), self.insecure)?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
         let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
         let channel = endpoint.connect().await.map_err(|error| {
@@ -227,7 +233,7 @@ pub struct Usage(pub &'static str);
 
 /// The exit code that tells a script what went wrong.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() {
+    if error.is::<Usage>() || error.is::<clear::Exposed>() {
         return 2;
     }
     if error.is::<NotFound>() {

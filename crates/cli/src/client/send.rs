@@ -13,9 +13,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
-use super::advice;
 use super::commands::SendArgs;
-use super::{Connect, Output, Usage, read_secret};
+use super::{Connect, Output, Usage, advice, clear, read_secret};
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
@@ -43,6 +42,7 @@ pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
         .context("--gateway is no URL")?;
+    clear::allow("--gateway", request.uri(), connect.insecure)?;
     let client = Client::builder(TokioExecutor::new()).build(connect.tls.for_http(url)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use runtime::environment;
 
 use super::known::{accept, command_of, first_line, settings, variable};
-use super::{Problem, Role, Stop, read};
+use super::{Problem, Role, Stop, parse};
 use crate::args::{self, Asked};
 use crate::out::{complain, say};
 use crate::preflight;
@@ -43,12 +43,14 @@ fn fine(asked: &Asked) -> String {
 
 fn wrong(asked: &Asked, role: Role) -> Result<Vec<Problem>, clap::Error> {
     let place = role.name().to_owned();
-    match read(asked.command_line(role)) {
-        Ok(cli) if asked.role.is_some() => {
-            let found = preflight::problems(&cli.act).into_iter();
-            Ok(found.map(|text| Problem { place: place.clone(), text }).collect())
+    match parse(asked.command_line(role)) {
+        Ok(cli) => {
+            let found = match asked.role {
+                Some(_) => preflight::problems(&cli.act),
+                None => preflight::contradictions(&cli.act),
+            };
+            Ok(found.into_iter().map(|text| Problem { place: place.clone(), text }).collect())
         }
-        Ok(_) => Ok(vec![]),
         Err(Stop::Problems(problems)) => Ok(problems),
         Err(Stop::Clap(error)) if !error.use_stderr() => Err(error),
         // It tells the first thing only, so each variable is looked at by itself.

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn every_value_has_its_role_and_its_line() {
         let (entries, problems) = parsed(
-            "log = \"info\"\n\npartitions = 0x10\n[gateway]\nbody-limit = 1_024\ninsecure-listen = true\n[worker]\nx = [\"a\", 2]\ny = {file = \"p\"}\n",
+            "log = \"info\"\n\npartitions = 0x10\n[gateway]\nbody-max-bytes = 1_024\ninsecure-listen = true\n[worker]\nx = [\"a\", 2]\ny = {file = \"p\"}\n",
         );
         assert_eq!(problems, Vec::<String>::new());
         let text = |text: &str| Scalar::Text(text.to_owned());
@@ -203,7 +203,7 @@ mod tests {
         let expected = [
             (1, None, "log", one(text("info"))),
             (3, None, "partitions", one(text("16"))),
-            (5, Some(Role::Gateway), "body-limit", one(text("1024"))),
+            (5, Some(Role::Gateway), "body-max-bytes", one(text("1024"))),
             (6, Some(Role::Gateway), "insecure-listen", one(Scalar::Bool(true))),
             (8, Some(Role::Worker), "x", Value::List(vec![text("a"), text("2")])),
             (9, Some(Role::Worker), "y", one(Scalar::From("p".into()))),

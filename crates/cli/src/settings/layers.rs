@@ -169,16 +169,16 @@ mod tests {
 
     #[test]
     fn the_file_speaks_where_no_flag_does_and_a_table_wins() {
-        let file = "log = \"debug\"\nbody-limit = 2048\n[gateway]\nlog = \"warn\"\n\
-                    insecure-listen = true\n[worker]\nlog = \"error\"\nidentical-window = 5\n";
+        let file = "log = \"debug\"\nbody-max-bytes = 2048\n[gateway]\nlog = \"warn\"\n\
+                    insecure-listen = true\n[worker]\nlog = \"error\"\nidentical-window-seconds = 5\n";
         for (arguments, added) in [
-            ("gateway", "--body-limit=2048 --log=warn --insecure-listen"),
-            ("gateway --log trace", "--body-limit=2048 --insecure-listen"),
-            ("gateway --insecure-listen --body-limit=9000", "--log=warn"),
-            ("worker", "--identical-window=5 --log=error"),
+            ("gateway", "--body-max-bytes=2048 --log=warn --insecure-listen"),
+            ("gateway --log trace", "--body-max-bytes=2048 --insecure-listen"),
+            ("gateway --insecure-listen --body-max-bytes=9000", "--log=warn"),
+            ("worker", "--identical-window-seconds=5 --log=error"),
             ("admin", "--log=debug"),
             ("admin recover", ""),
-            ("up", "--body-limit=2048 --log=debug"),
+            ("up", "--body-max-bytes=2048 --log=debug"),
         ] {
             assert_eq!(completed(file, arguments).as_deref(), Ok(added), "{arguments}");
         }
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_whichever_role_it_is_for() {
-        let file = "htp-listen = 1\nlog-format = \"xml\"\nbody-limit = 5\npartitions = \"many\"\n\
+        let file = "htp-listen = 1\nlog-format = \"xml\"\nbody-max-bytes = 5\npartitions = \"many\"\n\
                     insecure-listen = \"yes\"\nreplicas = [1, 2]\nconfig = \"g\"\nserver = \"s\"\n\
                     [worker]\nhttp-listen = \"127.0.0.1:1\"\nzzz = 1\n[gateway]\nhttp-listen = 80\n";
         let told = completed(file, "admin").unwrap_err();
         let expected = [
             "f:1: there is no setting htp-listen; did you mean http-listen?",
             "f:2: log-format: must be one of text, json",
-            "f:3: body-limit: 5 is not in 1024..=4194304",
+            "f:3: body-max-bytes: 5 is not in 1024..=4194304",
             "f:4: partitions: invalid digit found in string",
             "f:5: insecure-listen: must be true or false",
             "f:6: replicas: must be one value, not a list",

@@ -26,6 +26,7 @@ pub use manual::example;
 pub use print::print;
 
 use crate::args::{self, Cli};
+use crate::preflight;
 
 /// A role, by the name of its command and of its table in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -78,8 +79,15 @@ impl fmt::Display for Problem {
 /// The command line, with what the configuration file says where it says nothing itself.
 ///
 /// # Errors
-/// A value cannot be read, or help was asked for.
+/// A value cannot be read, two of them cannot hold together, or help was asked for.
 pub fn read(arguments: Vec<OsString>) -> Result<Cli, Stop> {
+    let cli = parse(arguments)?;
+    let wrong = preflight::contradictions(&cli.act).into_iter();
+    let wrong: Vec<_> = wrong.map(|text| Problem { place: "settings".to_owned(), text }).collect();
+    if wrong.is_empty() { Ok(cli) } else { Err(Stop::Problems(wrong)) }
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Cli, Stop> {
     let command = args::command();
     let completed = layers::complete(&command, arguments)?;
     let matches = command.try_get_matches_from(completed.arguments)?;

@@ -29,6 +29,7 @@ use runtime::clock::Clock;
 use runtime::ingest::Ingest;
 use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
+use runtime::places::counted;
 use runtime::random::Random;
 use runtime::traces::{Span, Tracer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,6 +41,7 @@ use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
+use crate::unstored::Unstored;
 pub use openapi::document;
 use problem::Problem;
 
@@ -78,6 +80,8 @@ pub struct Handler {
     pub draining: CancellationToken,
     /// What makes spans.
     pub tracer: Tracer,
+    /// Where it is noted whether alerts are stored.
+    pub unstored: Arc<Unstored>,
 }
 
 /// Counts refused requests from 0.
@@ -88,7 +92,7 @@ pub fn register_metrics() {
 type Answer = Response<Full<Bytes>>;
 
 /// For addresses that ask without a valid token.
-const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address";
+const REFUSED_OFTEN: &str = "too many requests without a valid token came from this address: send a valid one, or wait as long as Retry-After says";
 
 impl Handler {
     /// Answers a request that came over a connection from `peer`.
@@ -144,7 +148,7 @@ impl Handler {
         let Some(rate) = self.rates.refused.as_ref().filter(|_| counts) else {
             return problem;
         };
-        match rate.take(&client::counted(self.client(peer, headers))) {
+        match rate.take(&counted(self.client(peer, headers))) {
             Ok(()) => problem,
             Err(Wait(seconds)) => Problem::RateLimited { seconds, detail: REFUSED_OFTEN },
         }
@@ -155,7 +159,7 @@ impl Handler {
         let prefix = self.config.path_prefix.as_str();
         if head.uri.path().strip_prefix(prefix) == Some(process::PATH) {
             let route = || format!("{prefix}{}", process::PATH);
-            trace::start(&self.tracer, head, route)
+            trace::start(&self.tracer, head, route, || process::is_admitted(self, head))
         } else {
             Span::default()
         }
@@ -163,7 +167,7 @@ impl Handler {
 
     /// Memory for a body of this length; of the limit where it is not known.
     fn memory_for(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
-        let limit = self.config.body_limit;
+        let limit = self.config.body_max_bytes;
         let pieces = length.map_or(limit, |length| length.min(limit)).div_ceil(MEMORY_PIECE).max(1);
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
         Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| Problem::Overloaded)

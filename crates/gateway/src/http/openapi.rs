@@ -74,7 +74,7 @@ pub fn document(config: &Config) -> Value {
 }
 
 fn process(config: &Config, method: &str) -> Value {
-    let limit = config.body_limit;
+    let limit = config.body_max_bytes;
     let problems = Problem::each(limit).into_iter().filter(|problem| answers_process(*problem));
     let mut responses = problem_responses(problems);
     let mut stored = |status: StatusCode, description: &str, schema: Value| {
@@ -261,7 +261,7 @@ fn text(description: &str) -> Value {
 }
 
 fn livez() -> Value {
-    json!({"200": text("It does.")})
+    json!({"200": text("It does."), "503": text("A role stands still; it is named.")})
 }
 
 fn readyz() -> Value {
@@ -363,7 +363,7 @@ mod tests {
 
     #[tokio::test]
     async fn whatever_is_answered_to_an_alert_is_described() {
-        let document = with(&["--path-prefix", "/gander", "--body-limit", "2048"]);
+        let document = with(&["--path-prefix", "/gander", "--body-max-bytes", "2048"]);
         let path = "/gander/v1/process";
         let id = AlertId::from_bytes([7; 16]);
         for bits in 0..16 {
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_settings_are_in_it() {
-        let document = with(&["--path-prefix", "/gander", "--body-limit", "2048"]);
+        let document = with(&["--path-prefix", "/gander", "--body-max-bytes", "2048"]);
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
         let expected =
             ["/gander/openapi.json", "/gander/v1/process", "/livez", "/openapi.json", "/readyz"];

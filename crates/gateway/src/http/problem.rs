@@ -132,7 +132,11 @@ impl Problem {
                 "INVALID_TOKEN",
                 "send a valid token as `Authorization: Bearer …` or as the URL parameter `token`",
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "send alerts to /v1/process"),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "send alerts to /v1/process, below the path prefix of this gateway where it has one",
+            ),
             Self::MethodNotAllowed(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
@@ -141,31 +145,37 @@ impl Problem {
             Self::BodyTimeout => (
                 StatusCode::REQUEST_TIMEOUT,
                 "BODY_TIMEOUT",
-                "the body did not arrive in 10 seconds",
+                "the body did not arrive within 10 seconds: send it again, all of it within that time",
             ),
-            Self::BodyTooLarge(_) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is too large")
-            }
-            Self::BodyBroken => {
-                (StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body broke off or is framed wrong")
-            }
-            Self::UriTooLong => {
-                (StatusCode::URI_TOO_LONG, "URI_TOO_LONG", "path and query have at most 8192 bytes")
-            }
+            Self::BodyTooLarge(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "send a body of at most `limit_bytes` bytes, also after decoding",
+            ),
+            Self::BodyBroken => (
+                StatusCode::BAD_REQUEST,
+                "BODY_BROKEN",
+                "the body broke off or is framed wrong: send it again, as long as Content-Length says or in whole chunks",
+            ),
+            Self::UriTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "URI_TOO_LONG",
+                "shorten path and query to at most 8192 bytes together",
+            ),
             Self::UnsupportedEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_ENCODING",
-                "a body may be encoded once, with gzip or deflate",
+                "encode the body once, with gzip or deflate, or not at all",
             ),
             Self::EncodingBroken => (
                 StatusCode::BAD_REQUEST,
                 "ENCODING_BROKEN",
-                "the body is not what Content-Encoding says",
+                "the body is not what Content-Encoding says: encode it so, or leave the header out",
             ),
             Self::ExpectationFailed => (
                 StatusCode::EXPECTATION_FAILED,
                 "EXPECTATION_FAILED",
-                "only `Expect: 100-continue` is known",
+                "send `Expect: 100-continue` or no Expect at all",
             ),
             Self::RateLimited { detail, .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)

@@ -50,7 +50,7 @@ pub async fn process(
     if handler.draining.is_cancelled() {
         return Err(Problem::Draining);
     }
-    let limit = handler.config.body_limit;
+    let limit = handler.config.body_max_bytes;
     let plain = encoding == body::Encoding::Identity;
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).filter(|_| plain);
     let _memory = handler.memory_for(length)?;
@@ -62,6 +62,12 @@ pub async fn process(
     let answer = store(handler, alert, prefer(&head.headers), started, span).await;
     metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
     answer
+}
+
+/// Whether the request has a token that is let in.
+pub fn is_admitted(handler: &Handler, head: &request::Parts) -> bool {
+    let mut query = query(head.uri.query().unwrap_or_default());
+    admit(handler, &head.headers, &mut query).is_ok()
 }
 
 /// The token that is let in.
@@ -116,8 +122,9 @@ async fn store(
     let mut sending = sending(handler, span);
     let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
     let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
-    let stored = stored.await.map_err(|_| Problem::BrokerUnavailable);
-    stored.and_then(|stored| stored.map_err(problem)).inspect_err(|p| sending.fail(p.code()))?;
+    let stored = stored.await.unwrap_or(Err(publish::Error::TimedOut.into()));
+    handler.unstored.note(stored.as_ref().err());
+    stored.map_err(problem).inspect_err(|problem| sending.fail(problem.code()))?;
     drop(sending);
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
@@ -147,7 +154,6 @@ fn sending(handler: &Handler, span: &Span) -> Span {
 }
 
 fn problem(error: ingest::Error) -> Problem {
-    tracing::warn!(%error, "an alert is not known to be stored");
     match error {
         ingest::Error::Overloaded => Problem::Overloaded,
         ingest::Error::Stopping => Problem::Draining,

@@ -7,13 +7,20 @@ use http::{HeaderMap, Method, StatusCode, request};
 use runtime::traces::{Kind, Span, Tracer};
 use wire::{Traceparent, header};
 
-/// Starts the span of a request for this route.
-pub fn start(tracer: &Tracer, head: &request::Parts, route: impl FnOnce() -> String) -> Span {
+/// Starts the span of a request for this route. What its sender has sampled counts only where it is
+/// admitted: others would decide how much is told to the collector.
+pub fn start(
+    tracer: &Tracer,
+    head: &request::Parts,
+    route: impl FnOnce() -> String,
+    admitted: impl FnOnce() -> bool,
+) -> Span {
     let method = method(&head.method);
     let parent = traceparent(&head.headers);
     if !tracer.is_on() {
         return tracer.start("", Kind::Server, parent);
     }
+    let parent = parent.filter(|parent| !parent.is_sampled() || admitted());
     let route = route();
     let mut span = tracer.start(format!("{method} {route}"), Kind::Server, parent);
     span.set("http.request.method", || method);

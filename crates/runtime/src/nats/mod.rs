@@ -37,7 +37,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody answers.
-    #[error("cannot connect to nats-server at {url}: {reason}")]
+    #[error(
+        "cannot connect to nats-server at {url}: {reason}: is it running there? See --nats-url"
+    )]
     Connect {
         /// Where.
         url: String,

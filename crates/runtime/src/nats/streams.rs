@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream,
+};
 use futures::StreamExt;
 use tokio::time::Instant;
 use wire::partition::Partitions;
@@ -164,27 +166,40 @@ pub(super) fn partitions_of(alerts: &Config) -> Result<Partitions, Error> {
 }
 
 impl Nats {
-    /// How full a stream is, and how many of its messages are of these subjects.
+    /// How full a stream is.
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn usage(&self, stream: &str, subjects: &str) -> Result<(Usage, u64), Error> {
+    pub async fn usage(&self, stream: &str) -> Result<Usage, Error> {
+        let stream = self.jetstream.get_stream(stream).await.map_err(request)?;
+        Ok(usage(stream.cached_info()))
+    }
+
+    /// The same, and how many of its messages are of these subjects. The server lists each of the
+    /// subjects, so they had better be few.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn counted(&self, stream: &str, subjects: &str) -> Result<(Usage, u64), Error> {
         let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         let mut counted = stream.info_with_subjects(subjects).await.map_err(request)?;
         let mut of_subjects = 0;
         while let Some(count) = counted.next().await {
             of_subjects += count.map_err(request)?.1 as u64;
         }
-        let (config, state) = (&counted.info.config, &counted.info.state);
-        let usage = Usage {
-            messages: state.messages,
-            bytes: state.bytes,
-            max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
-            consumers: state.consumer_count as u64,
-            last: state.last_sequence,
-            replicas: u32::try_from(config.num_replicas).unwrap_or(u32::MAX),
-        };
-        Ok((usage, of_subjects))
+        Ok((usage(&counted.info), of_subjects))
+    }
+}
+
+fn usage(info: &Info) -> Usage {
+    let (config, state) = (&info.config, &info.state);
+    Usage {
+        messages: state.messages,
+        bytes: state.bytes,
+        max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
+        consumers: state.consumer_count as u64,
+        last: state.last_sequence,
+        replicas: u32::try_from(config.num_replicas).unwrap_or(u32::MAX),
     }
 }
 

@@ -2295,7 +2295,8 @@ pub mod catalog_service_server {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetIncidentRequest {
     /// `teams/{team}/services/{service}/incidents/{incident}`, or
-    /// `teams/-/services/-/incidents/{incident}` where only the id is known. Required.
+    /// `teams/-/services/-/incidents/{incident}` where only the id is known. Required. By id alone,
+    /// one that began over 90 days ago is found only while it is open, or remembered as resolved.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
@@ -2310,7 +2311,8 @@ pub struct ListIncidentsRequest {
     /// take too long; 0 means 100, more than 1,000 means 1,000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
-    /// The `next_page_token` of the page before. Good for the same request only.
+    /// The `next_page_token` of the page before. Good for the same request only, and until admin is
+    /// started again.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
     /// Which ones.
@@ -2367,7 +2369,9 @@ pub struct AcknowledgeIncidentRequest {
     /// `teams/{team}/services/{service}/incidents/{incident}`. Required.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// A UUID. A repeat has its effect once with or without it.
+    /// A UUID. A repeat has its effect once with or without it. The same id of the same caller with
+    /// another request, whatever became of the first, is refused with `INVALID_ARGUMENT` for 24
+    /// hours; as long as admin runs, and for the last 100,000 ids.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
 }
@@ -2377,7 +2381,9 @@ pub struct ResolveIncidentRequest {
     /// `teams/{team}/services/{service}/incidents/{incident}`. Required.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// A UUID. A repeat has its effect once with or without it.
+    /// A UUID. A repeat has its effect once with or without it. The same id of the same caller with
+    /// another request, whatever became of the first, is refused with `INVALID_ARGUMENT` for 24
+    /// hours; as long as admin runs, and for the last 100,000 ids.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
 }

@@ -2,12 +2,15 @@
 //!
 //! Must not know how one incident is found.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::access::Action;
 use domain::id::{ServiceId, TeamId};
 use domain::incident::{Incident, Kind};
 use domain::time::Timestamp;
+use prost::Message as _;
 use runtime::nats::{Since, Stored};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -20,7 +23,7 @@ use wire::timestamp::Timestamp as ProtoTime;
 use super::{Incidents, incident_of, may_read, scope, too_slow, unreadable};
 use crate::access::Caller;
 use crate::grpc::error;
-use crate::grpc::page::Page;
+use crate::grpc::page::{MAX_BYTES, Page};
 
 /// How long resolved incidents are looked for; then a page ends with what was found.
 const LOOKING: Duration = Duration::from_secs(10);
@@ -79,6 +82,40 @@ impl Asked {
     }
 }
 
+/// Of the incidents that come in no order, those that the page may have, and at least one more
+/// where there is one; so memory is bounded by that of a page.
+struct Nearest {
+    after: Option<[u8; 16]>,
+    most: usize,
+    kept: BTreeMap<[u8; 16], events::Incident>,
+    bytes: usize,
+}
+
+impl Nearest {
+    fn new(page: &Page) -> Self {
+        Self { after: page.after(), most: page.size() + 1, kept: BTreeMap::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, id: [u8; 16], incident: events::Incident) {
+        if self.after.is_some_and(|after| id <= after) {
+            return;
+        }
+        self.bytes += incident.encoded_len();
+        if let Some(before) = self.kept.insert(id, incident) {
+            self.bytes -= before.encoded_len();
+        }
+        while let Some(last) = self.kept.last_entry() {
+            let bytes = self.bytes - last.get().encoded_len();
+            // Those before it fill a page already.
+            if self.kept.len() <= self.most && bytes <= MAX_BYTES {
+                break;
+            }
+            self.bytes = bytes;
+            self.kept.pop_last();
+        }
+    }
+}
+
 impl Incidents {
     /// A page of what is asked for.
     pub async fn list(
@@ -93,7 +130,8 @@ impl Incidents {
             ..message.clone()
         };
         let question = format!("IncidentService/ListIncidents {question:?}");
-        let page = Page::parse(message.page_size, &message.page_token, &question)?;
+        let page = self.calls.page(message.page_size, &message.page_token, &question)?;
+        let _place = self.reading().await?;
         let (incidents, next_page_token) = match asked.which {
             api::ListedIncidents::Resolved => self.resolved(caller, &asked, &page).await?,
             api::ListedIncidents::Unspecified
@@ -111,16 +149,19 @@ impl Incidents {
         asked: &Asked,
         page: &Page,
     ) -> Result<(Vec<events::Incident>, String), Status> {
-        let states = self.states(&self.states_of(asked.team)).await?;
-        let fits = |incident: &&Incident| {
-            asked.fits(incident) && caller.may(Action::ReadTeam(incident.opening.team))
+        let mut nearest = Nearest::new(page);
+        let look = |incident: Incident| {
+            let may_read = || caller.may(Action::ReadTeam(incident.opening.team));
+            if asked.fits(&incident) && may_read() {
+                let shown = incident_to(&incident);
+                if asked.is_urgent(&shown) {
+                    nearest.add(*incident.opening.id.as_bytes(), shown);
+                }
+            }
+            ControlFlow::Continue(())
         };
-        let shown = states
-            .iter()
-            .filter(fits)
-            .map(|incident| (*incident.opening.id.as_bytes(), incident_to(incident)));
-        let shown = shown.filter(|(_, incident)| asked.is_urgent(incident));
-        Ok(page.of(shown, |(id, _)| *id, |(_, incident)| incident))
+        self.states(&self.states_of(asked.team), look).await?;
+        Ok(page.of(nearest.kept.into_iter(), |(id, _)| *id, |(_, incident)| incident))
     }
 
     /// Resolved ones, in the order in which their last events were stored.
@@ -132,7 +173,7 @@ impl Incidents {
     ) -> Result<(Vec<events::Incident>, String), Status> {
         let filter = subject::events_of_kind(Kind::Resolved, asked.team, asked.service);
         let since = match page.after() {
-            Some(after) => Since::Sequence(sequence_of(after) + 1),
+            Some(after) => Since::Sequence(sequence_of(after).saturating_add(1)),
             None => asked.since.map_or(Since::Sequence(1), Since::Time),
         };
         let mut past = self.nats.past(subject::INCIDENTS_STREAM, &filter, since);
@@ -164,5 +205,50 @@ fn place_of(sequence: u64) -> [u8; 16] {
 
 /// The sequence at this place; past all of them where no list has given it.
 fn sequence_of(place: [u8; 16]) -> u64 {
-    u64::try_from(u128::from_be_bytes(place)).unwrap_or(u64::MAX - 1)
+    u64::try_from(u128::from_be_bytes(place)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::page::Key;
+
+    /// The first bytes of the ids of a page of what comes in this order, each of so many bytes.
+    fn page(after: Option<u64>, size: i32, coming: &[(u8, usize)]) -> (Vec<u8>, bool, usize) {
+        let key = Key::draw(&runtime::random::SystemRandom);
+        let first = Page::parse(&key, size, "", "q").unwrap();
+        let token = after.map_or(String::new(), |after| first.token_of(after));
+        let page = Page::parse(&key, size, &token, "q").unwrap();
+        let (mut nearest, mut most) = (Nearest::new(&page), 0);
+        for (id, bytes) in coming {
+            let incident = events::Incident { title: "x".repeat(*bytes), ..Default::default() };
+            nearest.add(u128::from(*id).to_be_bytes(), incident);
+            most = most.max(nearest.bytes);
+        }
+        let ids: Vec<u8> = nearest.kept.keys().map(|id| id[15]).collect();
+        let (shown, next) = page.of(nearest.kept.into_iter(), |(id, _)| *id, |(_, one)| one);
+        (ids[..shown.len()].to_vec(), next.is_empty(), most)
+    }
+
+    #[test]
+    fn a_page_has_the_smallest_ids_whatever_order_they_come_in() {
+        let coming = [(9, 1), (3, 1), (7, 1), (1, 1), (5, 1), (3, 2)];
+        assert_eq!(page(None, 3, &coming).0, [1, 3, 5]);
+        assert!(!page(None, 3, &coming).1, "there are more");
+        let (ids, is_last, _) = page(Some(5), 3, &coming);
+        assert_eq!((ids, is_last), (vec![7, 9], true));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_page_may_have() {
+        let coming: Vec<_> = (1..=200u8).rev().map(|id| (id, 100_000)).collect();
+        let (ids, is_last, most) = page(None, 1_000, &coming);
+        assert!(!is_last && ids.starts_with(&[1, 2, 3]), "{ids:?}");
+        assert!(most <= MAX_BYTES + 250_000, "{most}");
+    }
+
+    #[test]
+    fn a_place_past_all_is_no_overflow() {
+        assert_eq!(sequence_of([0xff; 16]).saturating_add(1), u64::MAX);
+    }
 }

@@ -1,23 +1,26 @@
 //! Incidents: read from their stream, handled through the same door as alerts.
 //!
 //! - `find`: one of them. `list`: many. `watch`: events as they are stored.
-//! - `command`: what a principal does to one.
+//! - `command`: what a principal does to one. `requests`: the ids of its requests.
 //!
 //! Must not know partitions' owners: an outcome comes back as it does to a gateway.
 
 mod command;
 mod find;
 mod list;
+mod requests;
 mod watch;
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::access::Action;
-use domain::id::{ServiceId, TeamId};
+use domain::id::{PrincipalId, ServiceId, TeamId};
 use domain::incident::Incident;
-use runtime::nats::{Message, Nats, Start};
-use tokio::sync::Semaphore;
+use runtime::nats::{Nats, Reader, Start};
+use runtime::places::Places;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use wire::proto::gander::admin::v1 as api;
@@ -33,11 +36,16 @@ use super::error;
 use super::handover::Handover;
 use crate::access::{About, Caller, presented};
 use find::Wanted;
+use requests::Requests;
 
 /// How long reading incident states may take.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// The most reads of incidents at a time; more wait for a place, as long as a read may take.
+const READS: usize = 8;
 /// The most watches at a time.
-pub const WATCHES: usize = 256;
+const WATCHES: usize = 256;
+/// The most of them of one principal.
+const WATCHES_EACH: usize = 32;
 
 /// Serves incidents. Cheap to clone.
 #[derive(Clone)]
@@ -48,25 +56,67 @@ pub struct Incidents {
     pub nats: Nats,
     /// Where commands go.
     pub handover: Handover,
-    /// A place for each watch.
-    pub watches: Arc<Semaphore>,
     /// Cancelled once the process stops.
     pub stopping: CancellationToken,
+    guests: Guests,
+}
+
+/// Who is served, so that nobody takes all there is. Cheap to clone.
+#[derive(Clone)]
+struct Guests {
+    reads: Arc<Semaphore>,
+    watches: Places<PrincipalId>,
+    requests: Arc<Mutex<Requests>>,
 }
 
 impl Incidents {
-    /// The incidents whose states fit the filter, in the order of their ids.
-    async fn states(&self, filter: &str) -> Result<Vec<Incident>, Status> {
+    /// The incidents of what these calls administer.
+    pub fn new(
+        calls: &Calls,
+        nats: &Nats,
+        handover: Handover,
+        stopping: &CancellationToken,
+    ) -> Self {
+        let guests = Guests {
+            reads: Arc::new(Semaphore::new(READS)),
+            watches: Places::new(WATCHES, WATCHES_EACH),
+            requests: Arc::default(),
+        };
+        let (calls, nats, stopping) = (calls.clone(), nats.clone(), stopping.clone());
+        Self { calls, nats, handover, stopping, guests }
+    }
+
+    /// A place among those who read: each reads much.
+    async fn reading(&self) -> Result<SemaphorePermit<'_>, Status> {
+        place_in(&self.guests.reads).await
+    }
+
+    /// Looks at the incidents whose states fit the filter, one after the other in no order, until
+    /// `look` has seen enough. One that changes meanwhile may come twice, the later one last.
+    async fn states(
+        &self,
+        filter: &str,
+        look: impl FnMut(Incident) -> ControlFlow<()>,
+    ) -> Result<(), Status> {
+        let read = tokio::time::timeout(READ_DEADLINE, self.read_states(filter, look)).await;
+        read.map_err(|_| too_slow())?
+    }
+
+    async fn read_states(
+        &self,
+        filter: &str,
+        mut look: impl FnMut(Incident) -> ControlFlow<()>,
+    ) -> Result<(), Status> {
         let start = Start::LastOfEachSubject;
-        let read = self.nats.read_all(subject::INCIDENTS_STREAM, filter, start);
-        let read = tokio::time::timeout(READ_DEADLINE, read).await;
-        let messages = read.map_err(|_| too_slow())?.map_err(unreadable)?;
-        let decode = |message: &Message| decode_state(&message.payload);
-        let incidents: Result<Vec<_>, _> = messages.iter().map(decode).collect();
-        let mut incidents =
-            incidents.map_err(|_| error::internal("the state of an incident cannot be read"))?;
-        incidents.sort_by_key(|incident| incident.opening.id);
-        Ok(incidents)
+        let mut reader = Reader::new(&self.nats, subject::INCIDENTS_STREAM, filter, start);
+        while let Some(message) = reader.next_stored().await.map_err(unreadable)? {
+            let incident = decode_state(&message.payload)
+                .map_err(|_| error::internal("the state of an incident cannot be read"))?;
+            if look(incident).is_break() || message.pending == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Where the states of a team's incidents are, or those of all teams.
@@ -88,8 +138,13 @@ impl Incidents {
     }
 }
 
+async fn place_in(reads: &Semaphore) -> Result<SemaphorePermit<'_>, Status> {
+    let place = tokio::time::timeout(READ_DEADLINE, reads.acquire()).await;
+    place.ok().and_then(Result::ok).ok_or_else(too_slow)
+}
+
 fn too_slow() -> Status {
-    error::unavailable("incidents cannot be read in time")
+    error::read_timeout("incidents cannot be read in time: ask again later")
 }
 
 fn unreadable(_: runtime::nats::Error) -> Status {
@@ -130,7 +185,7 @@ impl IncidentService for Incidents {
         };
         let (caller, message) = self.calls.admit(request, method, about)?;
         let (team, service, incident) = open_incident_name(&message.name)?;
-        let found = self.find(Wanted { team, service, incident }).await;
+        let found = self.find(Wanted { team, service, incident }, &message.name).await;
         match found {
             Ok(found) if may_read(&caller, &found.team) => Ok(Response::new(found)),
             // Only who may read all of them learns that there is none.
@@ -159,7 +214,7 @@ impl IncidentService for Incidents {
         let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let (team, service) = scope(&caller, &message.parent)?;
         let filter = subject::events_of(team, service);
-        self.watch(credential, &filter, &message.cursor).await.map(Response::new)
+        self.watch(&caller, credential, &filter, &message.cursor).await.map(Response::new)
     }
 
     async fn acknowledge_incident(
@@ -168,7 +223,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<events::Incident>, Status> {
         let method = "IncidentService/AcknowledgeIncident";
         let (caller, message) = self.about_one(request, method, |m| &m.name)?;
-        request_of(method, &message.request_id, &message)?;
+        self.note(&caller, request_of(method, &message.request_id, &message)?)?;
         let came_to = self.command(&caller, &message.name, Content::Acknowledge).await?;
         if came_to.resolve_duplicate {
             return Err(error::incident_resolved());
@@ -183,9 +238,28 @@ impl IncidentService for Incidents {
     ) -> Result<Response<events::Incident>, Status> {
         let method = "IncidentService/ResolveIncident";
         let (caller, message) = self.about_one(request, method, |m| &m.name)?;
-        request_of(method, &message.request_id, &message)?;
+        self.note(&caller, request_of(method, &message.request_id, &message)?)?;
         let came_to = self.command(&caller, &message.name, Content::Resolve).await?;
         let done = came_to.resolved || came_to.resolve_duplicate;
         self.handled(done, &message.name).await.map(Response::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_too_many_reading_waits_for_as_long_as_a_read_may_take() {
+        let reads = Semaphore::new(READS);
+        let mut places = Vec::new();
+        for _ in 0..READS {
+            places.push(place_in(&reads).await.unwrap());
+        }
+        let waiting = tokio::time::Instant::now();
+        assert!(place_in(&reads).await.is_err());
+        assert_eq!(waiting.elapsed(), READ_DEADLINE);
+        let (place, ()) = tokio::join!(place_in(&reads), async { drop(places.pop()) });
+        assert!(place.is_ok());
     }
 }
