@@ -391,8 +391,8 @@ fn what_is_told_has_weight() {
     assert!((200..300).contains(&(weight / 1_024)), "{weight}");
 }
 
-/// How many instructions a fold takes: run by itself under a counter, such as `perf stat -e
-/// instructions:u`.
+/// How many instructions the fold of an untracked alert takes: run by itself under a counter, such
+/// as `valgrind --tool=callgrind`, at two revisions.
 #[test]
 #[ignore = "a measurement"]
 fn untracked_alerts_for_a_counter_of_instructions() {
