@@ -17,6 +17,7 @@ mod maintenance;
 mod monitoring;
 mod parked;
 mod python;
+mod reasons;
 mod roles;
 mod rolling;
 mod secrets;

@@ -168,7 +168,8 @@ impl ParkedRecords {
         Ok(flags)
     }
 
-    /// What is to be evaluated; where one service failed, for that one only.
+    /// What is to be evaluated; where one service failed, for that one only. Then it is not tracked:
+    /// what is told of one service would take the place of what was told of all.
     fn contents(&self, parked: &Parked) -> Result<Vec<Content>, Status> {
         let records = parked.records().map_err(|_| error::parked_record_unreadable())?;
         let narrowed = match parked.service {
@@ -179,7 +180,9 @@ impl ParkedRecords {
             }
         };
         let content = |content| match (content, narrowed) {
-            (Content::Alert(alert), Some(reach)) => Content::Alert(Alert { reach, ..alert }),
+            (Content::Alert(alert), Some(reach)) => {
+                Content::Alert(Alert { reach, tracked_until: None, ..alert })
+            }
             (other, _) => other,
         };
         Ok(records.into_iter().map(|record| content(record.content)).collect())

@@ -1,4 +1,4 @@
-//! What must hold of the API log, each a function of that name.
+//! What must hold of the API log, each a function of that name; and that it stops nothing.
 //!
 //! Reads the log as who shows it does. Must not know how reasons are made.
 
@@ -13,10 +13,12 @@ use wire::stored::alert::{Content, decode_batch, record_from};
 use wire::stored::apilog::{LogPart, Part, Place};
 use wire::{header, subject};
 
-use super::broker::State;
-use super::invariants::checkpoints;
+use super::broker::{Fault, Model, State};
+use super::invariants::{check_done, checkpoints};
 use super::oracle::{self, Ruled};
-use super::world::World;
+use super::schedule::in_model_time;
+use super::worker::Worker;
+use super::world::{PARTITIONS, Recipe, Say, World};
 
 type Rulings = BTreeMap<(AlertId, ServiceId), Ruled>;
 
@@ -171,4 +173,24 @@ pub fn check(state: &State, world: &World, partition: Partition) {
         let tracked = alerts.filter(|(_, tracked)| *tracked).map(|(alert, _)| alert).collect();
         invariant_everything_committed_is_told(tracked, &counting, &rulings);
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let say = Say::Mapped { trigger: Some(0), resolve: None };
+    let alert = Recipe::Alert { reach: 0, say, after: 1 };
+    let (model, mut world) = (Model::new(1), World::new().tracked());
+    model.append(world.batch(&[alert; 4]));
+    // The first writes are the take-overs; then the log is tried twice.
+    let taking = [Fault::None; PARTITIONS as usize];
+    model.state().faults = taking.into_iter().chain([Fault::Lost, Fault::Unreachable]).collect();
+    let mut worker = Worker::start(&model, &world, 1, u64::MAX, 1_000);
+    in_model_time(worker.finish(&world)).expect("nothing was skipped");
+    let written = |state: &State| (state.told.len(), state.untold);
+    assert_eq!(written(&model.state()), (0, 1));
+    assert_eq!(worker.owner.owned[&Partition(0)].state.totals.alerts, 4);
+    model.append(world.batch(&[alert; 4]));
+    in_model_time(worker.finish(&world)).expect("nothing was skipped");
+    assert_eq!(model.state().told.len(), 4, "two of them are tracked, in two partitions");
+    check_done(&model.state(), &world, worker.owner.owned.values().map(|owned| &owned.state));
 }
