@@ -33,6 +33,8 @@ pub const APILOG_ALL: &str = "gander.apilog.*";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
+/// Where the owners of partitions are asked what an alert would come to; not stored.
+pub const EXPLAIN: &str = "gander.explain";
 /// Where all processes are asked what they are; not stored.
 pub const ROLL_CALL: &str = "gander.roll-call";
 

@@ -48,12 +48,18 @@ pub fn messages(
     told.into_iter().filter_map(with_epoch).collect()
 }
 
+/// What is told, with what its owner knows.
+pub fn part(told: Told, epoch: u64, control_sequence: u64) -> LogPart {
+    let part = ReasonsPart { control_sequence, epoch, ..told.part };
+    LogPart { alert: told.alert, token: told.token, part: Part::Reasons(part) }
+}
+
 fn message(told: Told, epoch: u64, control_sequence: u64) -> Message {
-    let part = Part::Reasons(ReasonsPart { control_sequence, epoch, ..told.part });
     let headers =
         vec![(header::ALERT, told.alert.to_string()), (header::PART, "reasons".to_owned())];
-    let part = LogPart { alert: told.alert, token: told.token, part };
-    Message { subject: subject::apilog(told.token), headers, payload: part.encode(), expect: None }
+    let subject = subject::apilog(told.token);
+    let payload = part(told, epoch, control_sequence).encode();
+    Message { subject, headers, payload, expect: None }
 }
 
 /// Writes them. A batch is tried a second time, which does no harm where the first one was written

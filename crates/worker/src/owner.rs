@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::directory::Snapshot;
 use domain::id::InstanceId;
 use domain::incident::IDENTICAL_WINDOW;
@@ -14,7 +15,7 @@ use runtime::nats::{Message, Start};
 use runtime::pulse::Pulse;
 use runtime::traces::{Moment, Tracer};
 use tokio_util::sync::CancellationToken;
-use wire::stored::alert::decode_batch;
+use wire::stored::alert::{Content, decode_batch, record_from};
 use wire::stored::worker::Checkpoint;
 use wire::{Partition, subject};
 
@@ -188,6 +189,28 @@ impl<B: Broker> Owner<B> {
     /// The newest control sequence that a commit of these partitions has used.
     fn used(&self) -> u64 {
         self.owned.values().map(|owned| owned.control_sequence).max().unwrap_or(0)
+    }
+
+    /// What the alert in a question would come to in the partitions that are owned here, a part of an
+    /// entry of the API log each. Nothing happens.
+    pub fn explain(&self, question: &Bytes) -> Vec<Bytes> {
+        let record = decode_batch(question).ok().and_then(|batch| batch.records.into_iter().next());
+        let record = record.and_then(|record| record_from(record).ok());
+        let Some(Content::Alert(alert)) = record.map(|record| record.content) else {
+            return vec![];
+        };
+        let asked = alert.reach.team().map(|team| self.streams.partitions.of(team));
+        let owned = self.owned.values().map(|owned| &owned.state);
+        let owned = owned.filter(|state| asked.is_none_or(|asked| asked == state.partition));
+        let folding = Folding {
+            index: &self.catalog.index,
+            partitions: self.streams.partitions,
+            evaluate: self.evaluate,
+            identical_window: self.identical_window,
+            room: self.room,
+        };
+        let told = owned.filter_map(|state| folding.explain(state, &alert));
+        told.map(|told| apilog::part(told, 0, self.catalog.sequence).encode()).collect()
     }
 
     fn fold_message(&mut self, changes: &mut Changes) -> bool {

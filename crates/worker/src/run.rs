@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::id::InstanceId;
 use runtime::lifecycle::Shutdown;
+use runtime::nats::ask::{Question, Questions};
 use runtime::nats::members::{BEAT, Members, Role};
 use runtime::nats::{self, Message, Nats, Reader, Start};
 use runtime::ops::Checks;
@@ -83,8 +84,16 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let known = Arc::clone(&applied);
     let member = move || facts.member(member::Role::Worker, me, known.load(Ordering::Relaxed));
     nats.answer_roll_calls(member).await?;
-    let take_after = Instant::now();
-    let mut worker = Worker { owner, checks, members, follower, applied, reader: None, take_after };
+    let mut worker = Worker {
+        owner,
+        checks,
+        members,
+        follower,
+        applied,
+        reader: None,
+        questions: nats.questions(subject::EXPLAIN).await?,
+        take_after: Instant::now(),
+    };
     let beat = tokio::spawn(beat(nats.clone(), me));
     let ended = pulse.beating(worker.run(&shutdown)).await;
     beat.abort();
@@ -122,12 +131,15 @@ struct Worker {
     /// The control sequence applied, for who asks.
     applied: Arc<AtomicU64>,
     reader: Option<Reader>,
+    /// What alerts would come to.
+    questions: Questions,
     take_after: Instant,
 }
 
 enum Woken {
     Control(u64, domain::directory::Snapshot),
     Input(Message),
+    Explain(Question),
     Members,
     Tick,
     Purge,
@@ -152,6 +164,11 @@ impl Worker {
                     self.applied.store(sequence, Ordering::Relaxed);
                 }
                 Woken::Input(message) => self.read(&message),
+                Woken::Explain(question) => {
+                    for answer in self.owner.explain(&question.payload) {
+                        question.answer(answer).await;
+                    }
+                }
                 Woken::Members => self.take_partitions().await?,
                 Woken::Tick => {
                     self.take_partitions().await?;
@@ -190,6 +207,7 @@ impl Worker {
                 let (sequence, snapshot) = changed?;
                 Woken::Control(sequence, snapshot)
             }
+            Some(question) = self.questions.next() => Woken::Explain(question),
             message = input => Woken::Input(message),
         })
     }

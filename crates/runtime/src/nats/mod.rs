@@ -7,6 +7,7 @@
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
+pub mod ask;
 pub mod batch;
 pub mod copy;
 mod get;

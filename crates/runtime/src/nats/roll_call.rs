@@ -7,11 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use wire::stored::member::Member;
 use wire::subject;
 
-use super::{Error, Nats, request};
+use super::{Error, Nats};
 
 /// The most answers that are taken in.
 const MAX_ANSWERS: usize = 1_000;
@@ -25,14 +24,10 @@ impl Nats {
         &self,
         member: impl Fn() -> Member + Send + 'static,
     ) -> Result<(), Error> {
-        let mut asked = self.client.subscribe(subject::ROLL_CALL).await.map_err(request)?;
-        self.client.flush().await.map_err(request)?;
-        let client = self.client.clone();
+        let mut questions = self.questions(subject::ROLL_CALL).await?;
         tokio::spawn(async move {
-            while let Some(ask) = asked.next().await {
-                if let Some(reply) = ask.reply {
-                    let _ = client.publish(reply, member().encode()).await;
-                }
+            while let Some(question) = questions.next().await {
+                question.answer(member().encode()).await;
             }
         });
         Ok(())
@@ -48,21 +43,18 @@ impl Nats {
         patience: Duration,
         enough: impl Fn(&[Member]) -> bool,
     ) -> Result<Vec<Member>, Error> {
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(request)?;
-        let asked = self.client.publish_with_reply(subject::ROLL_CALL, inbox, Bytes::new());
-        asked.await.map_err(request)?;
         let mut found = Vec::new();
-        let taking = async {
-            while found.len() < MAX_ANSWERS && !enough(&found) {
-                let Some(answer) = answers.next().await else { return };
-                match Member::decode(&answer.payload) {
-                    Ok(member) => found.push(member),
-                    Err(error) => tracing::debug!(%error, "an answer to a roll call is not read"),
-                }
+        if enough(&found) {
+            return Ok(found);
+        }
+        let take = |answer: Bytes| {
+            match Member::decode(&answer) {
+                Ok(member) => found.push(member),
+                Err(error) => tracing::debug!(%error, "an answer to a roll call is not read"),
             }
+            found.len() < MAX_ANSWERS && !enough(&found)
         };
-        let _ = tokio::time::timeout(patience, taking).await;
+        self.ask_all(subject::ROLL_CALL, Bytes::new(), patience, take).await?;
         Ok(found)
     }
 }

@@ -12,7 +12,7 @@ use domain::reach::Reach;
 use wire::stored::alert::Alert;
 
 use super::{By, Changes, Folding, PartitionState, Source, emit, park, parked};
-use crate::reasons::Draft;
+use crate::reasons::{Draft, Told};
 
 /// What an alert leads to in one service.
 struct Decided {
@@ -61,6 +61,43 @@ impl Folding<'_> {
         done
     }
 
+    /// What an alert would come to in this partition if it came now, and why. Nothing happens.
+    pub(crate) fn explain(&self, state: &PartitionState, alert: &Alert) -> Option<Told> {
+        let text = payload::text(&alert.payload);
+        let (payload, seen) = (Payload::new(&text), alert.to_domain());
+        let mut draft = Draft::begin(alert, state.partition, None);
+        let mut reached = None;
+        let ours = |team| self.partitions.of(team) == state.partition;
+        for entry in self.index.visit(alert.reach, None, ours) {
+            if draft.is_full() {
+                break;
+            }
+            reached = Some(entry.service);
+            if entry.disabled {
+                continue;
+            }
+            let decided = self.decide(state, self.deciding(&seen, entry), entry, &payload);
+            let failed = || Decided::without_evaluation(Verdict::Failed);
+            let decision = decided.unwrap_or_else(failed).decision;
+            draft.tell(entry, alert.received_at, &payload, &decision);
+        }
+        draft.end(reached, true)
+    }
+
+    const fn deciding<'a>(
+        &self,
+        alert: &'a incident::Alert,
+        entry: &matcher::Entry,
+    ) -> Deciding<'a> {
+        Deciding {
+            alert,
+            team: entry.team,
+            service: entry.service,
+            identical_window: self.identical_window,
+            in_maintenance: false,
+        }
+    }
+
     /// Goes on with the services in scope. False if the commit is full before all are done.
     fn services(
         &self,
@@ -96,16 +133,10 @@ impl Folding<'_> {
         seen: &Seen<'_>,
         out: &mut Changes,
     ) -> Decided {
-        let on = Deciding {
-            alert: &seen.alert,
-            team: entry.team,
-            service: entry.service,
-            identical_window: self.identical_window,
-            in_maintenance: false,
-        };
         if entry.disabled {
             return Decided::without_evaluation(Verdict::Disabled);
         }
+        let on = self.deciding(&seen.alert, entry);
         let Some(decided) = self.decide(state, on, entry, seen.payload) else {
             let reason = "the evaluation of the filters failed".to_owned();
             park(state, parked(seen.source, reason, Some(entry.service)), out);
