@@ -103,6 +103,17 @@ promtool() {
     cksum <tools/setup.sh >"$tools/promtool.from"
 }
 
+# Another time for a process, for the tests.
+faketime() {
+    fresh faketime tools/setup.sh && return
+    debian libfaketime "$work/faketime"
+    rm -rf "$tools/faketime"
+    mkdir "$tools/faketime"
+    find "$work/faketime" -name 'libfaketimeMT.so.1' -exec mv {} "$tools/faketime/" \;
+    [ -e "$tools/faketime/libfaketimeMT.so.1" ] || fail "libfaketime is not in its package"
+    cksum <tools/setup.sh >"$tools/faketime.from"
+}
+
 python3 -m pip --version >/dev/null 2>&1 ||
     fail "python3 with pip is needed: apt-get install python3-pip"
 nats_server
@@ -113,6 +124,7 @@ deploy) deploy_tools ;;
     python_packages
     alertmanager
     promtool
+    faketime
     ;;
 esac
 "$tools/nats-server" --version

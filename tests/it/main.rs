@@ -29,5 +29,6 @@ mod systemd;
 mod tls;
 mod tokens;
 mod traces;
+mod tracking;
 mod up;
 mod upgrade;
