@@ -71,6 +71,34 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The member with this name, to be changed.
+    pub fn member_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match self {
+            Self::Object(members) => {
+                members.iter_mut().find(|(found, _)| found == name).map(|(_, value)| value)
+            }
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => None,
+        }
+    }
+
+    /// The elements, if it is an array, to be changed.
+    pub fn elements_mut(&mut self) -> Option<&mut [Self]> {
+        match self {
+            Self::Array(elements) => Some(elements),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => {
+                None
+            }
+        }
+    }
+
+    /// It as compact JSON.
+    #[must_use]
+    pub fn compact(&self) -> String {
+        let mut text = String::new();
+        self.write_compact(&mut text);
+        text
+    }
+
     /// The text that conditions search: a string as it is, everything else as compact JSON.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
@@ -78,9 +106,7 @@ impl<'a> Json<'a> {
             Self::String(text) => Cow::Borrowed(text),
             Self::Number(digits) => Cow::Borrowed(digits),
             Self::Null | Self::Bool(_) | Self::Array(_) | Self::Object(_) => {
-                let mut text = String::new();
-                self.write_compact(&mut text);
-                Cow::Owned(text)
+                Cow::Owned(self.compact())
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Must not know where secrets are kept nor draw one: random bytes come from outside.
 
+use std::borrow::Cow;
 use std::fmt;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -14,6 +15,33 @@ pub const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 
 /// How many random bytes make a secret: 32 for 256 bits.
 pub const RANDOM_BYTES: usize = 32;
+
+/// The bytes with `instead` in the place of everything in them that has the shape of a secret, of
+/// whatever kind, whether or not it opens anything.
+#[must_use]
+pub fn mask<'a>(bytes: &'a [u8], instead: &[u8]) -> Cow<'a, [u8]> {
+    let mut masked: Option<Vec<u8>> = None;
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(LENGTH).position(has_shape) {
+        let masked = masked.get_or_insert_default();
+        masked.extend_from_slice(&rest[..at]);
+        masked.extend_from_slice(instead);
+        rest = &rest[at + LENGTH..];
+    }
+    match masked {
+        None => Cow::Borrowed(bytes),
+        Some(mut masked) => {
+            masked.extend_from_slice(rest);
+            Cow::Owned(masked)
+        }
+    }
+}
+
+fn has_shape(bytes: &[u8]) -> bool {
+    let kinds = [Kind::Token, Kind::Credential];
+    kinds.iter().any(|kind| bytes.starts_with(kind.prefix().as_bytes()))
+        && bytes[PREFIX_LENGTH..].iter().all(u8::is_ascii_alphanumeric)
+}
 
 /// What a secret opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,6 +50,20 @@ impl Key {
             found.into_iter().flat_map(|value| step.follow(value)).collect()
         })
     }
+
+    /// Puts a value in the place of each value at this key. Both readings of the key count, the path
+    /// and the member of the top level whose name is its whole text.
+    pub fn replace<'a>(&self, root: &mut Json<'a>, value: &Json<'a>) {
+        if let Some(found) = root.member_mut(&self.text) {
+            found.clone_from(value);
+        }
+        let found = self.steps.iter().fold(vec![root], |found, step| {
+            found.into_iter().flat_map(|value| step.follow_mut(value)).collect()
+        });
+        for place in found {
+            place.clone_from(value);
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -66,6 +80,17 @@ impl Step {
                 value.elements().and_then(|all| all.get(*n)).map_or(&[], std::slice::from_ref)
             }
             Self::AnyElement => value.elements().unwrap_or(&[]),
+        }
+    }
+
+    fn follow_mut<'v, 'a>(&self, value: &'v mut Json<'a>) -> &'v mut [Json<'a>] {
+        match self {
+            Self::Name(name) => value.member_mut(name).map_or(&mut [], std::slice::from_mut),
+            Self::Element(n) => value
+                .elements_mut()
+                .and_then(|all| all.get_mut(*n))
+                .map_or(&mut [], std::slice::from_mut),
+            Self::AnyElement => value.elements_mut().unwrap_or(&mut []),
         }
     }
 }
@@ -175,6 +200,21 @@ mod tests {
         check("a[0]", payload, &[]);
         check("[0]", r#"["x"]"#, &["x"]);
         check("$[*]", r#"["x", "y"]"#, &["x", "y"]);
+    }
+
+    #[test]
+    fn a_key_replaces_what_it_names_in_either_reading() {
+        let check = |key: &str, expected: &str| {
+            let text = r#"{"a": {"b": [{"c": 1}, {"c": {"d": 2}}]}, "a.b": 3, "e": 4, "e": 5}"#;
+            let mut root = Json::parse(text).unwrap();
+            Key::parse(key).unwrap().replace(&mut root, &Json::String("X".into()));
+            assert_eq!(root.compact(), expected, "{key}");
+        };
+        check("a.b", r#"{"a":{"b":"X"},"a.b":"X","e":5}"#);
+        check("a.b[*].c", r#"{"a":{"b":[{"c":"X"},{"c":"X"}]},"a.b":3,"e":5}"#);
+        check("$.a.b[1].c.d", r#"{"a":{"b":[{"c":1},{"c":{"d":"X"}}]},"a.b":3,"e":5}"#);
+        check("e", r#"{"a":{"b":[{"c":1},{"c":{"d":2}}]},"a.b":3,"e":"X"}"#);
+        check("f", r#"{"a":{"b":[{"c":1},{"c":{"d":2}}]},"a.b":3,"e":5}"#);
     }
 
     #[test]
