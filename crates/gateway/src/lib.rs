@@ -4,6 +4,7 @@
 //! - `tokens`: who is let in, from the control stream, with the time until which that is known.
 //! - `client`: who sent a request. `rate`: how much one may ask for.
 //! - `unstored`: what the log says of alerts that are not stored.
+//! - `log`: what is kept of calls with a tracked token, on its way to GANDER_APILOG.
 //! - `accept`, `connection`: connections. `http`: requests, one endpoint a file.
 //!
 //! Must not know filters or incidents: what is in a payload is the worker's business.
@@ -13,6 +14,7 @@ mod client;
 mod config;
 mod connection;
 mod http;
+mod log;
 mod rate;
 mod run;
 mod tokens;

@@ -15,12 +15,14 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::stored::member::Role;
 
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
 use crate::http::{self, Handler, document};
+use crate::log::{self, Log};
 use crate::rate::Rates;
 use crate::tokens::Tokens;
 
@@ -77,6 +79,7 @@ pub async fn run(
     };
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
+    let (log, writing) = Log::start(parts.nats.clone(), me);
     add_checks(&parts, &tokens, &shutdown);
     register_metrics();
     let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
@@ -89,6 +92,7 @@ pub async fn run(
         tokens,
         outcomes,
         ingest,
+        log,
         memory: Arc::new(Semaphore::new(memory_pieces(&config))),
         partitions: parts.streams.partitions,
         clock: parts.clock,
@@ -102,7 +106,8 @@ pub async fn run(
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
-    let commits = tokio::spawn(commits);
+    let (commits, writing) = (tokio::spawn(commits), tokio::spawn(writing));
+    let hard = shutdown.hard.clone();
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
@@ -117,6 +122,7 @@ pub async fn run(
     // All of a gateway is on one thread: what blocks it stops this too.
     pulse.beating(serving).await?;
     let _ = commits.await;
+    finish_log(writing, &hard).await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
@@ -132,12 +138,24 @@ async fn drain_after(delay: Duration, shutdown: Shutdown, draining: Cancellation
     draining.cancel();
 }
 
+/// Waits until the API log is written. Where the process has to stop at once, what is not is lost.
+async fn finish_log(mut writing: JoinHandle<()>, hard: &CancellationToken) {
+    tokio::select! {
+        _ = &mut writing => {}
+        () = hard.cancelled() => {
+            writing.abort();
+            let _ = writing.await;
+        }
+    }
+}
+
 /// What is counted is there from the start, so that its first increase is seen.
 fn register_metrics() {
     metrics::counter!("gander_gateway_accepted_total").increment(0);
     metrics::counter!("gander_gateway_connections_refused_total").increment(0);
     metrics::gauge!("gander_gateway_connections").increment(0.0);
     http::register_metrics();
+    log::register_metrics();
 }
 
 fn memory_pieces(config: &Config) -> usize {

@@ -28,7 +28,9 @@ pub struct Admitted {
     pub token: TokenId,
     /// What it reaches.
     pub reach: Reach,
-    /// Until when its calls are kept in the API log.
+    /// When it was let in.
+    pub at: Timestamp,
+    /// Until when its calls are kept in the API log; none where this one is not kept.
     pub tracked_until: Option<Timestamp>,
 }
 
@@ -78,10 +80,16 @@ impl Tokens {
         };
         let digest = secret.digest();
         let known = self.known.read().expect("no holder of this lock panics");
-        let token = known.directory.admitted(&digest, self.clock.now());
-        let admitted = token.filter(|token| token.url_parameter_allowed || !by_url).map(|token| {
-            Admitted { token: token.id, reach: token.reach, tracked_until: token.tracked_until }
-        });
+        let at = self.clock.now();
+        let token = known.directory.admitted(&digest, at);
+        let admitted =
+            token.filter(|token| token.url_parameter_allowed || !by_url).map(|token| Admitted {
+                token: token.id,
+                reach: token.reach,
+                at,
+                // From the deadline on it is not tracked, whatever is known here of its end.
+                tracked_until: token.tracked_until.filter(|_| token.tracked(at)),
+            });
         // The clock is read last: what was looked up was current when it was looked up.
         if self.clock.boot() < known.current_until { Ok(admitted) } else { Err(Stale) }
     }
@@ -172,6 +180,63 @@ impl Follow {
         if applied >= last {
             self.tokens.renew(begun + CURRENT_FOR);
             self.tokens.measure_age(begun);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use domain::aggregate::{Actor, Entry, Life};
+    use domain::name::DisplayName;
+    use domain::token::{TRACKING_LASTS, Token};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Set(AtomicI64);
+
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        }
+
+        fn boot(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    fn tracked(secret: &Secret, until: Timestamp) -> Token {
+        let began = Timestamp::default();
+        Token {
+            id: TokenId::from_bytes([1; 16]),
+            name: DisplayName::parse("tracked").unwrap(),
+            reach: Reach::Global,
+            digest: secret.digest(),
+            last_four: secret.last_four(),
+            expires_at: None,
+            url_parameter_allowed: true,
+            tracked_until: Some(until),
+            life: Life { created_at: began, creator: Actor::System, updated_at: began, version: 1 },
+        }
+    }
+
+    #[test]
+    fn the_clock_ends_tracking_whatever_the_view_says() {
+        let secret = Secret::from_random(Kind::Token, &[7; 32]);
+        let until = Timestamp::default().plus(TRACKING_LASTS);
+        let token = tracked(&secret, until);
+        let mut directory = Directory::default();
+        directory.restore(1, Snapshot::Token(token.id, Entry::Live(token)));
+        let known = Known { directory, current_until: Duration::from_secs(1) };
+        let clock = Arc::new(Set::default());
+        let tokens = Tokens { known: Arc::new(RwLock::new(known)), clock: clock.clone() };
+        for (micros, expected) in [(-1, Some(until)), (0, None), (1, None)] {
+            let now = until.as_micros() + micros;
+            clock.0.store(now, Ordering::SeqCst);
+            let admitted = tokens.check(secret.reveal(), false).unwrap().unwrap();
+            assert_eq!((admitted.at.as_micros(), admitted.tracked_until), (now, expected));
         }
     }
 }

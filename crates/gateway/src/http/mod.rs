@@ -2,18 +2,21 @@
 //!
 //! - `process`: alerts. `credential`, `body`, `content`, `prefer`: what a request carries, parsed.
 //! - `answer`, `problem`: what goes back. `openapi`: all of this, described.
+//! - `call`, `redact`: what the API log keeps of a call, without secrets.
 //! - `trace`: what a collector of traces is told.
 //!
 //! Must not know connections.
 
 mod answer;
 mod body;
+mod call;
 mod content;
 mod credential;
 mod openapi;
 mod prefer;
 mod problem;
 mod process;
+mod redact;
 mod trace;
 
 use std::net::IpAddr;
@@ -39,9 +42,11 @@ use wire::partition::Partitions;
 
 use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
+use crate::log::Log;
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
 use crate::unstored::Unstored;
+use call::Call;
 pub use openapi::document;
 use problem::Problem;
 
@@ -62,6 +67,8 @@ pub struct Handler {
     pub outcomes: Outcomes,
     /// Where alerts are stored.
     pub ingest: Ingest,
+    /// Where calls of tracked tokens are kept.
+    pub log: Log,
     /// Memory for bodies, in pieces of [`MEMORY_PIECE`].
     pub memory: Arc<Semaphore>,
     /// How many partitions there are.
@@ -100,8 +107,10 @@ impl Handler {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
         let mut span = self.span(&head);
+        let mut kept = None;
         let logs = span.for_logs();
-        let routed = self.route(peer, &head, &mut body, &mut span).instrument(logs).await;
+        let routed =
+            self.route(peer, &head, &mut body, &mut span, &mut kept).instrument(logs).await;
         let ended = match body {
             // Who waits to be told to go on sends nothing once the answer is another one.
             Some(body) if !head.headers.contains_key(header::EXPECT) => {
@@ -119,6 +128,9 @@ impl Handler {
             problem.answer(span.context().filter(|_| self.tracer.is_on()))
         });
         trace::answered(&mut span, answer.status(), code);
+        if let Some(kept) = kept {
+            kept.answered(&answer, code).await;
+        }
         let headers = answer.headers_mut();
         if !ended {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -180,6 +192,7 @@ impl Handler {
         head: &request::Parts,
         body: &mut Option<Incoming>,
         span: &mut Span,
+        kept: &mut Option<Call>,
     ) -> Result<Answer, Problem> {
         let uri = &head.uri;
         let length = uri.path().len() + uri.query().map_or(0, str::len);
@@ -189,7 +202,9 @@ impl Handler {
         let below = uri.path().strip_prefix(self.config.path_prefix.as_str());
         if below == Some(process::PATH) {
             return match head.method {
-                Method::POST | Method::PUT => process::process(self, peer, head, body, span).await,
+                Method::POST | Method::PUT => {
+                    process::process(self, peer, head, body, span, kept).await
+                }
                 _ => Err(Problem::MethodNotAllowed("POST, PUT")),
             };
         }

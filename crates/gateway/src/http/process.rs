@@ -15,9 +15,11 @@ use runtime::nats::publish;
 use runtime::random::id_bytes;
 use runtime::traces::{Kind, Span};
 use tokio::time::{Instant, timeout_at};
+use wire::partition::PartitionSet;
 use wire::stored::alert::{Alert, Content, Record};
 use wire::subject;
 
+use super::call::Call;
 use super::credential::{Query, credential, query};
 use super::prefer::{Prefer, prefer};
 use super::problem::Problem;
@@ -33,17 +35,21 @@ pub const PATH: &str = "/v1/process";
 pub const SENT_OFTEN: &str =
     "too many alerts by this token: send it again after the time in Retry-After";
 
-/// Takes an alert. Who may not come in is refused before the body is read.
+/// Takes an alert. Who may not come in is refused before the body is read. What the API log keeps of
+/// a call that came in is in `kept`.
 pub async fn process(
     handler: &Handler,
     peer: IpAddr,
     head: &request::Parts,
     body: &mut Option<Incoming>,
     span: &mut Span,
+    kept: &mut Option<Call>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let mut query = query(head.uri.query().unwrap_or_default());
     let admitted = admit(handler, &head.headers, &mut query);
     let admitted = admitted.map_err(|problem| handler.refuse(peer, &head.headers, problem))?;
+    let announced = body.as_ref().and_then(|body| body.size_hint().exact());
+    *kept = Call::begin(handler, &admitted, peer, head, announced);
     check_rate(handler, &admitted.token)?;
     check_expect(&head.headers)?;
     let encoding = body::encoding(&head.headers)?;
@@ -52,14 +58,23 @@ pub async fn process(
     }
     let limit = handler.config.body_max_bytes;
     let plain = encoding == body::Encoding::Identity;
-    let length = body.as_ref().and_then(|body| body.size_hint().exact()).filter(|_| plain);
-    let _memory = handler.memory_for(length)?;
+    let _memory = handler.memory_for(announced.filter(|_| plain))?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
-    let payload = content::payload(&head.headers, body::decode(body, encoding, limit)?).await;
+    if let Some(kept) = kept {
+        kept.received(&body);
+    }
+    let body = body::decode(body, encoding, limit)?;
+    if let Some(kept) = kept {
+        kept.decoded(&body);
+    }
+    let payload = content::payload(&head.headers, body).await;
     let alert = alert(handler, admitted, query.from, payload);
+    if let Some(kept) = kept {
+        kept.alert = alert.id;
+    }
     span.set("gander.alert.id", || alert.id.to_string());
-    let answer = store(handler, alert, prefer(&head.headers), started, span).await;
+    let answer = store(handler, alert, prefer(&head.headers), started, span, kept.as_mut()).await;
     metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
     answer
 }
@@ -112,8 +127,10 @@ async fn store(
     prefer: Prefer,
     started: Instant,
     span: &Span,
+    kept: Option<&mut Call>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let id = alert.id;
+    let tells = alert.tracked_until.is_some_and(|until| alert.received_at < until);
     let partition = alert.reach.team().map(|team| handler.partitions.of(team));
     let content = Content::Alert(alert);
     let partitions = content.partitions(handler.partitions);
@@ -126,6 +143,10 @@ async fn store(
     handler.unstored.note(stored.as_ref().err());
     stored.map_err(problem).inspect_err(|problem| sending.fail(problem.code()))?;
     drop(sending);
+    if let Some(kept) = kept {
+        // The workers look at the time at which the whole alert was there.
+        kept.partitions = if tells { partitions } else { PartitionSet::default() };
+    }
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
     let until = prefer.wait.map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));

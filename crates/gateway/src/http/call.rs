@@ -1,0 +1,145 @@
+//! What is kept of a call with a tracked token: gathered while it is answered, then given to the
+//! API log.
+//!
+//! A call has one entry however it ends: one whose client goes away before the answer is kept with
+//! the status 0. Of a call that is not tracked nothing of this is made. Must not know how it is
+//! written.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::id::{AlertId, TokenId};
+use domain::reach::Reach;
+use http::request;
+use runtime::random::id_bytes;
+use tokio::time::Instant;
+use wire::partition::PartitionSet;
+use wire::proto::gander::stored::v1::CallPart;
+use wire::stored::apilog::{LogPart, Part};
+
+use super::credential::query;
+use super::{Answer, Handler, redact};
+use crate::config::{ANSWER_DEADLINE, Config};
+use crate::log::Log;
+use crate::tokens::Admitted;
+
+/// The most bytes of a body that are kept.
+const MAX_BODY: usize = 256 * 1024;
+/// How long an answer waits for room in the log, as long as it is in time.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// A call of a tracked token.
+pub struct Call {
+    /// The alert that was made of it; until there is one, an id of its own.
+    pub alert: AlertId,
+    /// The partitions that will tell reasons.
+    pub partitions: PartitionSet,
+    token: TokenId,
+    log: Log,
+    config: Arc<Config>,
+    begun: Instant,
+    body: Option<Body>,
+    part: CallPart,
+    told: bool,
+}
+
+struct Body {
+    received: Bytes,
+    decoded: Option<Bytes>,
+    at: Instant,
+}
+
+impl Call {
+    /// Begins to keep a call; none where its token is not tracked. `announced` is the length of its
+    /// body, where it says so.
+    pub fn begin(
+        handler: &Handler,
+        admitted: &Admitted,
+        peer: IpAddr,
+        head: &request::Parts,
+        announced: Option<u64>,
+    ) -> Option<Self> {
+        admitted.tracked_until?;
+        let sent = head.uri.query();
+        let part = CallPart {
+            received_at_micros: admitted.at.as_micros(),
+            target: target(admitted.reach),
+            from: query(&redact::query(sent.unwrap_or_default())).from.unwrap_or_default(),
+            method: head.method.to_string(),
+            uri: redact::uri(head.uri.path(), sent),
+            headers: redact::headers(&head.headers),
+            body_bytes: announced.unwrap_or(0),
+            client: handler.client(peer, &head.headers).to_string(),
+            ..CallPart::default()
+        };
+        Some(Self {
+            alert: AlertId::from_bytes(id_bytes(admitted.at, &*handler.random)),
+            partitions: PartitionSet::default(),
+            token: admitted.token,
+            log: handler.log.clone(),
+            config: Arc::clone(&handler.config),
+            begun: Instant::now(),
+            body: None,
+            part,
+            told: false,
+        })
+    }
+
+    /// Its body is there.
+    pub fn received(&mut self, body: &Bytes) {
+        self.part.body_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        self.body = Some(Body { received: body.clone(), decoded: None, at: Instant::now() });
+    }
+
+    /// Its body is decoded.
+    pub fn decoded(&mut self, decoded: &Bytes) {
+        if let Some(body) = &mut self.body {
+            body.decoded = Some(decoded.clone());
+        }
+    }
+
+    /// Gives it to the log with its answer. Waits a moment where the log has no room, but not so long
+    /// that the answer is late.
+    pub async fn answered(mut self, answer: &Answer, code: Option<&'static str>) {
+        self.part.status = answer.status().as_u16().into();
+        self.part.answer = answer.body().clone().into_inner().unwrap_or_default();
+        self.part.code = code.unwrap_or_default().to_owned();
+        let wait = Instant::now() + WAIT;
+        let until = self.body.as_ref().map_or(wait, |body| wait.min(body.at + ANSWER_DEADLINE));
+        let part = self.tell();
+        self.log.keep(part, until).await;
+    }
+
+    fn tell(&mut self) -> LogPart {
+        self.told = true;
+        let mut call = std::mem::take(&mut self.part);
+        if let Some(body) = self.body.take() {
+            let paths = &self.config.api_log_redact;
+            let kept = redact::body(&body.received, body.decoded.as_ref(), paths);
+            call.body_cut = kept.as_ref().is_none_or(|kept| kept.len() > MAX_BODY);
+            call.body = kept.map(|kept| Bytes::copy_from_slice(&kept[..kept.len().min(MAX_BODY)]));
+        }
+        call.duration_micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        call.partitions = self.partitions.0;
+        LogPart { alert: self.alert, token: self.token, part: Part::Call(call) }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.told {
+            let part = self.tell();
+            self.log.keep_now(part);
+        }
+    }
+}
+
+fn target(reach: Reach) -> String {
+    match reach {
+        Reach::Global => String::new(),
+        Reach::Team(team) => format!("teams/{team}"),
+        Reach::Service(team, service) => format!("teams/{team}/services/{service}"),
+    }
+}

@@ -1,0 +1,229 @@
+//! Secrets out of what is kept of a call: its URI, its headers, its body.
+//!
+//! Three rules. What is named like a secret loses its value: a header or a URL parameter in whose
+//! name one of [`WORDS`] occurs, without regard to case, and the two headers of cookies. What has
+//! the shape of a secret of Gander is replaced wherever it stands, so the token itself too. And of
+//! a body the values at the paths that the settings name. Too much rather than too little:
+//! `X-Author` is such a name. Must not know what is done with the rest.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use domain::filter::Key;
+use domain::json::Json;
+use domain::secret;
+use http::HeaderMap;
+use wire::proto::gander::stored::v1::Header;
+
+/// What stands in the place of a secret.
+pub const REDACTED: &str = "REDACTED";
+/// What occurs in the names of secrets. `auth` is in `Authorization` and `Proxy-Authorization`.
+const WORDS: [&str; 6] = ["token", "secret", "signature", "key", "password", "auth"];
+/// Headers that are secrets by another name.
+const COOKIES: [&str; 2] = ["cookie", "set-cookie"];
+
+/// Path and query.
+pub fn uri(path: &str, query: Option<&str>) -> String {
+    let path = masked(path);
+    match query {
+        Some(query) => format!("{path}?{}", self::query(query)),
+        None => path.into_owned(),
+    }
+}
+
+/// The query. A parameter is decoded to see what it is; what stays is as it was sent.
+pub fn query(text: &str) -> String {
+    text.split('&').map(parameter).collect::<Vec<_>>().join("&")
+}
+
+fn parameter(sent: &str) -> Cow<'_, str> {
+    let Some((name, value)) = form_urlencoded::parse(sent.as_bytes()).next() else {
+        return Cow::Borrowed(sent);
+    };
+    let sent_name = sent.split_once('=').map_or(sent, |(name, _)| name);
+    if holds_secret(&name) {
+        Cow::Borrowed(REDACTED)
+    } else if is_secret(&name) || holds_secret(&value) {
+        Cow::Owned(format!("{sent_name}={REDACTED}"))
+    } else {
+        Cow::Borrowed(sent)
+    }
+}
+
+/// The headers in their order, those of one name together.
+pub fn headers(headers: &HeaderMap) -> Vec<Header> {
+    let kept = headers.iter().map(|(name, value)| Header {
+        name: masked(name.as_str()).into_owned(),
+        value: if is_secret(name.as_str()) {
+            Bytes::from_static(REDACTED.as_bytes())
+        } else {
+            secret::mask(value.as_bytes(), REDACTED.as_bytes()).into_owned().into()
+        },
+    });
+    kept.collect()
+}
+
+/// A body, as it was received and, where that is possible, decoded. None where it must be left out:
+/// paths are to be replaced and it is no JSON.
+///
+/// With paths it becomes compact JSON, of members with one name the last, because what is between
+/// the lines may be a secret too. Without, it stays as received, unless only the decoded one shows
+/// that a secret of Gander is in it.
+pub fn body(received: &Bytes, decoded: Option<&Bytes>, paths: &[Key]) -> Option<Vec<u8>> {
+    let masked = |bytes| secret::mask(bytes, REDACTED.as_bytes());
+    if paths.is_empty() || received.is_empty() {
+        let decoded = decoded.map(|decoded| masked(decoded));
+        let hidden = decoded.filter(|decoded| matches!(decoded, Cow::Owned(_)));
+        return Some(hidden.unwrap_or_else(|| masked(received)).into_owned());
+    }
+    let bytes = decoded?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut json = Json::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+    for path in paths {
+        path.replace(&mut json, &Json::String(Cow::Borrowed(REDACTED)));
+    }
+    Some(masked(json.compact().as_bytes()).into_owned())
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    COOKIES.contains(&name.as_str()) || WORDS.iter().any(|word| name.contains(word))
+}
+
+fn holds_secret(text: &str) -> bool {
+    matches!(secret::mask(text.as_bytes(), b""), Cow::Owned(_))
+}
+
+fn masked(text: &str) -> Cow<'_, str> {
+    match secret::mask(text.as_bytes(), REDACTED.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::secret::{Kind, Secret};
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token() -> String {
+        Secret::from_random(Kind::Token, &[7; 32]).reveal().to_owned()
+    }
+
+    #[test]
+    fn parameters_that_are_secrets_lose_their_values() {
+        let token = token();
+        let encoded = token.replace('_', "%5f");
+        for (sent, kept) in [
+            ("from=a%20b&token=x", "from=a%20b&token=REDACTED"),
+            ("tok%65n=x&a", "tok%65n=REDACTED&a"),
+            (
+                "Access_Token=x&apiKey=y&auth=z",
+                "Access_Token=REDACTED&apiKey=REDACTED&auth=REDACTED",
+            ),
+            ("token", "token=REDACTED"),
+            ("&&a=&=b", "&&a=&=b"),
+            (&format!("from={token}"), "from=REDACTED"),
+            (&format!("from=x{encoded}y&b=1"), "from=REDACTED&b=1"),
+            (&format!("{encoded}=1"), "REDACTED"),
+        ] {
+            assert_eq!(query(sent), kept);
+        }
+        assert_eq!(uri("/v1/process", None), "/v1/process");
+        assert_eq!(uri("/v1/process", Some("token=x")), "/v1/process?token=REDACTED");
+    }
+
+    #[test]
+    fn headers_that_are_secrets_lose_their_values() {
+        let token = token();
+        let mut sent = HeaderMap::new();
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "set-cookie",
+            "x-api-key",
+            "x-hub-signature-256",
+            "x-gitlab-token",
+            "client-secret",
+            "x-password",
+            "x-auth",
+        ] {
+            sent.insert(name, HeaderValue::from_static("hidden"));
+        }
+        let shown = headers(&sent);
+        assert!(shown.iter().all(|header| header.value == REDACTED), "{shown:?}");
+        let mut sent = HeaderMap::new();
+        sent.append("content-type", HeaderValue::from_static("text/plain"));
+        sent.append("referer", HeaderValue::from_str(&format!("/x?a={token}&b")).unwrap());
+        sent.append("accept", HeaderValue::from_static("a"));
+        sent.append("accept", HeaderValue::from_static("b"));
+        let shown = headers(&sent);
+        let shown: Vec<_> = shown.iter().map(|h| (h.name.as_str(), h.value.as_ref())).collect();
+        let expected: [(&str, &[u8]); 4] = [
+            ("content-type", b"text/plain"),
+            ("referer", b"/x?a=REDACTED&b"),
+            ("accept", b"a"),
+            ("accept", b"b"),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[track_caller]
+    fn check(received: &str, decoded: Option<&str>, paths: &[&str], expected: Option<&str>) {
+        let paths: Vec<_> = paths.iter().map(|path| Key::parse(path).unwrap()).collect();
+        let received = Bytes::copy_from_slice(received.as_bytes());
+        let decoded = decoded.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        let kept = body(&received, decoded.as_ref(), &paths);
+        assert_eq!(kept.as_deref(), expected.map(str::as_bytes), "{received:?}");
+    }
+
+    #[test]
+    fn a_body_without_paths_stays_as_received_but_for_secrets_of_ours() {
+        let token = token();
+        check("{ \"a\" : 1 }", Some("{ \"a\" : 1 }"), &[], Some("{ \"a\" : 1 }"));
+        check("encoded", Some("plain"), &[], Some("encoded"));
+        check("broken", None, &[], Some("broken"));
+        let form = format!("token={token}&a=b");
+        check(&form, Some(&form), &[], Some("token=REDACTED&a=b"));
+        check("encoded", Some(&form), &[], Some("token=REDACTED&a=b"));
+        check(&form, None, &[], Some("token=REDACTED&a=b"));
+    }
+
+    #[test]
+    fn values_at_paths_are_replaced_and_what_is_no_json_is_left_out() {
+        let text =
+            r#"{"user": {"pin": 1, "pin": 2}, "list": [{"pw": "x"}, {"pw": [3]}], "n": 1.0}"#;
+        let kept =
+            r#"{"user":{"pin":"REDACTED"},"list":[{"pw":"REDACTED"},{"pw":"REDACTED"}],"n":1.0}"#;
+        let paths = ["user.pin", "list[*].pw"];
+        check(text, Some(text), &paths, Some(kept));
+        check("encoded", Some(text), &paths, Some(kept));
+        check(text, Some(text), &["other"], Some(&Json::parse(text).unwrap().compact()));
+        check("pin=1", Some("pin=1"), &paths, None);
+        check("broken", None, &paths, None);
+        check("", Some(""), &paths, Some(""));
+        check(r#""text""#, Some(r#""text""#), &paths, Some(r#""text""#));
+        // An earlier member of the same name is nothing that a path finds.
+        check(
+            r#"{"a": {"b": "s"}, "a": 1}"#,
+            Some(r#"{"a": {"b": "s"}, "a": 1}"#),
+            &["a.b"],
+            Some(r#"{"a":1}"#),
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_token_is_found_wherever_it_stands(before: String, after: String, random: [u8; 32]) {
+            let token = Secret::from_random(Kind::Token, &random);
+            let text = format!("{before}{}{after}", token.reveal());
+            let body = body(&Bytes::from(text.clone()), None, &[]).unwrap();
+            prop_assert!(!String::from_utf8_lossy(&body).contains(token.reveal()));
+            prop_assert!(!uri("/", Some(&text)).contains(token.reveal()));
+        }
+    }
+}
