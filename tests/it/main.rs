@@ -1,5 +1,6 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
+mod apilog;
 mod arrows;
 mod audit;
 mod backup;

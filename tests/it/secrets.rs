@@ -21,7 +21,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The files in which the text stands.
-fn holding(folder: &Path, text: &str) -> anyhow::Result<Vec<PathBuf>> {
+pub fn holding(folder: &Path, text: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut holding = Vec::new();
     for file in files(folder)? {
         let bytes = std::fs::read(&file)?;
