@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, send};
 use e2e::rig::{Plan, Rig, Role};
+use e2e::wait::eventually;
 use http::StatusCode;
 use nix::sys::signal::Signal;
 use wire::proto::gander::admin::v1 as api;
@@ -79,6 +81,35 @@ async fn a_token_that_was_deleted_or_replaced_is_dead_when_the_call_returns() ->
         dead.extend([token.secret, fresh.secret]);
     }
     all_dead(&mut rig, &dead).await
+}
+
+#[tokio::test]
+async fn the_hour_of_the_last_use_is_told() -> anyhow::Result<()> {
+    const HOUR: i64 = 60 * 60;
+    let mut rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let (used, unused) = (admin.token("used", "").await?, admin.token("unused", "").await?);
+    assert_eq!(used.last_use_time, None);
+    let gateway = rig.gateway()?;
+    send(gateway, &used.secret, "{}").await?;
+    send(gateway, &unused.secret[1..], "{}").await?;
+    let get = async |admin: &Admin, token: &api::Token| {
+        let request = api::GetTokenRequest { name: token.name.clone() };
+        Ok::<_, anyhow::Error>(admin.tokens().get_token(request).await?.into_inner())
+    };
+    let told = async |admin: &Admin| {
+        eventually("the last use", async || get(admin, &used).await.ok()?.last_use_time).await
+    };
+    let at = told(&admin).await?;
+    let made = used.create_time.context("a time")?.seconds;
+    assert!(at.seconds % HOUR == 0 && (made - at.seconds).abs() <= HOUR, "{at:?} {made}");
+    // Admin keeps nothing of it, and has it again after a restart.
+    rig.kill(Role::Admin).await?;
+    rig.restart(Role::Admin).await?;
+    let admin = Admin::connect(rig.grpc(), &admin.credential).await?;
+    assert_eq!(told(&admin).await?, at);
+    assert_eq!(get(&admin, &unused).await?.last_use_time, None);
+    Ok(())
 }
 
 /// A gateway that stands still is waited for, and goes on without letting the dead token in.

@@ -4,6 +4,7 @@
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
 //! - `audit`: is the chain of commits whole, and what was changed when.
+//! - `last_use`: when tokens were last used.
 //! - `judge`: what is wrong. `incoming`: connections. `measure`: what admin sees of the others, as
 //!   metrics. `run`: how it is put together.
 //!
@@ -15,6 +16,7 @@ pub mod bootstrap;
 mod grpc;
 mod incoming;
 mod judge;
+mod last_use;
 mod measure;
 mod run;
 mod start;

@@ -36,6 +36,7 @@ use crate::bootstrap;
 use crate::grpc::page;
 use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
+use crate::last_use::LastUses;
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -161,8 +162,11 @@ pub async fn run(
     let counted = Counted { gateways: gateways.clone(), workers: workers.clone() };
     let ending = tokio::spawn(tracking::run(store.clone(), Arc::clone(&parts.clock)));
     let measuring = tokio::spawn(measure::run(parts.nats.clone(), counted));
+    let last_uses = LastUses::default();
+    let following = tokio::spawn(last_uses.clone().follow(parts.nats.clone()));
     let calls = Calls {
         store,
+        last_uses,
         gateways,
         clock: parts.clock,
         pages: page::Key::draw(&*parts.random),
@@ -196,6 +200,7 @@ pub async fn run(
     commits.abort();
     measuring.abort();
     ending.abort();
+    following.abort();
     served
 }
 

@@ -27,6 +27,13 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// The hour that it is in, as the point at which it begins.
+    #[must_use]
+    pub fn hour(self) -> Self {
+        const HOUR: i64 = 60 * 60 * 1_000_000;
+        Self(self.0.div_euclid(HOUR).saturating_mul(HOUR))
+    }
+
     /// How long after `earlier` this is; zero if it is not after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

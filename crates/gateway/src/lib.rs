@@ -5,6 +5,7 @@
 //! - `client`: who sent a request. `rate`: how much one may ask for.
 //! - `unstored`: what the log says of alerts that are not stored.
 //! - `log`: what is kept of calls with a tracked token, on its way to GANDER_APILOG.
+//! - `last_use`: when tokens were last used.
 //! - `accept`, `connection`: connections. `http`: requests, one endpoint a file.
 //!
 //! Must not know filters or incidents: what is in a payload is the worker's business.
@@ -14,6 +15,7 @@ mod client;
 mod config;
 mod connection;
 mod http;
+mod last_use;
 mod log;
 mod rate;
 mod run;

@@ -22,6 +22,7 @@ use wire::stored::member::Role;
 use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
 use crate::http::{self, Handler, document};
+use crate::last_use::LastUse;
 use crate::log::{self, Log};
 use crate::rate::Rates;
 use crate::tokens::Tokens;
@@ -80,6 +81,8 @@ pub async fn run(
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
     let (log, writing) = Log::start(parts.nats.clone(), me);
+    let (last_use, served) = (LastUse::default(), CancellationToken::new());
+    let uses = tokio::spawn(last_use.clone().write(parts.nats.clone(), me, served.clone()));
     add_checks(&parts, &tokens, &shutdown);
     register_metrics();
     let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
@@ -93,6 +96,7 @@ pub async fn run(
         outcomes,
         ingest,
         log,
+        last_use,
         memory: Arc::new(Semaphore::new(memory_pieces(&config))),
         partitions: parts.streams.partitions,
         clock: parts.clock,
@@ -122,7 +126,9 @@ pub async fn run(
     // All of a gateway is on one thread: what blocks it stops this too.
     pulse.beating(serving).await?;
     let _ = commits.await;
-    finish_log(writing, &hard).await;
+    served.cancel();
+    finish(writing, &hard).await;
+    finish(uses, &hard).await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
@@ -138,8 +144,8 @@ async fn drain_after(delay: Duration, shutdown: Shutdown, draining: Cancellation
     draining.cancel();
 }
 
-/// Waits until the API log is written. Where the process has to stop at once, what is not is lost.
-async fn finish_log(mut writing: JoinHandle<()>, hard: &CancellationToken) {
+/// Waits until what is noted is written. Where the process has to stop at once, what is not is lost.
+async fn finish(mut writing: JoinHandle<()>, hard: &CancellationToken) {
     tokio::select! {
         _ = &mut writing => {}
         () = hard.cancelled() => {

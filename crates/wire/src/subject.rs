@@ -18,6 +18,10 @@ pub const INCIDENTS_STREAM: &str = "GANDER_INCIDENTS";
 /// The stream of the API log.
 pub const APILOG_STREAM: &str = "GANDER_APILOG";
 
+/// The stream behind the KV bucket GANDER_LAST_USE: when each token was last used. Kept outside the
+/// journal; it may be late or lost.
+pub const LAST_USE_STREAM: &str = "KV_GANDER_LAST_USE";
+
 /// Every message of GANDER_CONTROL.
 pub const CONTROL_ALL: &str = "gander.control.>";
 /// Every message of GANDER_ALERTS.
@@ -30,6 +34,8 @@ pub const STATES_ALL: &str = "gander.state.>";
 pub const CHECKPOINTS_ALL: &str = "gander.checkpoints.*";
 /// Every part of an entry of the API log.
 pub const APILOG_ALL: &str = "gander.apilog.*";
+/// Every time of last use.
+pub const LAST_USE_ALL: &str = "$KV.GANDER_LAST_USE.>";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
@@ -104,6 +110,12 @@ pub fn parked(partition: Partition) -> String {
 #[must_use]
 pub fn apilog(token: TokenId) -> String {
     format!("gander.apilog.{token}")
+}
+
+/// Where the time of the last use of a token is.
+#[must_use]
+pub fn last_use(token: TokenId) -> String {
+    format!("$KV.GANDER_LAST_USE.{token}")
 }
 
 /// Where this process awaits outcomes.

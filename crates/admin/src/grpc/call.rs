@@ -22,6 +22,7 @@ use super::error;
 use super::page::{self, Page};
 use crate::access::{About, Caller, Presented, authenticate, authorize, presented};
 use crate::bootstrap;
+use crate::last_use::LastUses;
 use crate::store::{Command, Done, Store};
 
 /// How long a command may take to be stored.
@@ -38,6 +39,8 @@ pub struct Calls {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids and secrets.
     pub random: Arc<dyn Random>,
+    /// When tokens were last used.
+    pub last_uses: LastUses,
     /// Where the bootstrap credential is, until it has been used.
     pub bootstrap: Arc<Path>,
     /// What page tokens are sealed with.

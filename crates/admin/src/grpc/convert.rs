@@ -308,8 +308,8 @@ fn key_from(text: &str, at: &str) -> Result<Option<Key>, Status> {
     Key::parse(text).map(Some).map_err(|rule| field(at, rule))
 }
 
-/// A token as it is shown at this time, without its secret.
-pub fn token_to(token: &Token, now: Timestamp) -> api::Token {
+/// A token as it is shown at this time, without its secret; with the hour in which it was last used.
+pub fn token_to(token: &Token, now: Timestamp, last_use: Option<Timestamp>) -> api::Token {
     let (kind, target) = match token.reach {
         Reach::Global => (api::TokenType::Global, String::new()),
         Reach::Team(team) => (api::TokenType::Team, format!("teams/{team}")),
@@ -329,6 +329,7 @@ pub fn token_to(token: &Token, now: Timestamp) -> api::Token {
         creator: actor_name(token.life.creator),
         create_time: Some(time(token.life.created_at)),
         update_time: Some(time(token.life.updated_at)),
+        last_use_time: last_use.map(time),
         tracking: Some(token.tracked(now)),
         tracking_expire_time: token.tracked_until.filter(|_| token.tracked(now)).map(time),
         etag: etag(&token.life),

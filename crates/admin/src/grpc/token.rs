@@ -8,7 +8,7 @@ use domain::directory::Siblings;
 use domain::id::TokenId;
 use domain::reach::Reach;
 use domain::secret::Kind;
-use domain::token;
+use domain::token::{self, Token};
 use tonic::{Request, Response, Status};
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_server::TokenService;
@@ -22,9 +22,10 @@ use crate::access::{About, may_read_reach};
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
-        let now = self.now();
-        let token =
-            self.store.read(|directory| directory.token(id).map(|token| token_to(token, now)));
+        let (now, last_use) = (self.now(), self.last_uses.of(id));
+        let token = self
+            .store
+            .read(|directory| directory.token(id).map(|token| token_to(token, now, last_use)));
         let token = token.ok_or_else(|| error::not_found(&format!("tokens/{id}")))?;
         Ok(Response::new(api::Token { secret: secret.to_owned(), ..token }))
     }
@@ -116,7 +117,8 @@ impl TokenService for Calls {
             let own = directory
                 .tokens()
                 .filter(|token| fits(token.reach) && may_read_reach(&caller, token.reach));
-            page.of(own, |token| *token.id.as_bytes(), |token| token_to(token, now))
+            let shown = |token: &Token| token_to(token, now, self.last_uses.of(token.id));
+            page.of(own, |token| *token.id.as_bytes(), shown)
         });
         Ok(Response::new(api::ListTokensResponse { tokens, next_page_token }))
     }

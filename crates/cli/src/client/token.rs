@@ -120,7 +120,17 @@ async fn show(
 ) -> anyhow::Result<()> {
     // A secret that was made must be shown whatever happens to the names of teams.
     let labels = names::Labels::read(channel).await.unwrap_or_default();
-    let head = ["TOKEN", "NAME", "TYPE", "TARGET", "SECRET", "CREATED", "EXPIRES", "TRACKED UNTIL"];
+    let head = [
+        "TOKEN",
+        "NAME",
+        "TYPE",
+        "TARGET",
+        "SECRET",
+        "CREATED",
+        "LAST USE",
+        "EXPIRES",
+        "TRACKED UNTIL",
+    ];
     connect.output.show(tokens, &head, |token| {
         let kind = token.r#type().as_str_name().trim_start_matches("TOKEN_TYPE_").to_lowercase();
         let target = if token.target.is_empty() { "everything" } else { labels.of(&token.target) };
@@ -131,6 +141,7 @@ async fn show(
             target.to_owned(),
             token.hint.clone(),
             shown_time(token.create_time.as_ref()),
+            shown_time(token.last_use_time.as_ref()),
             shown_expiry(token.expire_time.as_ref()),
             shown_time(token.tracking_expire_time.as_ref()),
         ]

@@ -42,6 +42,7 @@ use wire::partition::Partitions;
 
 use crate::client;
 use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
+use crate::last_use::LastUse;
 use crate::log::Log;
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
@@ -69,6 +70,8 @@ pub struct Handler {
     pub ingest: Ingest,
     /// Where calls of tracked tokens are kept.
     pub log: Log,
+    /// Where uses of tokens are noted.
+    pub last_use: LastUse,
     /// Memory for bodies, in pieces of [`MEMORY_PIECE`].
     pub memory: Arc<Semaphore>,
     /// How many partitions there are.

@@ -48,6 +48,7 @@ pub async fn process(
     let mut query = query(head.uri.query().unwrap_or_default());
     let admitted = admit(handler, &head.headers, &mut query);
     let admitted = admitted.map_err(|problem| handler.refuse(peer, &head.headers, problem))?;
+    handler.last_use.note(admitted.token, admitted.at);
     let announced = body.as_ref().and_then(|body| body.size_hint().exact());
     *kept = Call::begin(handler, &admitted, peer, head, announced);
     check_rate(handler, &admitted.token)?;

@@ -82,6 +82,7 @@ impl Nats {
         self.ensure(control(settings)).await?;
         self.ensure(incidents(settings)).await?;
         self.ensure(apilog(settings)).await?;
+        self.ensure(last_use(settings)).await?;
         let (found, identity) = self.ensure(alerts(settings)).await?;
         let partitions = partitions_of(&found)?;
         if partitions != settings.partitions {
@@ -274,5 +275,18 @@ pub(super) fn apilog(settings: &Settings) -> Config {
         allow_atomic_publish: true,
         allow_direct: true,
         ..base(subject::APILOG_STREAM, &[subject::APILOG_ALL], settings)
+    }
+}
+
+/// As a KV bucket with a history of one is made.
+pub(super) fn last_use(settings: &Settings) -> Config {
+    Config {
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        allow_atomic_publish: true,
+        allow_direct: true,
+        allow_rollup: true,
+        deny_delete: true,
+        ..base(subject::LAST_USE_STREAM, &[subject::LAST_USE_ALL], settings)
     }
 }

@@ -5896,6 +5896,10 @@ pub struct Token {
     /// When tracking switches itself off; not set while it is off. Output only.
     #[prost(message, optional, tag = "14")]
     pub tracking_expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
+    /// The hour in which a gateway last let it in, as the time at which the hour began. Not set: that was
+    /// never seen. Kept outside the journal; it may be late or lost. Output only.
+    #[prost(message, optional, tag = "15")]
+    pub last_use_time: ::core::option::Option<crate::timestamp::Timestamp>,
     /// Changes with every change. Sent back with a mutation, the mutation fails with `ABORTED` if
     /// the token has changed since.
     #[prost(string, tag = "12")]

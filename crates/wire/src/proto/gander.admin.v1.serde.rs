@@ -10239,6 +10239,9 @@ impl serde::Serialize for Token {
         if self.tracking_expire_time.is_some() {
             len += 1;
         }
+        if self.last_use_time.is_some() {
+            len += 1;
+        }
         if !self.etag.is_empty() {
             len += 1;
         }
@@ -10284,6 +10287,9 @@ impl serde::Serialize for Token {
         if let Some(v) = self.tracking_expire_time.as_ref() {
             struct_ser.serialize_field("trackingExpireTime", v)?;
         }
+        if let Some(v) = self.last_use_time.as_ref() {
+            struct_ser.serialize_field("lastUseTime", v)?;
+        }
         if !self.etag.is_empty() {
             struct_ser.serialize_field("etag", &self.etag)?;
         }
@@ -10316,6 +10322,8 @@ impl<'de> serde::Deserialize<'de> for Token {
             "tracking",
             "tracking_expire_time",
             "trackingExpireTime",
+            "last_use_time",
+            "lastUseTime",
             "etag",
         ];
 
@@ -10334,6 +10342,7 @@ impl<'de> serde::Deserialize<'de> for Token {
             UpdateTime,
             Tracking,
             TrackingExpireTime,
+            LastUseTime,
             Etag,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -10369,6 +10378,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                             "updateTime" | "update_time" => Ok(GeneratedField::UpdateTime),
                             "tracking" => Ok(GeneratedField::Tracking),
                             "trackingExpireTime" | "tracking_expire_time" => Ok(GeneratedField::TrackingExpireTime),
+                            "lastUseTime" | "last_use_time" => Ok(GeneratedField::LastUseTime),
                             "etag" => Ok(GeneratedField::Etag),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -10402,6 +10412,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                 let mut update_time__ = None;
                 let mut tracking__ = None;
                 let mut tracking_expire_time__ = None;
+                let mut last_use_time__ = None;
                 let mut etag__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -10483,6 +10494,12 @@ impl<'de> serde::Deserialize<'de> for Token {
                             }
                             tracking_expire_time__ = map_.next_value()?;
                         }
+                        GeneratedField::LastUseTime => {
+                            if last_use_time__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastUseTime"));
+                            }
+                            last_use_time__ = map_.next_value()?;
+                        }
                         GeneratedField::Etag => {
                             if etag__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("etag"));
@@ -10505,6 +10522,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                     update_time: update_time__,
                     tracking: tracking__,
                     tracking_expire_time: tracking_expire_time__,
+                    last_use_time: last_use_time__,
                     etag: etag__.unwrap_or_default(),
                 })
             }

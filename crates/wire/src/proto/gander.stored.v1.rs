@@ -684,7 +684,7 @@ pub mod api_log_part {
 /// What was asked and answered.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CallPart {
-    /// When it was received, microseconds since the Unix epoch.
+    /// When its head was received, microseconds since the Unix epoch.
     #[prost(int64, tag = "1")]
     pub received_at_micros: i64,
     /// What the token reaches: \`` for everything, `teams/{team}` or `teams/{team}/services/{service}`.
@@ -699,19 +699,21 @@ pub struct CallPart {
     /// The path and query, secrets replaced.
     #[prost(string, tag = "5")]
     pub uri: ::prost::alloc::string::String,
-    /// The headers in their order, secrets replaced.
+    /// The headers in their order, those of one name together, secrets replaced.
     #[prost(message, repeated, tag = "6")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
-    /// The length of the body as received, in bytes.
+    /// The length of the body as received, in bytes; as announced where it was not read, 0 if it was not.
     #[prost(uint64, tag = "7")]
     pub body_bytes: u64,
-    /// The body as received, cut where it is over 256 KiB, secrets replaced. Not set where it was not read.
+    /// The body as received, cut where it is over 256 KiB, secrets replaced. Decoded where values at paths
+    /// are replaced, then as compact JSON, and where only so a secret of Gander in it was seen. Not set
+    /// where it was not read, or is no JSON although values at paths are to be replaced.
     #[prost(bytes = "bytes", optional, tag = "8")]
     pub body: ::core::option::Option<::prost::bytes::Bytes>,
-    /// Whether it was cut.
+    /// Whether it was cut, or read and left out.
     #[prost(bool, tag = "9")]
     pub body_cut: bool,
-    /// The status of the answer.
+    /// The status of the answer; 0 where the client was gone before.
     #[prost(uint32, tag = "10")]
     pub status: u32,
     /// The body of the answer.

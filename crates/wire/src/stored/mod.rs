@@ -8,6 +8,7 @@ pub mod apilog;
 pub mod backup;
 pub mod control;
 pub mod filter;
+pub mod last_use;
 mod maintenance;
 pub mod member;
 pub mod worker;
