@@ -9,7 +9,7 @@ use domain::id::InstanceId;
 use runtime::ingest::{self, Ingest};
 use runtime::lifecycle::Shutdown;
 use runtime::listen::Listener;
-use runtime::nats;
+use runtime::nats::{self, Nats};
 use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
@@ -80,9 +80,7 @@ pub async fn run(
     };
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
-    let (log, writing) = Log::start(parts.nats.clone(), me);
-    let (last_use, served) = (LastUse::default(), CancellationToken::new());
-    let uses = tokio::spawn(last_use.clone().write(parts.nats.clone(), me, served.clone()));
+    let (log, last_use, beside) = Beside::start(&parts.nats, me);
     add_checks(&parts, &tokens, &shutdown);
     register_metrics();
     let draining = Shutdown { soft: CancellationToken::new(), hard: shutdown.hard.clone() };
@@ -110,7 +108,7 @@ pub async fn run(
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
-    let (commits, writing) = (tokio::spawn(commits), tokio::spawn(writing));
+    let commits = tokio::spawn(commits);
     let hard = shutdown.hard.clone();
     let mut follow = tokio::spawn(follow.run(shutdown.clone()));
     if let Some(certificate) = listener.tls.clone() {
@@ -126,9 +124,7 @@ pub async fn run(
     // All of a gateway is on one thread: what blocks it stops this too.
     pulse.beating(serving).await?;
     let _ = commits.await;
-    served.cancel();
-    finish(writing, &hard).await;
-    finish(uses, &hard).await;
+    beside.finish(&hard).await;
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
@@ -144,13 +140,33 @@ async fn drain_after(delay: Duration, shutdown: Shutdown, draining: Cancellation
     draining.cancel();
 }
 
-/// Waits until what is noted is written. Where the process has to stop at once, what is not is lost.
-async fn finish(mut writing: JoinHandle<()>, hard: &CancellationToken) {
-    tokio::select! {
-        _ = &mut writing => {}
-        () = hard.cancelled() => {
-            writing.abort();
-            let _ = writing.await;
+/// What is written beside the alerts: the API log and the times of last use.
+struct Beside {
+    tasks: [JoinHandle<()>; 2],
+    served: CancellationToken,
+}
+
+impl Beside {
+    fn start(nats: &Nats, me: InstanceId) -> (Log, LastUse, Self) {
+        let (log, writing) = Log::start(nats.clone(), me);
+        let (last_use, served) = (LastUse::default(), CancellationToken::new());
+        let noting = last_use.clone().write(nats.clone(), me, served.clone());
+        let tasks = [tokio::spawn(writing), tokio::spawn(noting)];
+        (log, last_use, Self { tasks, served })
+    }
+
+    /// Waits until everything is written, once nothing more comes. Where the process has to stop at
+    /// once, what is not is lost.
+    async fn finish(self, hard: &CancellationToken) {
+        self.served.cancel();
+        for mut task in self.tasks {
+            tokio::select! {
+                _ = &mut task => {}
+                () = hard.cancelled() => {
+                    task.abort();
+                    let _ = task.await;
+                }
+            }
         }
     }
 }
