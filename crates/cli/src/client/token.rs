@@ -53,13 +53,12 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 ("url_parameter_allowed", url_parameter.is_some()),
                 ("tracking", tracking.is_some()),
             ])?;
-            let old = names::token(&channel, token).await?;
             let token = api::Token {
                 display_name: name.clone().unwrap_or_default(),
                 expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
                 url_parameter_allowed: url_parameter.map(|rule| rule == Rule::Allow),
                 tracking: tracking.map(|switch| switch == Switch::On),
-                ..old
+                ..names::token(&channel, token).await?
             };
             let token = Some(token);
             let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
