@@ -64,20 +64,11 @@ pub async fn run(
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let needed = config.body_max_bytes + BATCH_OVERHEAD;
-    let found = u64::try_from(parts.nats.max_payload()).unwrap_or(u64::MAX);
-    if found < needed {
-        return Err(Error::MaxPayload { found, needed });
-    }
+    let settings = ingest_settings(&config, parts.nats.max_payload())?;
     let me = InstanceId::from_bytes(id_bytes(parts.clock.now(), &*parts.random));
     let (tokens, follow) = Tokens::start(parts.nats.clone(), me, Arc::clone(&parts.clock)).await?;
     let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let applied = tokens.clone();
-    let settings = ingest::Settings {
-        queue: config.ingest_queue_max_records,
-        deadline: COMMIT_DEADLINE,
-        message_bytes: usize::try_from(BATCH_BYTES.min(found - needed)).unwrap_or(usize::MAX),
-    };
     let (ingest, commits) =
         Ingest::start(parts.nats.clone(), me, settings, move || applied.applied());
     let (log, last_use, beside) = Beside::start(&parts.nats, me);
@@ -128,6 +119,18 @@ pub async fn run(
     follow.abort();
     parts.nats.leave(nats::members::Role::Gateway, me).await;
     Ok(())
+}
+
+/// How alerts are stored, where the server takes messages that are this long.
+fn ingest_settings(config: &Config, max_payload: usize) -> Result<ingest::Settings, Error> {
+    let needed = config.body_max_bytes + BATCH_OVERHEAD;
+    let found = u64::try_from(max_payload).unwrap_or(u64::MAX);
+    let room = found.checked_sub(needed).ok_or(Error::MaxPayload { found, needed })?;
+    Ok(ingest::Settings {
+        queue: config.ingest_queue_max_records,
+        deadline: COMMIT_DEADLINE,
+        message_bytes: usize::try_from(BATCH_BYTES.min(room)).unwrap_or(usize::MAX),
+    })
 }
 
 /// Between the soft stop and the drain, load balancers have time to notice.
