@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::send;
+use e2e::apilog::{Parts, token_id};
 use e2e::rig::Rig;
 use tonic::{Code, Request, Status};
 use wire::proto::gander::admin::v1 as api;
@@ -22,7 +23,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 40] = [
+const TABLE: [(&str, [&str; 3]); 45] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -59,6 +60,11 @@ const TABLE: [(&str, [&str; 3]); 40] = [
     ("GetParkedRecord", ["", "", "AS"]),
     ("EvaluateParkedRecord", ["", "", "A"]),
     ("DeleteParkedRecord", ["", "", "A"]),
+    ("ListApiLogEntries", ["ASMRO", "AS", "AS"]),
+    ("GetApiLogEntry", ["ASMRO", "AS", "AS"]),
+    ("ListUnmatchedServices", ["ASMRO", "AS", "AS"]),
+    ("TailApiLogEntries", ["ASMRO", "AS", "AS"]),
+    ("ExportApiLogEntries", ["ASMRO", "AS", "AS"]),
     ("ListIncidents", ["ASMRO", "AS", "ASMRO"]),
     ("WatchIncidents", ["ASMRO", "AS", "ASMRO"]),
     ("AcknowledgeIncident", ["AMR", "A", ""]),
@@ -66,7 +72,17 @@ const TABLE: [(&str, [&str; 3]); 40] = [
 ];
 
 /// Methods that name a token alone.
-const BY_TOKEN: [&str; 4] = ["GetToken", "UpdateToken", "ReplaceSecret", "DeleteToken"];
+const BY_TOKEN: [&str; 9] = [
+    "GetToken",
+    "UpdateToken",
+    "ReplaceSecret",
+    "DeleteToken",
+    "ListApiLogEntries",
+    "GetApiLogEntry",
+    "ListUnmatchedServices",
+    "TailApiLogEntries",
+    "ExportApiLogEntries",
+];
 
 /// What calls are about in one scope. Things that exist and things that do not.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +94,7 @@ struct Things {
     target: String,
     principal: String,
     incident: String,
+    entry: String,
 }
 
 impl Things {
@@ -96,6 +113,7 @@ impl Things {
             target: self.target.clone(),
             principal: replace(&self.principal),
             incident: replace(&self.incident),
+            entry: replace(&self.entry),
         }
     }
 }
@@ -123,6 +141,11 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         "ListAuditRecords" | "GetAuditRecord" | "ExportAuditRecords" | "VerifyAudit" => {
             audit(caller, method).await
         }
+        "ListApiLogEntries"
+        | "GetApiLogEntry"
+        | "ListUnmatchedServices"
+        | "TailApiLogEntries"
+        | "ExportApiLogEntries" => api_log(caller, method, about).await,
         "ListParkedRecords" | "GetParkedRecord" | "EvaluateParkedRecord" | "DeleteParkedRecord" => {
             parked(caller, method).await
         }
@@ -164,6 +187,38 @@ async fn audit(caller: &Admin, method: &str) -> Result<(), Status> {
             let request = api::VerifyAuditRequest::default();
             let mut answers = audit.verify_audit(request).await?.into_inner();
             while answers.message().await?.is_some() {}
+            Ok(())
+        }
+    }
+}
+
+/// About the entries of a token, and one of them.
+async fn api_log(caller: &Admin, method: &str, about: Things) -> Result<(), Status> {
+    let mut log = caller.api_log();
+    let Things { token, entry, .. } = about;
+    let filter = Some(api::ApiLogFilter { token: token.clone(), ..Default::default() });
+    match method {
+        "ListApiLogEntries" => {
+            let request = api::ListApiLogEntriesRequest { filter, ..Default::default() };
+            log.list_api_log_entries(request).await.map(drop)
+        }
+        "GetApiLogEntry" => {
+            let request = api::GetApiLogEntryRequest { name: entry, token };
+            log.get_api_log_entry(request).await.map(drop)
+        }
+        "ListUnmatchedServices" => {
+            let request =
+                api::ListUnmatchedServicesRequest { parent: entry, token, ..Default::default() };
+            log.list_unmatched_services(request).await.map(drop)
+        }
+        "TailApiLogEntries" => {
+            let request = api::TailApiLogEntriesRequest { filter, ..Default::default() };
+            log.tail_api_log_entries(request).await.map(drop)
+        }
+        _ => {
+            let request = api::ExportApiLogEntriesRequest { filter };
+            let mut entries = log.export_api_log_entries(request).await?.into_inner();
+            while entries.message().await?.is_some() {}
             Ok(())
         }
     }
@@ -381,8 +436,16 @@ async fn stage() -> anyhow::Result<Stage> {
         let made = admin.principal(&role, &[&role]).await?;
         callers.insert(letter, Admin::connect(rig.grpc(), &made.credential).await?);
     }
+    let parts = Parts::connect(&rig.nats.url()).await?;
+    for things in &mut things {
+        let entry = parts.entry(token_id(&things.token), &things.target, vec![]).await?;
+        things.entry = format!("apiLogEntries/{entry}");
+    }
+    let entry = parts.entry(token_id(&everything.name), "", vec![]).await?;
+    let entry = format!("apiLogEntries/{entry}");
     let other = admin.principal("somebody else", &["stakeholder"]).await?;
-    let global = Things { token: everything.name, principal: other.name, ..Things::default() };
+    let principal = other.name;
+    let global = Things { token: everything.name, principal, entry, ..Things::default() };
     let other = things.remove(1);
     let mut nobody = Vec::new();
     for credential in ["", "gdp_wrong", bootstrap.trim(), &everything.secret] {

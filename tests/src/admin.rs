@@ -12,6 +12,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::api_log_service_client::ApiLogServiceClient;
 use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
@@ -148,6 +149,12 @@ impl Admin {
     #[must_use]
     pub fn principals(&self) -> PrincipalServiceClient<Authorized> {
         PrincipalServiceClient::new(self.channel.clone())
+    }
+
+    /// The API log.
+    #[must_use]
+    pub fn api_log(&self) -> ApiLogServiceClient<Authorized> {
+        ApiLogServiceClient::new(self.channel.clone())
     }
 
     /// The audit log.

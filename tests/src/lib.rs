@@ -6,6 +6,7 @@
 //! - [`certificates`]: for TLS.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
+//! - [`apilog`]: parts of the API log.
 //! - [`contract`]: what is promised of events, checked on each that is read.
 //! - [`disk`]: a disk that can be full. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
@@ -15,6 +16,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod apilog;
 pub mod certificates;
 pub mod cluster;
 pub mod collector;

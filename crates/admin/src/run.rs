@@ -21,7 +21,9 @@ use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
 use wire::proto::DESCRIPTORS;
+use wire::proto::gander::admin::v1::api_log_service_server::ApiLogServiceServer;
 use wire::proto::gander::admin::v1::audit_service_server::AuditServiceServer;
 use wire::proto::gander::admin::v1::catalog_service_server::CatalogServiceServer;
 use wire::proto::gander::admin::v1::incident_service_server::IncidentServiceServer;
@@ -34,7 +36,7 @@ use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
 use crate::grpc::page;
-use crate::grpc::{Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
+use crate::grpc::{ApiLog, Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
 use crate::last_use::LastUses;
 use crate::measure::{self, Counted};
@@ -238,6 +240,7 @@ async fn open(
 /// What is served.
 struct Services {
     calls: Calls,
+    api_log: ApiLog,
     audit: Audit,
     incidents: Incidents,
     parked: ParkedRecords,
@@ -260,8 +263,22 @@ impl Services {
         };
         let incidents = Incidents::new(&calls, nats, handover, stopping);
         let audit = Audit::new(&calls, nats, stopping);
-        Self { calls, audit, incidents, parked, statuses }
+        let api_log = ApiLog::new(&calls, nats, stopping);
+        Self { calls, api_log, audit, incidents, parked, statuses }
     }
+}
+
+/// Tells whoever asks that all services are there.
+async fn set_serving(health: &HealthReporter) {
+    health.set_serving::<CatalogServiceServer<Calls>>().await;
+    health.set_serving::<MaintenanceServiceServer<Calls>>().await;
+    health.set_serving::<TokenServiceServer<Calls>>().await;
+    health.set_serving::<PrincipalServiceServer<Calls>>().await;
+    health.set_serving::<IncidentServiceServer<Incidents>>().await;
+    health.set_serving::<ParkedServiceServer<ParkedRecords>>().await;
+    health.set_serving::<AuditServiceServer<Audit>>().await;
+    health.set_serving::<ApiLogServiceServer<ApiLog>>().await;
+    health.set_serving::<StatusServiceServer<Statuses>>().await;
 }
 
 async fn serve(
@@ -272,14 +289,7 @@ async fn serve(
 ) -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Serve(error.to_string());
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<CatalogServiceServer<Calls>>().await;
-    health.set_serving::<MaintenanceServiceServer<Calls>>().await;
-    health.set_serving::<TokenServiceServer<Calls>>().await;
-    health.set_serving::<PrincipalServiceServer<Calls>>().await;
-    health.set_serving::<IncidentServiceServer<Incidents>>().await;
-    health.set_serving::<ParkedServiceServer<ParkedRecords>>().await;
-    health.set_serving::<AuditServiceServer<Audit>>().await;
-    health.set_serving::<StatusServiceServer<Statuses>>().await;
+    set_serving(&health).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -289,7 +299,7 @@ async fn serve(
     // Older tools ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().map_err(|error| failed(&error))?;
     let limit = REQUEST_LIMIT;
-    let Services { calls, audit, incidents, parked, statuses } = services;
+    let Services { calls, api_log, audit, incidents, parked, statuses } = services;
     let catalog = CatalogServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let maintenance = MaintenanceServiceServer::new(calls.clone()).max_decoding_message_size(limit);
     let tokens = TokenServiceServer::new(calls.clone()).max_decoding_message_size(limit);
@@ -297,6 +307,7 @@ async fn serve(
     let incidents = IncidentServiceServer::new(incidents).max_decoding_message_size(limit);
     let parked = ParkedServiceServer::new(parked).max_decoding_message_size(limit);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(limit);
+    let api_log = ApiLogServiceServer::new(api_log).max_decoding_message_size(limit);
     let statuses = StatusServiceServer::new(statuses).max_decoding_message_size(limit);
     let soft = shutdown.soft.clone();
     let hard = shutdown.hard.clone();
@@ -319,6 +330,7 @@ async fn serve(
         .add_service(Traced::new(principals, &calls, &tracer))
         .add_service(Traced::new(incidents, &calls, &tracer))
         .add_service(Traced::new(parked, &calls, &tracer))
+        .add_service(Traced::new(api_log, &calls, &tracer))
         .add_service(Traced::new(audit, &calls, &tracer))
         .add_service(Traced::new(statuses, &calls, &tracer))
         .serve_with_incoming_shutdown(incoming(listener), async move {

@@ -18,17 +18,39 @@ pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// The mark of something that does not work, or is worth a look; in colour where a person looks on
-/// and has not asked for none (<https://no-color.org>).
+/// The mark of something that does not work, or is worth a look.
 pub fn marked(broken: bool) -> String {
-    let (word, colour) = if broken { ("error  ", 31) } else { ("warning", 33) };
+    if broken { painted("error  ", Colour::Red) } else { painted("warning", Colour::Yellow) }
+}
+
+/// What a word looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// As all others.
+    None,
+    /// Something does not work.
+    Red,
+    /// Something is as it is meant.
+    Green,
+    /// Something is worth a look.
+    Yellow,
+}
+
+/// The text in colour where a person looks on and has not asked for none (<https://no-color.org>).
+pub fn painted(text: &str, colour: Colour) -> String {
     let plain = environment::variable("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
-    if plain { word.to_owned() } else { format!("\x1b[{colour}m{word}\x1b[0m") }
+    let code = match colour {
+        Colour::None => return text.to_owned(),
+        Colour::Red => 31,
+        Colour::Green => 32,
+        Colour::Yellow => 33,
+    };
+    if plain { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
 }
 
 /// The text with what would drive a terminal escaped, but for line breaks: payloads of alerts are
 /// from anybody.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_unprintable(character) && character != '\n' {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
+    "gander/admin/v1/apilog.proto",
     "gander/admin/v1/audit.proto",
     "gander/admin/v1/catalog.proto",
     "gander/admin/v1/incident.proto",

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use domain::access::Role;
 use domain::aggregate::Life;
 use domain::filter::{Condition, Filter, Filters, Item, Key, Resolve, Trigger, Urgency};
-use domain::id::{FilterId, IncidentId, MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId};
+use domain::id::{
+    AlertId, FilterId, IncidentId, MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId,
+};
 use domain::name::DisplayName;
 use domain::principal::{MAX_ROLES, Principal};
 use domain::reach::Reach;
@@ -113,6 +115,12 @@ pub fn parked_record_name(name: &str) -> Result<u64, Status> {
     number
         .filter(|number| *number > 0)
         .ok_or_else(|| field("name", "must be parkedRecords/{number}"))
+}
+
+/// Reads `apiLogEntries/{id}`.
+pub fn api_log_entry_name(name: &str, at: &str) -> Result<AlertId, Status> {
+    let id = parts(name, "apiLogEntries/{}").and_then(|found| AlertId::parse(found[0]).ok());
+    id.ok_or_else(|| field(at, "must be apiLogEntries/{id}"))
 }
 
 /// A parent of lists: all teams (`teams/-` or nothing), one team, or one service.

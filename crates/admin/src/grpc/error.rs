@@ -44,6 +44,7 @@ fn absence(name: &str) -> String {
         "principals" => "principal",
         "incidents" => "incident",
         "auditRecords" => return format!("there is no audit record {id}"),
+        "apiLogEntries" => return format!("there is no entry {id} in the API log"),
         "parkedRecords" => return format!("there is no parked record {id}"),
         _ => return "it does not exist".to_owned(),
     };
@@ -102,6 +103,21 @@ pub fn watch_not_read() -> Status {
 pub fn too_many_audits() -> Status {
     let message = "too many exports and checks of the audit log are going on: try again later";
     status(Code::ResourceExhausted, "TOO_MANY_AUDITS", message)
+}
+
+/// As many tails of the API log as there may be are open.
+pub fn too_many_tails(full: Full) -> Status {
+    let message = match full {
+        Full::All => "too many tails of the API log are open: try again later",
+        Full::Own => "this principal has too many tails of the API log open: close some",
+    };
+    status(Code::ResourceExhausted, "TOO_MANY_WATCHES", message)
+}
+
+/// As many exports of the API log as there may be are going on.
+pub fn too_many_exports() -> Status {
+    let message = "too many exports of the API log are going on: try again later";
+    status(Code::ResourceExhausted, "TOO_MANY_EXPORTS", message)
 }
 
 /// Something that was stored cannot be read.

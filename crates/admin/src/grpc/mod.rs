@@ -6,6 +6,7 @@
 //!
 //! Must not know how commands are stored.
 
+mod apilog;
 mod audit;
 mod call;
 mod catalog;
@@ -22,6 +23,7 @@ mod status;
 mod token;
 mod traced;
 
+pub use apilog::ApiLog;
 pub use audit::Audit;
 pub use call::Calls;
 pub use handover::Handover;

@@ -1,7 +1,7 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `tail`: following incidents. `send`: alerts. `status`: how the installation is.
+//! - `tail`: following incidents. `log`: the API log. `send`: alerts. `status`: how the installation is.
 //! - `tls`: whom to trust. `clear`: what may be said in the clear. `advice`: what to do where
 //!   nobody answers.
 //!
@@ -14,6 +14,7 @@ mod clear;
 pub mod commands;
 mod filter;
 mod incident;
+mod log;
 mod maintenance;
 mod names;
 mod parked;
@@ -199,6 +200,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Incident { command } => incident::run(connect, command).await,
             ClientCommand::Parked { command } => parked::run(connect, command).await,
             ClientCommand::Audit { command } => audit::run(connect, command).await,
+            ClientCommand::Log { command } => log::run(connect, command).await,
             ClientCommand::Send(args) => send::run(connect, args).await,
             ClientCommand::Status { check } => status::run(connect, *check).await,
         }

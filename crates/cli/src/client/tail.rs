@@ -14,7 +14,7 @@ use super::{Authorized, Connect, Output, incident, shown_time};
 use crate::out::{complain, say};
 
 /// Between two attempts to resume.
-const PAUSE: Duration = Duration::from_secs(1);
+pub const PAUSE: Duration = Duration::from_secs(1);
 
 type Client = IncidentServiceClient<Authorized>;
 type Watching = Streaming<api::WatchIncidentsResponse>;
@@ -66,7 +66,7 @@ async fn resume(
 }
 
 /// Whether the server went away rather than refused.
-fn is_gone(status: &Status) -> bool {
+pub fn is_gone(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown)
 }
 

@@ -61,6 +61,7 @@ pub struct Reader {
     stream: String,
     filter: String,
     start: Start,
+    headers_only: bool,
     last: u64,
     envelope: Envelope,
     messages: Option<Box<Ordered>>,
@@ -78,11 +79,18 @@ impl Reader {
             stream: stream.to_owned(),
             filter: filter.to_owned(),
             start,
+            headers_only: false,
             last: 0,
             envelope: Envelope::default(),
             messages: None,
             reconnects,
         }
+    }
+
+    /// The same without the content of the messages.
+    #[must_use]
+    pub fn headers_only(self) -> Self {
+        Self { headers_only: true, ..self }
     }
 
     /// The next message. Waits for it as long as it takes. Cancel-safe.
@@ -207,6 +215,7 @@ impl Reader {
             filter_subject: self.filter.clone(),
             deliver_policy,
             replay_policy: ReplayPolicy::Instant,
+            headers_only: self.headers_only,
             max_expires: EXPIRES,
             ..OrderedConfig::default()
         };

@@ -1,11 +1,12 @@
 //! The command line of client commands.
 //!
-//! - `incident`: incidents and parked records. `audit`: the audit log.
+//! - `incident`: incidents and parked records. `audit`: the audit log. `log`: the API log.
 //!
 //! Must not know how they are carried out.
 
 mod audit;
 mod incident;
+mod log;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use super::when::{Point, When, span};
 pub use audit::{AuditCommand, AuditFilter, VerifyArgs};
 pub use incident::{IncidentCommand, ListedStatus, ParkedCommand, Within};
+pub use log::{LogCommand, LogScope, LogSpan, OutcomeArg};
 
 /// Client commands.
 #[derive(Debug, Subcommand)]
@@ -72,6 +74,12 @@ pub enum ClientCommand {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// The API log: calls with tracked tokens, what was answered, and why.
+    Log {
+        /// What to do.
+        #[command(subcommand)]
+        command: LogCommand,
     },
     /// Shows how the installation is: what is alive, how far it is, and what is wrong.
     #[command(after_help = "Examples:

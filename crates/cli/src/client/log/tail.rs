@@ -1,0 +1,90 @@
+//! `gander log tail`: entries as they come, without a gap when the server goes away.
+//!
+//! Must not know how entries are listed.
+
+use tonic::{Status, Streaming};
+use wire::proto::gander::admin::v1 as api;
+
+use super::super::names::Labels;
+use super::super::tail::{PAUSE, is_gone};
+use super::super::{Connect, Output, shown_time};
+use super::{Client, tree, words};
+use crate::out::{complain, painted, say};
+
+type Tailing = Streaming<api::TailApiLogEntriesResponse>;
+
+/// Follows entries until it is stopped; where the server goes away, it resumes by cursor.
+pub async fn run(
+    connect: &Connect,
+    labels: &Labels,
+    client: &mut Client,
+    mut request: api::TailApiLogEntriesRequest,
+) -> anyhow::Result<()> {
+    let mut entries = client.tail_api_log_entries(request.clone()).await?.into_inner();
+    loop {
+        match entries.message().await {
+            Ok(Some(response)) => {
+                tell(connect.output, labels, &request.cursor, &response)?;
+                request.cursor = response.cursor;
+            }
+            Ok(None) => entries = resume(client, &request).await?,
+            Err(status) if is_gone(&status) => entries = resume(client, &request).await?,
+            Err(status) => return Err(status.into()),
+        }
+    }
+}
+
+fn tell(
+    output: Output,
+    labels: &Labels,
+    before: &str,
+    response: &api::TailApiLogEntriesResponse,
+) -> anyhow::Result<()> {
+    if response.skipped > 0 {
+        complain(&format!(
+            "{} entries were passed over, since this tail was slow: --cursor {before} shows them",
+            response.skipped
+        ));
+    }
+    match (output, &response.entry) {
+        (_, None) => {}
+        (Output::Json, Some(_)) => say(&serde_json::to_string(response)?),
+        (Output::Table, Some(entry)) => say(&line(labels, entry)),
+    }
+    Ok(())
+}
+
+fn line(labels: &Labels, entry: &api::ApiLogEntry) -> String {
+    let outcome = format!("{:<10}", words::outcome(entry));
+    format!(
+        "{}  {}  {}  {}  {}  {}  {}",
+        shown_time(entry.receive_time.as_ref()),
+        painted(&outcome, tree::colour(entry.outcome())),
+        words::status(entry),
+        words::id(entry),
+        words::one_line(words::token(entry)),
+        words::one_line(&words::or_dash(&entry.from)),
+        words::one_line(&words::why(labels, entry)),
+    )
+}
+
+async fn resume(
+    client: &mut Client,
+    request: &api::TailApiLogEntriesRequest,
+) -> anyhow::Result<Tailing> {
+    if request.cursor.is_empty() {
+        let gone = "the server ended the stream before it said where to resume: start again";
+        return Err(Status::unavailable(gone).into());
+    }
+    complain("the server ended the stream; waiting to resume without a gap");
+    loop {
+        match client.tail_api_log_entries(request.clone()).await {
+            Ok(resumed) => {
+                complain("resumed");
+                return Ok(resumed.into_inner());
+            }
+            Err(status) if is_gone(&status) => tokio::time::sleep(PAUSE).await,
+            Err(status) => return Err(status.into()),
+        }
+    }
+}
