@@ -2,6 +2,7 @@
 //! and workers write is put into the stream by the tests.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use domain::id::{AlertId, TokenId};
 use e2e::admin::{Admin, filter};
@@ -101,6 +102,17 @@ async fn get(admin: &Admin, alert: AlertId) -> Result<api::ApiLogEntry, Status> 
     Ok(admin.api_log().get_api_log_entry(request).await?.into_inner())
 }
 
+/// Entries of one token, of one team, or of one service.
+fn by(name: &str, value: &str) -> api::ApiLogFilter {
+    let (mut filter, value) = (api::ApiLogFilter::default(), value.to_owned());
+    match name {
+        "token" => filter.token = value,
+        "team" => filter.team = value,
+        _ => filter.service = value,
+    }
+    filter
+}
+
 #[tokio::test]
 async fn entries_are_listed_newest_first_by_what_is_asked() -> anyhow::Result<()> {
     let stage = stage().await?;
@@ -146,15 +158,6 @@ async fn entries_are_listed_newest_first_by_what_is_asked() -> anyhow::Result<()
     assert!(request.headers.is_empty() && request.body.is_none(), "a list is short");
     assert!(last.services[0].filters.is_empty() && !last.services[0].triggered_incident.is_empty());
 
-    let by = |name: &str, value: &str| {
-        let (mut filter, value) = (api::ApiLogFilter::default(), value.to_owned());
-        match name {
-            "token" => filter.token = value,
-            "team" => filter.team = value,
-            _ => filter.service = value,
-        }
-        filter
-    };
     let global = by("token", &format!("tokens/{}", stage.global));
     assert_eq!(listed(admin, &global).await?, ids(&[elsewhere]));
     let of_team = listed(admin, &by("team", &stage.team.name)).await?;
@@ -516,17 +519,17 @@ async fn a_person_reads_the_log_with_the_command_line() -> anyhow::Result<()> {
         assert_eq!(found, code, "{line}: {text}");
     }
 
-    let args = ["--server", &server, "--credential-file", &file, "log", "tail"];
-    let args: Vec<_> = args.into_iter().map(str::to_owned).collect();
-    let mut tail = Process::start(
-        &folder,
-        "tail",
-        &[&args[..], &["--cursor".to_owned(), "0".to_owned()]].concat(),
-    )?;
+    let tail = ["--server", &server, "--credential-file", &file, "log", "tail", "--cursor", "0"];
+    follows(&folder, &tail, [created, unmatched]).await
+}
+
+/// That a tail with these arguments shows both entries, of which the first was created.
+async fn follows(folder: &Path, args: &[&str], entries: [AlertId; 2]) -> anyhow::Result<()> {
+    let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
+    let mut tail = Process::start(folder, "tail", &args)?;
     eventually("both entries", async || {
         let log = tail.log();
-        let told = log.contains(&created.to_string()) && log.contains(&unmatched.to_string());
-        told.then_some(())
+        entries.iter().all(|alert| log.contains(&alert.to_string())).then_some(())
     })
     .await?;
     assert!(tail.log().contains("created     202  "), "{}", tail.log());
