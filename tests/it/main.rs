@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod cluster;
 mod documents;
+mod explain;
 mod floods;
 mod foreign;
 mod full_disk;

@@ -23,7 +23,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 45] = [
+const TABLE: [(&str, [&str; 3]); 47] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -62,6 +62,8 @@ const TABLE: [(&str, [&str; 3]); 45] = [
     ("DeleteParkedRecord", ["", "", "A"]),
     ("ListApiLogEntries", ["ASMRO", "AS", "AS"]),
     ("GetApiLogEntry", ["ASMRO", "AS", "AS"]),
+    ("ExplainAlert", ["ASMRO", "AS", "AS"]),
+    ("TestFilter", ["ASMRO", "AS", "ASMRO"]),
     ("ListUnmatchedServices", ["ASMRO", "AS", "AS"]),
     ("TailApiLogEntries", ["ASMRO", "AS", "AS"]),
     ("ExportApiLogEntries", ["ASMRO", "AS", "AS"]),
@@ -72,7 +74,8 @@ const TABLE: [(&str, [&str; 3]); 45] = [
 ];
 
 /// Methods that name a token alone.
-const BY_TOKEN: [&str; 9] = [
+const BY_TOKEN: [&str; 10] = [
+    "ExplainAlert",
     "GetToken",
     "UpdateToken",
     "ReplaceSecret",
@@ -143,11 +146,16 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         }
         "ListApiLogEntries"
         | "GetApiLogEntry"
+        | "ExplainAlert"
         | "ListUnmatchedServices"
         | "TailApiLogEntries"
         | "ExportApiLogEntries" => api_log(caller, method, about).await,
         "ListParkedRecords" | "GetParkedRecord" | "EvaluateParkedRecord" | "DeleteParkedRecord" => {
             parked(caller, method).await
+        }
+        "TestFilter" => {
+            let request = api::TestFilterRequest { service: about.service, ..Default::default() };
+            caller.catalog().test_filter(request).await.map(drop)
         }
         "ListIncidents" => {
             let request = api::ListIncidentsRequest { parent: about.team, ..Default::default() };
@@ -201,6 +209,10 @@ async fn api_log(caller: &Admin, method: &str, about: Things) -> Result<(), Stat
         "ListApiLogEntries" => {
             let request = api::ListApiLogEntriesRequest { filter, ..Default::default() };
             log.list_api_log_entries(request).await.map(drop)
+        }
+        "ExplainAlert" => {
+            let request = api::ExplainAlertRequest { token, ..Default::default() };
+            log.explain_alert(request).await.map(drop)
         }
         "GetApiLogEntry" => {
             let request = api::GetApiLogEntryRequest { name: entry, token };

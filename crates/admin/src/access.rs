@@ -112,6 +112,7 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("ParkedService/EvaluateParkedRecord", Needs::ManageInstallation),
     ("ParkedService/DeleteParkedRecord", Needs::ManageInstallation),
     ("ApiLogService/ListApiLogEntries", Needs::OwnView),
+    ("ApiLogService/ExplainAlert", Needs::ReadReach),
     ("ApiLogService/GetApiLogEntry", Needs::OwnView),
     ("ApiLogService/ListUnmatchedServices", Needs::OwnView),
     ("ApiLogService/TailApiLogEntries", Needs::OwnView),

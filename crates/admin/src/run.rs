@@ -261,9 +261,10 @@ impl Services {
             handover: handover.clone(),
             turn: Arc::default(),
         };
+        let partitions = handover.partitions;
         let incidents = Incidents::new(&calls, nats, handover, stopping);
         let audit = Audit::new(&calls, nats, stopping);
-        let api_log = ApiLog::new(&calls, nats, stopping);
+        let api_log = ApiLog::new(&calls, nats, partitions, stopping);
         Self { calls, api_log, audit, incidents, parked, statuses }
     }
 }

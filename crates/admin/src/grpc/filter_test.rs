@@ -53,7 +53,7 @@ impl Calls {
             Some(_) if !windows.is_empty() => TriggerVerdict::Suppressed,
             Some(_) => TriggerVerdict::Created,
         };
-        let reasons = service_reasons(&Reasons {
+        let mut reasons = service_reasons(&Reasons {
             team: tried.team,
             service: tried.service,
             windows,
@@ -63,6 +63,9 @@ impl Calls {
             triggered: None,
             resolved: None,
         });
+        if message.service.is_empty() {
+            reasons.service.clear();
+        }
         let (reasons, disabled) = (Some(reasons), tried.disabled);
         let would_be = found.trigger.filter(|_| trigger == TriggerVerdict::Created);
         Ok(Response::new(response(reasons, disabled, would_be)))

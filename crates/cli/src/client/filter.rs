@@ -8,13 +8,14 @@ use wire::proto::gander::events::v1 as events;
 
 use super::commands::{FilterArgs, FilterCommand, UrgencyArg};
 use super::service::update;
-use super::{Connect, NotFound, Usage, names};
+use super::{Connect, NotFound, Usage, filter_test, names};
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<()> {
     let channel = connect.open().await?;
     let mut client = CatalogServiceClient::new(channel.clone());
     let service = match command {
+        FilterCommand::Test(args) => return filter_test::run(connect, args).await,
         FilterCommand::List { service } => names::service(&channel, service).await?,
         FilterCommand::Add(args) => {
             let filter = filter(args)?;

@@ -13,6 +13,7 @@ mod audit_verify;
 mod clear;
 pub mod commands;
 mod filter;
+mod filter_test;
 mod incident;
 mod log;
 mod maintenance;
@@ -28,6 +29,7 @@ mod tls;
 mod token;
 mod when;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -281,6 +283,23 @@ pub fn deleted<T: serde::Serialize>(output: Output, thing: &T, what: &str) -> an
         Output::Json => output.show(&[thing], &[], |_| vec![])?,
     }
     Ok(())
+}
+
+/// The longest payload, in bytes: gateways take no more.
+const MAX_PAYLOAD: u64 = 4 * 1024 * 1024;
+
+/// Reads a payload, or a file about payloads; - for standard input.
+pub fn read_payload(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().take(MAX_PAYLOAD + 1).read_to_end(&mut bytes)?;
+    } else {
+        let file = std::fs::File::open(path);
+        let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+        file.take(MAX_PAYLOAD + 1).read_to_end(&mut bytes)?;
+    }
+    anyhow::ensure!(bytes.len() as u64 <= MAX_PAYLOAD, "{} is over 4 MiB", path.display());
+    Ok(bytes)
 }
 
 /// A mask that names these fields, where they are to be changed.

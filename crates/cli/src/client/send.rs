@@ -2,9 +2,6 @@
 //!
 //! Must not know what becomes of it.
 
-use std::io::Read;
-use std::path::Path;
-
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Request, header};
@@ -14,18 +11,12 @@ use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
 use super::commands::SendArgs;
-use super::{Connect, Output, Usage, advice, clear, read_secret};
+use super::{Connect, Output, Usage, advice, clear, read_payload, read_secret};
 use crate::out::say;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
 pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
-    let payload = if args.file == Path::new("-") {
-        let mut payload = Vec::new();
-        std::io::stdin().read_to_end(&mut payload)?;
-        payload
-    } else {
-        std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?
-    };
+    let payload = read_payload(&args.file)?;
     let token = read_secret(&args.token_file)?;
     if token.starts_with("gdp_") {
         let text = "--token-file has the credential of a principal (gdp_…): alerts need a token (gdr_…), which `gander token create` makes";

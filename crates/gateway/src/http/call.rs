@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{AlertId, TokenId};
-use domain::reach::Reach;
 use http::request;
 use runtime::random::id_bytes;
 use tokio::time::Instant;
 use wire::partition::PartitionSet;
 use wire::proto::gander::stored::v1::CallPart;
-use wire::stored::apilog::{LogPart, Part};
+use wire::stored::apilog::{LogPart, Part, target};
 
 use super::credential::query;
 use super::{Answer, Handler, redact};
@@ -133,13 +132,5 @@ impl Drop for Call {
             let part = self.tell();
             self.log.keep_now(part);
         }
-    }
-}
-
-fn target(reach: Reach) -> String {
-    match reach {
-        Reach::Global => String::new(),
-        Reach::Team(team) => format!("teams/{team}"),
-        Reach::Service(team, service) => format!("teams/{team}/services/{service}"),
     }
 }

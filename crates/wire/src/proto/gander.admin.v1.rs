@@ -413,6 +413,19 @@ pub struct ExportApiLogEntriesResponse {
     #[prost(message, optional, tag = "1")]
     pub entry: ::core::option::Option<ApiLogEntry>,
 }
+/// Request of ExplainAlert.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainAlertRequest {
+    /// The token, `tokens/{token}`. Required.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// The payload, decoded, as a gateway would take it.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
+    /// The source, as `?from=` would name it.
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+}
 /// What a call came to: the first of these that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -615,6 +628,32 @@ pub mod api_log_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Tells what an alert with this token and payload would come to if it came now, and why: open
+        /// incidents and maintenance count. Nothing happens, and nothing is kept. For all who may read the
+        /// token, also where it is deleted. Partitions that no worker has answered for are missing.
+        pub async fn explain_alert(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainAlertRequest>,
+        ) -> std::result::Result<tonic::Response<super::ApiLogEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.ApiLogService/ExplainAlert",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gander.admin.v1.ApiLogService", "ExplainAlert"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists services that an alert reached and in which nothing matched, where the entry itself has no
         /// reasons of them.
         pub async fn list_unmatched_services(
@@ -733,6 +772,13 @@ pub mod api_log_service_server {
         async fn get_api_log_entry(
             &self,
             request: tonic::Request<super::GetApiLogEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::ApiLogEntry>, tonic::Status>;
+        /// Tells what an alert with this token and payload would come to if it came now, and why: open
+        /// incidents and maintenance count. Nothing happens, and nothing is kept. For all who may read the
+        /// token, also where it is deleted. Partitions that no worker has answered for are missing.
+        async fn explain_alert(
+            &self,
+            request: tonic::Request<super::ExplainAlertRequest>,
         ) -> std::result::Result<tonic::Response<super::ApiLogEntry>, tonic::Status>;
         /// Lists services that an alert reached and in which nothing matched, where the entry itself has no
         /// reasons of them.
@@ -937,6 +983,51 @@ pub mod api_log_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetApiLogEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.ApiLogService/ExplainAlert" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainAlertSvc<T: ApiLogService>(pub Arc<T>);
+                    impl<
+                        T: ApiLogService,
+                    > tonic::server::UnaryService<super::ExplainAlertRequest>
+                    for ExplainAlertSvc<T> {
+                        type Response = super::ApiLogEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainAlertRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ApiLogService>::explain_alert(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainAlertSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

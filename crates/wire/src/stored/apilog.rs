@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use domain::id::{AlertId, ServiceId, TokenId};
+use domain::reach::Reach;
 use prost::Message;
 
 use super::{Error, VERSION, check_version, field, fixed};
@@ -38,6 +39,16 @@ pub enum Place {
     Call,
     /// The reasons of this partition that begin after this service; with the first where there is none.
     Reasons(u32, Option<ServiceId>),
+}
+
+/// What a token reaches, as a call tells it: nothing for everything, else a resource name.
+#[must_use]
+pub fn target(reach: Reach) -> String {
+    match reach {
+        Reach::Global => String::new(),
+        Reach::Team(team) => format!("teams/{team}"),
+        Reach::Service(team, service) => format!("teams/{team}/services/{service}"),
+    }
 }
 
 impl LogPart {

@@ -1,12 +1,13 @@
 //! The API log: what was asked with tracked tokens, what was answered, and why.
 //!
 //! - `entry`: an entry from its parts. `read`: where parts are. `wanted`: which entries, and for whom.
-//! - `find`: one of them. `list`: many, newest first. `join`: parts as they come; with it `export`, and
+//! - `explain`: one that nobody keeps, of an alert that might come. `find`: one of them. `list`: many, newest first. `join`: parts as they come; with it `export`, and
 //!   `tail` for entries that are still to come.
 //!
 //! Must not know how parts come about.
 
 mod entry;
+mod explain;
 mod export;
 mod find;
 mod join;
@@ -29,6 +30,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use wire::partition::Partitions;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::api_log_service_server::ApiLogService;
 
@@ -55,6 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct ApiLog {
     calls: Calls,
     nats: Nats,
+    partitions: Partitions,
     tails: Places<PrincipalId>,
     exports: Places<PrincipalId>,
     reads: Arc<Semaphore>,
@@ -65,10 +68,16 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl ApiLog {
     /// The API log of what these calls administer.
-    pub fn new(calls: &Calls, nats: &Nats, stopping: &CancellationToken) -> Self {
+    pub fn new(
+        calls: &Calls,
+        nats: &Nats,
+        partitions: Partitions,
+        stopping: &CancellationToken,
+    ) -> Self {
         Self {
             calls: calls.clone(),
             nats: nats.clone(),
+            partitions,
             tails: Places::new(TAILS.0, TAILS.1),
             exports: Places::new(EXPORTS.0, EXPORTS.1),
             reads: Arc::new(Semaphore::new(READS)),
@@ -174,6 +183,23 @@ impl ApiLogService for ApiLog {
         let (caller, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
         let entry = self.named(&caller, &message.name, "name", &message.token).await?;
         Ok(Response::new(self.calls.with_token_name(entry.whole())))
+    }
+
+    async fn explain_alert(
+        &self,
+        request: Request<api::ExplainAlertRequest>,
+    ) -> Result<Response<api::ApiLogEntry>, Status> {
+        let method = "ApiLogService/ExplainAlert";
+        let about = |m: &api::ExplainAlertRequest| {
+            let id = token_name(&m.token, "token")?;
+            let reach = self.calls.store.read(|directory| directory.reach_of(id));
+            Ok(About { reach, ..About::default() })
+        };
+        let (_, message) = self.calls.admit(request, method, about)?;
+        let token = token_name(&message.token, "token")?;
+        let reach = self.calls.store.read(|directory| directory.reach_of(token));
+        let reach = reach.ok_or_else(|| error::not_found(&message.token))?;
+        self.explain(token, reach, message).await.map(Response::new)
     }
 
     async fn list_unmatched_services(

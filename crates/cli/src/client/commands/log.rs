@@ -45,6 +45,29 @@ pub enum LogCommand {
         #[arg(long)]
         unmatched: bool,
     },
+    /// Tells what an alert would come to if it came now, and why. Nothing happens.
+    #[command(after_help = "Example:
+  gander log explain --token prometheus alert.json --from Alertmanager")]
+    Explain {
+        /// The payload; - for standard input.
+        file: PathBuf,
+        /// The token with which it would come, by name or id.
+        #[arg(long)]
+        token: String,
+        /// The name of the source.
+        #[arg(long)]
+        from: Option<String>,
+    },
+    /// Evaluates recorded calls with the filters of now, without any effect, and shows in which services
+    /// it would come to something else.
+    #[command(after_help = "Examples:
+  gander log replay 01a20e18-6be7-7ae1-9eba-24fad35824c3
+  gander log list --token prometheus --since 1d --output json | jq -r '.[].name' | xargs gander log replay")]
+    Replay {
+        /// Their ids.
+        #[arg(required = true)]
+        entries: Vec<String>,
+    },
     /// Shows entries as they come, until it is stopped.
     #[command(after_help = "Examples:
   gander log tail --token prometheus

@@ -286,6 +286,73 @@ pub enum FilterCommand {
         /// The name or id of the filter.
         filter: String,
     },
+    /// Tries filters on a payload and tells why they come to what they come to, without any effect.
+    #[command(after_help = "Examples:
+  gander filter test Payments/Checkout --payload alert.json
+  gander filter test --filters proposed.json --payload alert.json --expect triggers
+  gander filter test --file filters.test.toml
+
+A file of tests, for a repository of your own:
+  service = \"Payments/Checkout\"
+  [[case]]
+  payload = \"firing.json\"            beside this file; or text = '...'
+  from = \"Alertmanager\"
+  expect = \"triggers\"                triggers, resolves, suppressed or nothing
+  filter = \"alertmanager\"            these are optional: filter, mapped_value, title
+
+Exit codes: 0 as expected, without --expect something matches; 1 not")]
+    Test(FilterTestArgs),
+}
+
+/// Which filters are tried on what.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("tried").args(["payload", "file"]).required(true))]
+pub struct FilterTestArgs {
+    /// The service whose filters and maintenance windows are tried, by names or ids.
+    #[arg(value_name = "TEAM/SERVICE")]
+    pub service: Option<String>,
+    /// The payload; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub payload: Option<PathBuf>,
+    /// The name of the source.
+    #[arg(long, requires = "payload")]
+    pub from: Option<String>,
+    /// Try these filters instead of those of the service: JSON as `gander filter list --output json`
+    /// shows it.
+    #[arg(long, value_name = "FILE")]
+    pub filters: Option<PathBuf>,
+    /// What is to come of it.
+    #[arg(long, value_enum, requires = "payload")]
+    pub expect: Option<Expected>,
+    /// A file of tests.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// What is to come of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expected {
+    /// A filter triggers: an incident, unless one of the same episode is open.
+    Triggers,
+    /// A filter resolves the incident of an episode.
+    Resolves,
+    /// A filter would trigger, but maintenance holds it back.
+    Suppressed,
+    /// No filter matches.
+    Nothing,
+}
+
+impl Expected {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Triggers => "triggers",
+            Self::Resolves => "resolves",
+            Self::Suppressed => "suppressed",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 /// A new filter.

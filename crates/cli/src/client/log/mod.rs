@@ -1,11 +1,12 @@
 //! `gander log`: the API log.
 //!
 //! - `words`: an entry in few of them. `tree`: all of it, for a person; `reasons` of a service.
-//! - `tail`: following entries.
+//! - `tail`: following entries. `replay`: recorded calls with the filters of now.
 //!
 //! Must not know how entries come about.
 
 mod reasons;
+mod replay;
 mod tail;
 mod tree;
 mod words;
@@ -62,6 +63,22 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
                     Ok(())
                 }
             }
+        }
+        LogCommand::Explain { file, token, from } => {
+            let payload = super::read_payload(file)?.into();
+            let token = self::token(&channel, token).await?;
+            let from = from.clone().unwrap_or_default();
+            let request = api::ExplainAlertRequest { token, payload, from };
+            let entry = client.explain_alert(request).await?.into_inner();
+            match connect.output {
+                Output::Json => say(&serde_json::to_string_pretty(&entry)?),
+                Output::Table => tree::why(&Labels::read(&channel).await?, &entry),
+            }
+            Ok(())
+        }
+        LogCommand::Replay { entries } => {
+            let labels = Labels::read(&channel).await?;
+            replay::run(connect, &labels, &mut client, entries).await
         }
         LogCommand::Tail { scope, cursor } => {
             let filter = Some(filter(&channel, scope, None).await?);

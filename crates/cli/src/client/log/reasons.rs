@@ -19,7 +19,10 @@ pub fn reasons(labels: &Labels, service: &api::ServiceReasons) -> Vec<String> {
         (api::TriggerVerdict::Suppressed, _) => Colour::Yellow,
         (api::TriggerVerdict::Unspecified | api::TriggerVerdict::Duplicate, _) => Colour::None,
     };
-    let name = one_line(labels.of(&service.service));
+    let name = match service.service.as_str() {
+        "" => "these filters".to_owned(),
+        name => one_line(labels.of(name)),
+    };
     let mut lines = vec![format!("{name}  {}", painted(&one_line(&verdict(service)), colour))];
     let covered = !service.maintenance_windows.is_empty();
     if covered && service.trigger() != api::TriggerVerdict::Suppressed {

@@ -23,10 +23,20 @@ fn lines(labels: &Labels, entry: &api::ApiLogEntry) -> Vec<String> {
     lines.extend(request(entry));
     lines.extend(answer(entry));
     lines.extend([String::new(), "Why".to_owned()]);
-    for service in &entry.services {
-        lines.extend(reasons(labels, service).into_iter().map(|line| format!("  {line}")));
-    }
-    lines.extend(rest(entry).into_iter().map(|line| format!("  {line}")));
+    lines.extend(services(labels, entry).into_iter().map(|line| format!("  {line}")));
+    lines
+}
+
+/// Shows only why, of an alert that has not come.
+pub fn why(labels: &Labels, entry: &api::ApiLogEntry) {
+    say(&format!("It would be: {}", painted(&outcome(entry), colour(entry.outcome()))));
+    services(labels, entry).iter().for_each(|line| say(&format!("  {}", line.trim_end())));
+}
+
+fn services(labels: &Labels, entry: &api::ApiLogEntry) -> Vec<String> {
+    let mut lines: Vec<_> =
+        entry.services.iter().flat_map(|service| reasons(labels, service)).collect();
+    lines.extend(rest(entry));
     lines
 }
 

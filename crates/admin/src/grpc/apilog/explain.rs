@@ -1,0 +1,92 @@
+//! What an alert would come to if it came now: asked of the owners of the partitions, so that open
+//! incidents and maintenance count. Nothing happens, and nothing is kept.
+//!
+//! Must not know how owners decide.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::filter::source_name;
+use domain::id::{AlertId, InstanceId, TokenId};
+use domain::reach::Reach;
+use tokio::time::timeout;
+use tonic::Status;
+use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::stored::v1 as stored;
+use wire::stored::alert::{Alert, Content, Record, encode_batch, record_to};
+use wire::stored::apilog::{LogPart, Part, target};
+use wire::subject;
+
+use super::entry::Entry;
+use super::{ApiLog, too_slow, unreadable};
+
+/// How long owners have to answer; a worker that folds much answers in between.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a place may be waited for.
+const PLACE: Duration = Duration::from_secs(10);
+
+impl ApiLog {
+    /// What an alert with this payload would come to, as an entry that nobody keeps. Partitions that
+    /// nobody has answered for are missing in it.
+    pub(super) async fn explain(
+        &self,
+        token: TokenId,
+        reach: Reach,
+        message: api::ExplainAlertRequest,
+    ) -> Result<api::ApiLogEntry, Status> {
+        let place = timeout(PLACE, self.reads.acquire()).await;
+        let _place = place.map_err(|_| too_slow())?;
+        let alert = Alert {
+            id: AlertId::from_bytes(self.calls.fresh_id()),
+            token,
+            reach,
+            received_at: self.calls.now(),
+            from: source_name(&message.from),
+            payload: message.payload,
+            tracked_until: None,
+        };
+        let mut entry = Entry::new(alert.id, token);
+        let partitions = Content::Alert(alert.clone()).partitions(self.partitions);
+        entry.add(call(&alert, partitions.0));
+        for part in self.ask(alert, partitions.0.count_ones()).await? {
+            entry.add(part);
+        }
+        let shown = self.calls.with_token_name(entry.whole());
+        Ok(api::ApiLogEntry { name: String::new(), request: None, answer: None, ..shown })
+    }
+
+    /// What the owners of so many partitions tell.
+    async fn ask(&self, alert: Alert, count: u32) -> Result<Vec<LogPart>, Status> {
+        let id = alert.id;
+        let content = Content::Alert(alert);
+        let record = Record { partition: None, outcome_wanted: false, content, trace: None };
+        let me = InstanceId::from_bytes(self.calls.fresh_id());
+        let question = encode_batch(0, me, vec![record_to(record)]);
+        let mut told = BTreeMap::new();
+        let take = |answer: Bytes| {
+            if let Ok(part) = LogPart::decode(&answer)
+                && let Part::Reasons(reasons) = &part.part
+                && part.alert == id
+            {
+                told.insert(reasons.partition, part);
+            }
+            told.len() < usize::try_from(count).unwrap_or(usize::MAX)
+        };
+        let asked = self.nats.ask_all(subject::EXPLAIN, question, PATIENCE, take).await;
+        asked.map_err(unreadable)?;
+        Ok(told.into_values().collect())
+    }
+}
+
+/// The part that says which partitions are to tell something.
+fn call(alert: &Alert, partitions: u64) -> LogPart {
+    let call = stored::CallPart {
+        received_at_micros: alert.received_at.as_micros(),
+        target: target(alert.reach),
+        from: alert.from.clone().unwrap_or_default(),
+        partitions,
+        ..stored::CallPart::default()
+    };
+    LogPart { alert: alert.id, token: alert.token, part: Part::Call(call) }
+}

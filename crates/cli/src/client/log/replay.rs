@@ -1,0 +1,173 @@
+//! Recorded calls, evaluated with the filters of now.
+//!
+//! Compares what filters come to, not what became of it: whether an incident is open now is another
+//! matter. Must not know how filters are evaluated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire::proto::gander::admin::v1 as api;
+
+use super::super::names::Labels;
+use super::super::{Connect, Output};
+use super::{Client, named, words};
+use crate::out::{Colour, harmless, painted, say};
+
+/// Replays entries, one after the other.
+pub async fn run(
+    connect: &Connect,
+    labels: &Labels,
+    client: &mut Client,
+    entries: &[String],
+) -> anyhow::Result<()> {
+    for entry in entries {
+        let request = api::GetApiLogEntryRequest { name: named(entry), ..Default::default() };
+        let then = client.get_api_log_entry(request).await?.into_inner();
+        let told = match payload(&then) {
+            Err(why) => Told { differs: None, lines: vec![why.to_owned()] },
+            Ok(payload) => {
+                let (token, from) = (then.token.clone(), then.from.clone());
+                let request = api::ExplainAlertRequest { token, payload, from };
+                compare(labels, &then, &client.explain_alert(request).await?.into_inner())
+            }
+        };
+        tell(connect, &then, &told)?;
+    }
+    Ok(())
+}
+
+/// What there is to tell of an entry.
+struct Told {
+    /// Whether it comes to something else; none where it cannot be replayed.
+    differs: Option<bool>,
+    lines: Vec<String>,
+}
+
+fn tell(connect: &Connect, then: &api::ApiLogEntry, told: &Told) -> anyhow::Result<()> {
+    if connect.output == Output::Json {
+        let (name, differs, lines) = (&then.name, told.differs, &told.lines);
+        say(&serde_json::json!({"name": name, "differs": differs, "lines": lines}).to_string());
+        return Ok(());
+    }
+    let word = match told.differs {
+        None => painted("not replayed", Colour::Yellow),
+        Some(false) => "the same".to_owned(),
+        Some(true) => painted("differs", Colour::Red),
+    };
+    say(&format!("{}  {word}", words::id(then)));
+    told.lines.iter().for_each(|line| say(&format!("  {line}")));
+    Ok(())
+}
+
+/// The payload as the filters saw it.
+fn payload(then: &api::ApiLogEntry) -> Result<bytes::Bytes, &'static str> {
+    let request = then.request.as_ref().ok_or("the call is missing in the log")?;
+    let says = |name: &str, text: &str| {
+        let mut named = request.headers.iter().filter(|header| header.name == name);
+        named.any(|header| header.value.to_ascii_lowercase().contains(text))
+    };
+    let encoded = ["gzip", "deflate"].into_iter().any(|how| says("content-encoding", how));
+    match &request.body {
+        None => Err("its body was not kept"),
+        Some(_) if request.body_cut => Err("its body was cut"),
+        Some(body) if encoded && !body.starts_with(b"{") => Err("its body is encoded"),
+        Some(_) if says("content-type", "form") => Err("its body is a form"),
+        Some(body) => Ok(body.clone()),
+    }
+}
+
+/// In which services filters come to something else.
+fn compare(labels: &Labels, then: &api::ApiLogEntry, now: &api::ApiLogEntry) -> Told {
+    let (before, after) = (by_service(then), by_service(now));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+    let of = |all: &BTreeMap<&str, String>, name| {
+        all.get(name).cloned().unwrap_or_else(|| "nothing".to_owned())
+    };
+    let mut lines = Vec::new();
+    for name in names {
+        let (before, after) = (of(&before, name), of(&after, name));
+        if before != after {
+            let name = harmless(labels.of(name));
+            lines.push(format!("{name}: {before} then, {after} now"));
+        }
+    }
+    let missing = now.missing.as_ref().map_or(0, |missing| missing.partitions.len());
+    let differs = !lines.is_empty();
+    if missing > 0 {
+        lines.push(format!("{missing} partitions did not answer: is a worker running?"));
+    }
+    Told { differs: Some(differs), lines }
+}
+
+/// What the filters of each service came to; those that came to nothing are left out.
+fn by_service(entry: &api::ApiLogEntry) -> BTreeMap<&str, String> {
+    let all = entry.services.iter().map(|service| (service.service.as_str(), came_to(service)));
+    all.filter(|(_, came_to)| came_to != "nothing").collect()
+}
+
+fn came_to(service: &api::ServiceReasons) -> String {
+    let called = |verdict: api::FilterVerdict, word: &str| {
+        let mut found = service.filters.iter().filter(move |filter| filter.verdict() == verdict);
+        found.next().map(|filter| format!("{word} by {:?}", filter.display_name))
+    };
+    let suppressed = service.trigger() == api::TriggerVerdict::Suppressed;
+    let trigger = if suppressed { "suppressed" } else { "triggered" };
+    let words = [
+        called(api::FilterVerdict::Triggers, trigger),
+        called(api::FilterVerdict::Resolves, "resolved"),
+        service.failed.then(|| "failed".to_owned()),
+    ];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    if words.is_empty() { "nothing".to_owned() } else { harmless(&words.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(services: &[(&str, api::FilterVerdict)]) -> api::ApiLogEntry {
+        let service = |(name, verdict): &(&str, api::FilterVerdict)| {
+            let verdict = (*verdict).into();
+            let display_name = "am".to_owned();
+            let filter = api::FilterReasons { display_name, verdict, ..Default::default() };
+            let (service, filters) = ((*name).to_owned(), vec![filter]);
+            api::ServiceReasons { service, filters, ..Default::default() }
+        };
+        let services = services.iter().map(service).collect();
+        api::ApiLogEntry { services, ..Default::default() }
+    }
+
+    #[test]
+    fn only_services_where_it_comes_to_something_else_are_told() {
+        use api::FilterVerdict::{Resolves, Triggers, Unspecified};
+        let then = entry(&[("a", Triggers), ("b", Unspecified), ("c", Resolves)]);
+        let labels = Labels::default();
+        let same = compare(&labels, &then, &entry(&[("a", Triggers), ("c", Resolves)]));
+        assert_eq!((same.differs, same.lines.len()), (Some(false), 0));
+        let told = compare(&labels, &then, &entry(&[("a", Triggers), ("b", Triggers)]));
+        assert_eq!(told.differs, Some(true));
+        assert_eq!(
+            told.lines,
+            ["b: nothing then, triggered by \"am\" now", "c: resolved by \"am\" then, nothing now"]
+        );
+    }
+
+    #[test]
+    fn what_was_not_kept_as_it_was_seen_is_not_replayed() {
+        let header = |name: &str, value: &str| api::ApiLogHeader {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let call = |headers: Vec<api::ApiLogHeader>, body: Option<&'static [u8]>, body_cut| {
+            let body = body.map(bytes::Bytes::from_static);
+            let request =
+                Some(api::ApiLogRequest { headers, body, body_cut, ..Default::default() });
+            payload(&api::ApiLogEntry { request, ..Default::default() })
+        };
+        assert!(call(vec![], Some(b"{}"), false).is_ok());
+        assert!(call(vec![], None, false).is_err());
+        assert!(call(vec![], Some(b"{}"), true).is_err());
+        assert!(call(vec![header("content-encoding", "gzip")], Some(b"\x1f\x8b"), false).is_err());
+        let form = header("content-type", "application/x-www-form-urlencoded");
+        assert!(call(vec![form], Some(b"payload=1"), false).is_err());
+    }
+}
