@@ -83,11 +83,20 @@ struct Stage {
 }
 
 async fn stage(gateway_args: &[&str]) -> anyhow::Result<Stage> {
-    let gateway_args = gateway_args.iter().map(|&arg| arg.to_owned()).collect();
-    let mut rig = Rig::planned(Plan { gateway_args, ..Plan::default() }).await?;
+    stage_of(gateway_args, &[], vec![filter("status")]).await
+}
+
+async fn stage_of(
+    gateway_args: &[&str],
+    worker_args: &[&str],
+    filters: Vec<api::Filter>,
+) -> anyhow::Result<Stage> {
+    let args = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect();
+    let (gateway_args, worker_args) = (args(gateway_args), args(worker_args));
+    let mut rig = Rig::planned(Plan { gateway_args, worker_args, ..Plan::default() }).await?;
     let admin = rig.first_admin().await?;
     let team = admin.team("team").await?;
-    let service = admin.service(&team, "one", vec![filter("status")]).await?;
+    let service = admin.service(&team, "one", filters).await?;
     let token = tracked(&admin, "tracked", &service.name).await?.secret;
     let (url, gateway, target) = (rig.nats_url(), rig.gateway()?, service.name);
     Ok(Stage { rig, url, gateway, sender: Sender::default(), token, target })
@@ -210,11 +219,31 @@ async fn nowhere(url: &str, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A filter that looks at what must not be seen, and one that looks at everything.
+fn curious() -> Vec<api::Filter> {
+    let condition =
+        |key: &str| vec![api::Condition { key: key.to_owned(), contains: vec!["can".to_owned()] }];
+    let of = |name: &str, key: &str| {
+        let mut filter = filter(name);
+        let trigger = filter.trigger.get_or_insert_default();
+        (trigger.conditions, trigger.map_with) = (condition(key), "list[*].pw".to_owned());
+        filter
+    };
+    vec![of("pin", "user.pin"), of("everything", "")]
+}
+
+/// How many reasons are in the log.
+async fn told(url: &str) -> anyhow::Result<usize> {
+    let parts = messages(url).await?.into_iter().map(|message| LogPart::decode(&message.payload));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.iter().filter(|part| matches!(part.part, Part::Reasons(_))).count())
+}
+
 #[tokio::test]
 async fn values_at_paths_are_not_kept_and_limited_calls_are() -> anyhow::Result<()> {
     let args = ["--api-log-redact", "user.pin", "--api-log-redact", "list[*].pw"];
     let limit = ["--rate-limit-token", "1", "--rate-limit-token-burst", "4"];
-    let stage = stage(&[args, limit].concat()).await?;
+    let stage = stage_of(&[&args[..], &limit[..]].concat(), &args, curious()).await?;
     let bearer = format!("Bearer {}", stage.token);
     let auth = ("authorization", bearer.as_str());
     let text = r#"{"user": {"pin": "canary", "n": 1.0}, "list": [{"pw": "canary"}]}"#;
@@ -240,6 +269,8 @@ async fn values_at_paths_are_not_kept_and_limited_calls_are() -> anyhow::Result<
     for source in ["text", "broken"] {
         assert_eq!((&calls[source].body, calls[source].body_cut), (&None, true));
     }
+    let stored = calls.values().filter(|call| call.partitions != 0).count();
+    eventually("reasons", async || (told(&stage.url).await.ok()? >= stored).then_some(())).await?;
     nowhere(&stage.url, "canary").await
 }
 

@@ -45,6 +45,8 @@ pub struct Plan {
     pub admin_args: Vec<String>,
     /// More arguments of gateways.
     pub gateway_args: Vec<String>,
+    /// More arguments of workers.
+    pub worker_args: Vec<String>,
     /// More arguments of all, about streams.
     pub stream_args: Vec<String>,
     /// A disk for the store of nats-server, mounted as `store`.
@@ -65,6 +67,7 @@ impl Default for Plan {
             log: "info".to_owned(),
             admin_args: vec![],
             gateway_args: vec![],
+            worker_args: vec![],
             stream_args: vec![],
             nats_disk: None,
             journal_disk: None,
@@ -180,7 +183,7 @@ impl Rig {
     /// It cannot be started.
     pub fn launch(&mut self, role: Role) -> anyhow::Result<()> {
         let ops = free_address()?;
-        let (name, address, mut args) = match role {
+        let (name, address, mut args): (_, _, Vec<String>) = match role {
             Role::Admin => {
                 let data = self.data().display().to_string();
                 let args = ["admin", "--data", &data, "--grpc-listen", &self.grpc.to_string()];
@@ -195,7 +198,11 @@ impl Rig {
                 let args = args.chain(self.plan.gateway_args.iter().cloned()).collect();
                 (format!("gateway-{n}"), address, args)
             }
-            Role::Worker(n) => (format!("worker-{n}"), ops, vec!["worker".to_owned()]),
+            Role::Worker(n) => {
+                let args = std::iter::once("worker".to_owned());
+                let args = args.chain(self.plan.worker_args.iter().cloned()).collect();
+                (format!("worker-{n}"), ops, args)
+            }
         };
         let common = [
             ("--nats-url", self.nats_url()),

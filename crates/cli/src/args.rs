@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, value_parser};
+use domain::filter::Key;
 use runtime::nats::streams::{API_LOG_DAYS, API_LOG_MAX_BYTES};
 use runtime::telemetry::{self, LogFormat};
 use runtime::traces::Ratio;
@@ -214,6 +215,20 @@ pub struct StreamArgs {
     pub api_log_max_bytes: i64,
 }
 
+/// What the API log must not show.
+#[derive(Clone, Debug, Args)]
+pub struct RedactArgs {
+    /// Values of JSON payloads that the API log has as REDACTED: paths as in filters, such as
+    /// user.password or items[*].pin; may be repeated, or with commas. With one, a payload that is no
+    /// JSON is left out of the log. The same for gateways and workers.
+    #[arg(long, env = "GANDER_API_LOG_REDACT", value_name = "PATH", value_delimiter = ',', value_parser = path_in_json)]
+    pub api_log_redact: Vec<Key>,
+}
+
+fn path_in_json(text: &str) -> Result<Key, String> {
+    Key::parse(text).map_err(|error| error.to_string())
+}
+
 /// Where NATS is.
 #[derive(Clone, Debug, Args)]
 pub struct NatsArgs {
@@ -260,6 +275,9 @@ pub struct UpArgs {
     /// The worker.
     #[command(flatten)]
     pub worker: worker::Config,
+    /// What the API log must not show.
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Common settings.
     #[command(flatten)]
     pub common: Common,
@@ -307,6 +325,9 @@ pub struct GatewayArgs {
     /// The gateway.
     #[command(flatten)]
     pub gateway: gateway::Config,
+    /// What the API log must not show.
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Common settings.
     #[command(flatten)]
     pub common: Common,
@@ -321,6 +342,9 @@ pub struct WorkerArgs {
     /// The worker.
     #[command(flatten)]
     pub worker: worker::Config,
+    /// What the API log must not show.
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Common settings.
     #[command(flatten)]
     pub common: Common,

@@ -27,7 +27,7 @@ use wire::partition::Partitions;
 use wire::stored::member::Role;
 
 use crate::args::{
-    AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, StreamArgs, UpArgs, WorkerArgs,
+    AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, RedactArgs, StreamArgs, UpArgs, WorkerArgs,
 };
 use crate::out::say;
 use crate::stored::NATS_TEMPLATE;
@@ -187,6 +187,10 @@ fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats
     process.lifecycle.spawn("admin", part);
 }
 
+fn worker_config(given: &worker::Config, redact: &RedactArgs) -> worker::Config {
+    worker::Config { api_log_redact: redact.api_log_redact.clone(), ..given.clone() }
+}
+
 fn spawn_worker(
     process: &Process,
     config: worker::Config,
@@ -209,7 +213,9 @@ fn spawn_gateway(
     tell_certificate(&process.facts, Role::Gateway, &listener);
     let Listener { tcp, tls } = listener;
     let tcp = tcp.into_std()?;
-    let (config, streams) = (args.gateway.clone(), args.streams.clone());
+    let api_log_redact = args.redact.api_log_redact.clone();
+    let config = gateway::Config { api_log_redact, ..args.gateway.clone() };
+    let streams = args.streams.clone();
     let (given, shutdown) = (process.given("gateway"), process.lifecycle.shutdown());
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
@@ -260,7 +266,8 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
 pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     let process = start(&args.common, "gander-gateway")?;
     one_thread(async {
-        let config = args.gateway.clone();
+        let api_log_redact = args.redact.api_log_redact.clone();
+        let config = gateway::Config { api_log_redact, ..args.gateway.clone() };
         let tls = config.certificate()?;
         let insecure = args.common.insecure_listen;
         let listener = listen::open_tls(config.listen, HTTP_LISTEN, tls, insecure).await?;
@@ -283,7 +290,8 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker", &process.facts).await?;
         let shutdown = process.lifecycle.shutdown();
-        spawn_worker(&process, args.worker.clone(), broker, shutdown);
+        let config = worker_config(&args.worker, &args.redact);
+        spawn_worker(&process, config, broker, shutdown);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
         process.finish().await
     })
@@ -315,7 +323,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let broker = connect(&url, "gander-worker", &args.streams).await?;
         // Requests that are begun still get their outcome: the worker stops after the gateway.
         let drained = Shutdown { soft: Shutdown::default().soft, ..process.lifecycle.shutdown() };
-        spawn_worker(&process, args.worker.clone(), broker, drained.clone());
+        let config = worker_config(&args.worker, &args.redact);
+        spawn_worker(&process, config, broker, drained.clone());
         spawn_gateway(&process, args, http, url, drained)?;
         process.when_ready(move || {
             say(&greeting);

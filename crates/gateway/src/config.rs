@@ -105,10 +105,8 @@ pub struct Config {
     )]
     pub ingest_queue_max_records: usize,
 
-    /// Values of JSON bodies that the API log has as REDACTED: paths as in filters, such as
-    /// user.password or items[*].pin; may be repeated, or with commas. With one, a body that is no
-    /// JSON is left out of the log.
-    #[arg(long, env = "GANDER_API_LOG_REDACT", value_name = "PATH", value_delimiter = ',', value_parser = path_in_json)]
+    /// Values of JSON bodies that the API log has as REDACTED.
+    #[arg(skip)]
     pub api_log_redact: Vec<Key>,
 
     /// For how many seconds a gateway that is told to stop still takes connections, while /readyz
@@ -203,10 +201,6 @@ fn drain_delay(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|delay| *delay <= MOST_DRAIN_DELAY);
     seconds.ok_or_else(|| "must be 0 to 300 seconds, such as 5 or 0.5".to_owned())
-}
-
-fn path_in_json(text: &str) -> Result<Key, String> {
-    Key::parse(text).map_err(|error| error.to_string())
 }
 
 fn path_prefix(text: &str) -> Result<String, String> {

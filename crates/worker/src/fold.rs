@@ -10,7 +10,7 @@ mod alert;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use domain::filter::Match;
+use domain::filter::{Key, Match};
 use domain::id::{AlertId, IncidentId, InstanceId};
 use domain::incident::{self, Event, Flags, Incidents, Kind, Totals, Trace};
 use domain::payload::Payload;
@@ -137,6 +137,8 @@ pub struct Folding<'a> {
     pub evaluate: Evaluate,
     /// For how long identical payloads are one.
     pub identical_window: Duration,
+    /// Paths whose values are not shown in the API log.
+    pub redact: &'a [Key],
     /// How much one commit holds.
     pub room: Room,
 }

@@ -45,7 +45,7 @@ impl Given {
     fn folding(&self) -> Folding<'_> {
         let (index, partitions) = (&self.catalog.index, streams().partitions);
         let identical_window = incident::IDENTICAL_WINDOW;
-        Folding { index, partitions, evaluate, identical_window, room: self.room }
+        Folding { index, partitions, evaluate, identical_window, redact: &[], room: self.room }
     }
 
     fn input(&mut self, recipes: &[Recipe]) -> Input {

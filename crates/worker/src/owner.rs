@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::directory::Snapshot;
+use domain::filter::Key;
 use domain::id::InstanceId;
 use domain::incident::IDENTICAL_WINDOW;
 use runtime::nats::batch::MAX_MESSAGES;
@@ -49,6 +50,8 @@ pub struct Owner<B> {
     pub evaluate: Evaluate,
     /// For how long identical payloads are one.
     pub identical_window: Duration,
+    /// Paths whose values are not shown in the API log.
+    pub redact: Vec<Key>,
     /// How much one commit holds, checkpoints included.
     pub room: Room,
     /// Makes the ids of commits.
@@ -89,6 +92,7 @@ impl<B: Broker> Owner<B> {
             streams,
             evaluate,
             identical_window: IDENTICAL_WINDOW,
+            redact: Vec::new(),
             room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES },
             fresh_id,
             catalog,
@@ -207,6 +211,7 @@ impl<B: Broker> Owner<B> {
             partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
+            redact: &self.redact,
             room: self.room,
         };
         let told = owned.filter_map(|state| folding.explain(state, &alert));
@@ -222,6 +227,7 @@ impl<B: Broker> Owner<B> {
             partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
+            redact: &self.redact,
             room,
         };
         self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
@@ -236,6 +242,7 @@ impl<B: Broker> Owner<B> {
             partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
+            redact: &self.redact,
             room: self.room_beside_checkpoints(),
         };
         let sequence = self.catalog.sequence;

@@ -7,9 +7,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use domain::filter::explain;
+use domain::filter::{Key, REDACTED, explain_redacted};
 use domain::id::{AlertId, ServiceId, TokenId};
 use domain::incident::{Decision, ResolveVerdict, TriggerVerdict, Verdict};
+use domain::json::Json;
 use domain::maintenance::WindowIds;
 use domain::payload::Payload;
 use domain::time::Timestamp;
@@ -27,6 +28,31 @@ pub const MAX_OTHERS: usize = 100;
 /// The most ids of services in which nothing matched.
 pub const MAX_UNMATCHED: usize = 4_096;
 const ID_BYTES: usize = 16;
+
+/// A payload, and it as it may be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What filters see.
+    pub payload: &'a Payload<'a>,
+    /// What people see.
+    pub shown: &'a Payload<'a>,
+}
+
+/// The payload with the values at these paths replaced; none where all of it may be shown. Of what is
+/// no JSON nobody can tell where they are, so nothing of it is shown.
+#[must_use]
+pub fn redacted(payload: &Payload<'_>, paths: &[Key]) -> Option<String> {
+    if paths.is_empty() {
+        return None;
+    }
+    let Some(mut json) = payload.json().cloned() else {
+        return Some(REDACTED.to_owned());
+    };
+    for path in paths {
+        path.replace(&mut json, &Json::String(REDACTED.into()));
+    }
+    Some(json.compact())
+}
 
 /// A part that is told, but for what its commit knows: the control sequence and the epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +137,7 @@ impl Draft {
         &mut self,
         entry: &matcher::Entry,
         at: Timestamp,
-        payload: &Payload<'_>,
+        seen: View<'_>,
         decision: &Decision,
     ) {
         match decision.verdict {
@@ -119,7 +145,7 @@ impl Draft {
             Verdict::Evaluated(TriggerVerdict::None, ResolveVerdict::None) => {
                 let full = self.matched.bytes + self.others.bytes >= MAX_BYTES;
                 if self.others.told.len() < MAX_OTHERS && !full {
-                    self.others.push(entry.service, reasons(entry, at, payload, decision));
+                    self.others.push(entry.service, reasons(entry, at, seen, decision));
                 } else {
                     self.cut |= self.others.told.len() < MAX_OTHERS;
                     self.unmatched_count += 1;
@@ -129,7 +155,7 @@ impl Draft {
                 }
             }
             Verdict::Failed | Verdict::Evaluated(..) => {
-                self.matched.push(entry.service, reasons(entry, at, payload, decision));
+                self.matched.push(entry.service, reasons(entry, at, seen, decision));
             }
         }
     }
@@ -182,7 +208,7 @@ impl Draft {
 fn reasons(
     entry: &matcher::Entry,
     at: Timestamp,
-    payload: &Payload<'_>,
+    seen: View<'_>,
     decision: &Decision,
 ) -> ServiceReasons {
     let shown = |windows: WindowIds, filters: &[_]| {
@@ -197,8 +223,9 @@ fn reasons(
         })
     };
     let explained = || {
-        let windows = entry.maintenance.covering(at, payload);
-        shown(windows, &explain(entry.filters.as_slice(), payload))
+        let windows = entry.maintenance.covering(at, seen.payload);
+        let filters = entry.filters.as_slice();
+        shown(windows, &explain_redacted(filters, seen.payload, seen.shown))
     };
     let explained = match decision.verdict {
         Verdict::Failed | Verdict::Disabled => None,

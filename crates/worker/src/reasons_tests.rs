@@ -63,7 +63,9 @@ impl Given {
                 maintenance: Arc::default(),
             };
             let decision = Decision { events: vec![], verdict, triggered: None, resolved: None };
-            self.draft.tell(&entry, Timestamp::default(), &Payload::new("down"), &decision);
+            let payload = &Payload::new("down");
+            let view = View { payload, shown: payload };
+            self.draft.tell(&entry, Timestamp::default(), view, &decision);
         }
         Self { next: self.next + count, ..self }
     }

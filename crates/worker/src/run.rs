@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::filter::Key;
 use domain::id::InstanceId;
 use runtime::lifecycle::Shutdown;
 use runtime::nats::ask::{Question, Questions};
@@ -44,6 +45,10 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(0..=86_400)
     )]
     pub identical_window_seconds: u64,
+
+    /// Paths whose values are not shown in the API log; the same as of the gateways.
+    #[arg(skip)]
+    pub api_log_redact: Vec<Key>,
 }
 
 /// Why a worker stops: a person must look at it.
@@ -76,6 +81,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let catalog = Catalog::of(&directory);
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
     owner.identical_window = Duration::from_secs(config.identical_window_seconds);
+    owner.redact = config.api_log_redact;
     owner.tracer = tracer;
     let pulse = checks.pulse("worker");
     owner.pulse = pulse.clone();

@@ -10,6 +10,9 @@ use crate::payload::Payload;
 /// The most characters of a value that is shown, the mark of a cut included.
 pub const MAX_SHOWN: usize = 200;
 
+/// What stands in the place of a value that must not be seen.
+pub const REDACTED: &str = "REDACTED";
+
 /// What became of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Became {
@@ -60,7 +63,18 @@ pub struct Explained<'f> {
 /// Why these filters, in their order, come to what they come to in the payload.
 #[must_use]
 pub fn explain<'f>(filters: &'f [Filter], payload: &Payload<'_>) -> Vec<Explained<'f>> {
-    let seen = Seen::new(payload);
+    explain_redacted(filters, payload, payload)
+}
+
+/// The same, with values shown as they are in `shown`: the payload where parts are replaced that
+/// must not be seen. What holds and what is missing follows from the payload itself.
+#[must_use]
+pub fn explain_redacted<'f>(
+    filters: &'f [Filter],
+    payload: &Payload<'_>,
+    shown: &Payload<'_>,
+) -> Vec<Explained<'f>> {
+    let seen = Looking { seen: Seen::new(payload), shown: Seen::new(shown) };
     let mut decided = false;
     let one = |filter| {
         let explained = of_filter(&seen, filter, decided);
@@ -70,17 +84,27 @@ pub fn explain<'f>(filters: &'f [Filter], payload: &Payload<'_>) -> Vec<Explaine
     filters.iter().map(one).collect()
 }
 
+/// A payload, and what may be shown of it.
+struct Looking<'p, 'a, 'b> {
+    seen: Seen<'p, 'a>,
+    shown: Seen<'p, 'b>,
+}
+
 /// `decided`: whether a filter before it decides.
-fn of_filter<'f>(seen: &Seen<'_, '_>, filter: &'f Filter, decided: bool) -> Explained<'f> {
+fn of_filter<'f>(
+    looking: &Looking<'_, '_, '_>,
+    filter: &'f Filter,
+    decided: bool,
+) -> Explained<'f> {
     let trigger = &filter.trigger;
-    let conditions: Vec<_> = trigger.conditions.iter().map(|one| look(seen, one)).collect();
-    let resolve = filter.resolve.as_ref().map(|resolve| look(seen, &resolve.condition));
+    let conditions: Vec<_> = trigger.conditions.iter().map(|one| look(looking, one)).collect();
+    let resolve = filter.resolve.as_ref().map(|resolve| look(looking, &resolve.condition));
     let resolves = filter.resolve.as_ref().filter(|_| resolve.as_ref().is_some_and(|r| r.holds));
     let key = match resolves {
         Some(resolve) => Some(&resolve.mapped_with),
         None => trigger.map_with.as_ref(),
     };
-    let value = key.and_then(|key| seen.episode(key)).filter(|value| !value.is_empty());
+    let value = key.and_then(|key| looking.seen.episode(key)).filter(|value| !value.is_empty());
     let became = match (resolves, &value) {
         (Some(_), Some(_)) => Became::Resolves,
         (Some(_), None) => Became::ResolvesNothing,
@@ -88,23 +112,29 @@ fn of_filter<'f>(seen: &Seen<'_, '_>, filter: &'f Filter, decided: bool) -> Expl
         (None, _) if decided => Became::AfterAnother,
         (None, _) => Became::Triggers,
     };
-    Explained { filter, conditions, resolve, became, mapped: value.map(|value| shown(&value)) }
+    let visible = key.and_then(|key| looking.shown.episode(key));
+    let mapped = value.map(|_| visible.map_or_else(|| REDACTED.to_owned(), |value| shown(&value)));
+    Explained { filter, conditions, resolve, became, mapped }
 }
 
-fn look<'f>(seen: &Seen<'_, '_>, condition: &'f Condition) -> Looked<'f> {
+fn look<'f>(looking: &Looking<'_, '_, '_>, condition: &'f Condition) -> Looked<'f> {
+    let Looking { seen, shown: visible } = looking;
     let Some(key) = &condition.key else {
         let missing = first_missing(condition, seen.payload.lower());
-        let found = Some(shown(seen.payload.text));
+        let found = Some(shown(visible.payload.text));
         return Looked { condition, values: 1, found, holds: missing.is_none(), missing };
     };
     let values = seen.json.map(|json| key.find(json)).unwrap_or_default();
+    let visible = visible.json.map(|json| key.find(json)).unwrap_or_default();
     let mut looked =
         Looked { condition, values: values.len(), found: None, holds: false, missing: None };
     for (n, value) in values.iter().enumerate() {
         let text = value.text();
         let missing = first_missing(condition, &lower(&text));
         if n == 0 || missing.is_none() {
-            let (found, holds) = (Some(shown(&text)), missing.is_none());
+            let found = visible.get(n).filter(|_| visible.len() == values.len());
+            let found = found.map_or_else(|| REDACTED.to_owned(), |value| shown(&value.text()));
+            let (found, holds) = (Some(found), missing.is_none());
             looked = Looked { found, holds, missing, ..looked };
         }
         if looked.holds {

@@ -197,3 +197,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_must_not_be_seen_is_not_shown_and_decides_all_the_same() {
+    let payload = r#"{"pin": "4711 firing", "list": [{"pw": "a"}, {"pw": "b"}], "id": "4711"}"#;
+    let shown = r#"{"pin": "REDACTED", "list": "REDACTED", "id": "REDACTED"}"#;
+    let conditions = ["pin", "list[*].pw", ""].map(|key| condition(key, &["4711"]));
+    for condition in conditions {
+        let filters = [filter(vec![condition], None)];
+        let (payload, shown) = (Payload::new(payload), Payload::new(shown));
+        let plain = explain(&filters, &payload);
+        let redacted = explain_redacted(&filters, &payload, &shown);
+        assert_eq!(plain[0].became, redacted[0].became);
+        assert_eq!(plain[0].conditions[0].holds, redacted[0].conditions[0].holds);
+        assert_eq!(plain[0].conditions[0].missing, redacted[0].conditions[0].missing);
+        assert_eq!(redacted[0].mapped.as_deref(), Some(REDACTED));
+        let found = redacted[0].conditions[0].found.clone().unwrap_or_default();
+        assert!(found.contains(REDACTED) && !found.contains("4711"), "{found}");
+    }
+}

@@ -18,7 +18,7 @@ pub use evaluate::{
     MAX_DESCRIPTION, MAX_SOURCE, MAX_TITLE, MappedValue, Match, ResolveCandidate, Triggered,
     evaluate, source_name,
 };
-pub use explain::{Became, Explained, Looked, MAX_SHOWN, explain};
+pub use explain::{Became, Explained, Looked, MAX_SHOWN, REDACTED, explain, explain_redacted};
 pub use key::Key;
 pub use text::{contains_all, lower};
 

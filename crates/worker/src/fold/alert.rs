@@ -12,7 +12,7 @@ use domain::reach::Reach;
 use wire::stored::alert::Alert;
 
 use super::{By, Changes, Folding, PartitionState, Source, emit, park, parked};
-use crate::reasons::{Draft, Told};
+use crate::reasons::{Draft, Told, View, redacted};
 
 /// What an alert leads to in one service.
 struct Decided {
@@ -31,6 +31,8 @@ impl Decided {
 struct Seen<'a> {
     alert: incident::Alert,
     payload: &'a Payload<'a>,
+    /// What may be shown of the payload.
+    shown: &'a Payload<'a>,
     source: Source<'a>,
 }
 
@@ -45,7 +47,11 @@ impl Folding<'_> {
         out: &mut Changes,
     ) -> bool {
         let text = payload::text(&alert.payload);
-        let seen = Seen { alert: alert.to_domain(), payload: &Payload::new(&text), source };
+        let payload = &Payload::new(&text);
+        let redacted = alert.is_tracked().then(|| redacted(payload, self.redact)).flatten();
+        let redacted = redacted.as_deref().map(Payload::new);
+        let shown = redacted.as_ref().unwrap_or(payload);
+        let seen = Seen { alert: alert.to_domain(), payload, shown, source };
         let partition = state.partition;
         // What this commit has closed must be stored as closed before it may be forgotten.
         if !out.touched.contains(&partition) {
@@ -79,7 +85,9 @@ impl Folding<'_> {
             let decided = self.decide(state, self.deciding(&seen, entry), entry, &payload);
             let failed = || Decided::without_evaluation(Verdict::Failed);
             let decision = decided.unwrap_or_else(failed).decision;
-            draft.tell(entry, alert.received_at, &payload, &decision);
+            // Whoever asks has the payload.
+            let view = View { payload: &payload, shown: &payload };
+            draft.tell(entry, alert.received_at, view, &decision);
         }
         draft.end(reached, true)
     }
@@ -120,7 +128,8 @@ impl Folding<'_> {
             state.position.service = Some(entry.service);
             out.touched.insert(partition);
             if let Some(draft) = &mut draft {
-                draft.tell(entry, seen.alert.received_at, seen.payload, decision);
+                let view = View { payload: seen.payload, shown: seen.shown };
+                draft.tell(entry, seen.alert.received_at, view, decision);
             }
         }
         true
