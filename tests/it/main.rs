@@ -1,6 +1,7 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
 mod apilog;
+mod apilog_rates;
 mod apilog_read;
 mod arrows;
 mod audit;
