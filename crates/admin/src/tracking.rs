@@ -40,6 +40,20 @@ fn over(store: &Store, now: Timestamp) -> Option<TokenId> {
     store.read(|directory| directory.tracking_over(now))
 }
 
+/// Ends the tracking of a token if its time is over: what is asked next must not take the place of
+/// that.
+pub async fn end_if_over(
+    store: &Store,
+    clock: &dyn Clock,
+    id: TokenId,
+) -> Result<(), crate::store::Error> {
+    let over = |token: &token::Token| token.tracked_until.is_some_and(|until| until <= clock.now());
+    if store.read(|directory| directory.token(id).is_some_and(over)) {
+        end(store, id).await?;
+    }
+    Ok(())
+}
+
 async fn end(store: &Store, id: TokenId) -> Result<(), crate::store::Error> {
     let decide = move |directory: &domain::directory::Directory, now| {
         let command = token::Command::EndTracking { now };

@@ -20,8 +20,11 @@ use crate::reasons::Told;
 use crate::takeover::Owned;
 
 /// Shorter than that of a commit, which waits for it.
-const DEADLINE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 2;
+/// After a loss nothing is written for so long: commits, also of alerts that nobody tracks, must not
+/// wait for a log that takes nothing.
+const PAUSE: Duration = Duration::from_secs(5);
 /// How often losses are logged at most.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -97,16 +100,36 @@ async fn write_batch(
 }
 
 /// What was lost, told now and then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Losses {
+    /// For how long nothing is written after a loss.
+    pub pause: Duration,
     told: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self { pause: PAUSE, told: None, last: None }
+    }
 }
 
 impl Losses {
+    /// Whether something was lost just now, so that nothing more is to be written.
+    pub fn pauses(&self) -> bool {
+        self.last.is_some_and(|last| last.elapsed() < self.pause)
+    }
+
+    /// Counts what was not written because of an earlier loss.
+    pub fn pass(&self, parts: usize) {
+        metrics::counter!("gander_api_log_lost_parts_total").increment(parts as u64);
+    }
+
     /// Counts what was lost, and logs it unless that was done just before.
     pub fn note(&mut self, lost: &Lost) {
-        metrics::counter!("gander_api_log_lost_parts_total").increment(lost.parts as u64);
+        self.pass(lost.parts);
         let now = Instant::now();
+        self.last = Some(now);
         if self.told.is_some_and(|told| now.duration_since(told) < QUIET) {
             return;
         }
@@ -116,5 +139,20 @@ impl Losses {
             error = %lost.error,
             "parts of the API log are lost; the alerts are worked on all the same"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_loss_nothing_is_written_for_a_while() {
+        let mut losses = Losses::default();
+        assert!(!losses.pauses());
+        losses.note(&Lost { parts: 3, error: publish::Error::Unreachable });
+        assert!(losses.pauses());
+        tokio::time::advance(PAUSE).await;
+        assert!(!losses.pauses());
     }
 }

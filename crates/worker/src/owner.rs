@@ -67,7 +67,7 @@ pub struct Owner<B> {
     /// How old the oldest input is that waits.
     pub oldest: Oldest,
     /// What could not be written to the API log.
-    losses: Losses,
+    pub losses: Losses,
     waiting: VecDeque<Input>,
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
@@ -197,15 +197,20 @@ impl<B: Broker> Owner<B> {
 
     /// What the alert in a question would come to in the partitions that are owned here, a part of an
     /// entry of the API log each. Nothing happens.
-    pub fn explain(&self, question: &Bytes) -> Vec<Bytes> {
-        let record = decode_batch(question).ok().and_then(|batch| batch.records.into_iter().next());
+    /// None while the configuration that the question rests on is not known here.
+    pub fn explain(&self, question: &Bytes) -> Option<Vec<Bytes>> {
+        let batch = decode_batch(question).ok();
+        if batch.as_ref().is_some_and(|batch| batch.control_sequence > self.catalog.sequence) {
+            return None;
+        }
+        let record = batch.and_then(|batch| batch.records.into_iter().next());
         let record = record.and_then(|record| record_from(record).ok());
         let Some(Content::Alert(alert)) = record.map(|record| record.content) else {
-            return vec![];
+            return Some(vec![]);
         };
         let asked = alert.reach.team().map(|team| self.streams.partitions.of(team));
-        let owned = self.owned.values().map(|owned| &owned.state);
-        let owned = owned.filter(|state| asked.is_none_or(|asked| asked == state.partition));
+        let owned = self.owned.values();
+        let owned = owned.filter(|one| asked.is_none_or(|asked| asked == one.state.partition));
         let folding = Folding {
             index: &self.catalog.index,
             partitions: self.streams.partitions,
@@ -214,8 +219,13 @@ impl<B: Broker> Owner<B> {
             redact: &self.redact,
             room: self.room,
         };
-        let told = owned.filter_map(|state| folding.explain(state, &alert));
-        told.map(|told| apilog::part(told, 0, self.catalog.sequence).encode()).collect()
+        let sequence = self.catalog.sequence;
+        let encode = |told, epoch| apilog::part(told, epoch, sequence).encode();
+        let parts = |one: &Owned| {
+            let (told, epoch) = (folding.explain(&one.state, &alert), one.epoch);
+            told.into_iter().map(|told| encode(told, epoch)).collect::<Vec<_>>()
+        };
+        Some(owned.flat_map(parts).collect())
     }
 
     fn fold_message(&mut self, changes: &mut Changes) -> bool {
@@ -314,6 +324,10 @@ impl<B: Broker> Owner<B> {
         batch: [u8; 16],
         hard: &CancellationToken,
     ) -> bool {
+        if self.losses.pauses() {
+            self.losses.pass(told.len());
+            return true;
+        }
         let messages = apilog::messages(told, &self.owned, self.catalog.sequence);
         let written = tokio::select! {
             written = apilog::write(&self.broker, &messages, batch) => written,

@@ -27,6 +27,10 @@ use crate::owner::Owner;
 use crate::takeover;
 
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
+/// The most questions that wait here; more wait before they are read.
+const ASKED: usize = 4;
+/// For how many times as long as it took to answer questions none is answered.
+const EXPLAIN_SHARE: u32 = 4;
 const PURGE: Duration = Duration::from_secs(5);
 /// After a fence was lost, the other worker is given this long to show itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -98,6 +102,8 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         applied,
         reader: None,
         questions: nats.questions(subject::EXPLAIN).await?,
+        asked: Vec::new(),
+        explain_after: Instant::now(),
         take_after: Instant::now(),
     };
     let beat = tokio::spawn(beat(nats.clone(), me));
@@ -139,6 +145,10 @@ struct Worker {
     reader: Option<Reader>,
     /// What alerts would come to.
     questions: Questions,
+    /// Questions that are not answered yet.
+    asked: Vec<Question>,
+    /// No question is answered before this.
+    explain_after: Instant,
     take_after: Instant,
 }
 
@@ -170,11 +180,7 @@ impl Worker {
                     self.applied.store(sequence, Ordering::Relaxed);
                 }
                 Woken::Input(message) => self.read(&message),
-                Woken::Explain(question) => {
-                    for answer in self.owner.explain(&question.payload) {
-                        question.answer(answer).await;
-                    }
-                }
+                Woken::Explain(question) => self.asked.push(question),
                 Woken::Members => self.take_partitions().await?,
                 Woken::Tick => {
                     self.take_partitions().await?;
@@ -186,7 +192,30 @@ impl Worker {
             }
             let committed = self.owner.fold(&shutdown.hard).await;
             self.after(committed);
+            self.explain().await;
         }
+    }
+
+    /// Answers what is asked, as far as the configuration is known and there is time.
+    async fn explain(&mut self) {
+        let began = Instant::now();
+        if self.asked.is_empty() || began < self.explain_after {
+            return;
+        }
+        let mut early = Vec::new();
+        for question in std::mem::take(&mut self.asked) {
+            match self.owner.explain(&question.payload) {
+                Some(answers) => {
+                    for answer in answers {
+                        question.answer(answer).await;
+                    }
+                }
+                None => early.push(question),
+            }
+        }
+        self.asked = early;
+        // Alerts come first: explaining has a small part of the time.
+        self.explain_after = Instant::now() + EXPLAIN_SHARE * began.elapsed();
     }
 
     async fn wait(
@@ -213,7 +242,9 @@ impl Worker {
                 let (sequence, snapshot) = changed?;
                 Woken::Control(sequence, snapshot)
             }
-            Some(question) = self.questions.next() => Woken::Explain(question),
+            Some(question) = self.questions.next(), if self.asked.len() < ASKED => {
+                Woken::Explain(question)
+            }
             message = input => Woken::Input(message),
         })
     }

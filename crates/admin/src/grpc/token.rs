@@ -19,6 +19,7 @@ use super::convert::{
 };
 use super::error;
 use crate::access::{About, may_read_reach};
+use crate::tracking;
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
@@ -148,6 +149,10 @@ impl TokenService for Calls {
         let (track, again) = (sent.tracking, mask.names("tracking"));
         let tracked = mask.has("tracking", track.is_some()).then(|| track.unwrap_or(false));
         let expected = expected(&sent.etag, "token.etag")?;
+        if tracked.is_some() {
+            let ended = tracking::end_if_over(&self.store, &*self.clock, id).await;
+            ended.map_err(|failed| error::command(failed, &sent.name))?;
+        }
         self.execute(&caller, &sent.name, asked, move |directory, now| {
             let token = directory.token(id).ok_or(Rejection::NotFound)?;
             let found = name

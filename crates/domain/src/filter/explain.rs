@@ -6,10 +6,14 @@
 use super::evaluate::{Seen, cut};
 use super::{Condition, Filter, Item, lower};
 use crate::payload::Payload;
+use crate::secret;
 
 /// The most characters of a value that is shown, the mark of a cut included.
 pub const MAX_SHOWN: usize = 200;
 
+/// So many characters of a value are looked through for secrets: whatever is masked in them, those that
+/// are shown come from before the last of them by the length of a secret.
+const LOOKED_AT: usize = 2_048;
 /// What stands in the place of a value that must not be seen.
 pub const REDACTED: &str = "REDACTED";
 
@@ -148,8 +152,13 @@ fn first_missing<'f>(condition: &'f Condition, lower: &str) -> Option<&'f Item> 
     condition.contains.iter().find(|item| !lower.contains(item.lower()))
 }
 
+/// A value as it is shown: reasons are kept, and a secret of Gander that somebody sent in a payload
+/// must not be kept with them. It is masked before the value is cut, since a part of a secret may be
+/// enough.
 fn shown(text: &str) -> String {
-    cut(text.chars(), MAX_SHOWN)
+    let end = text.char_indices().nth(LOOKED_AT).map_or(text.len(), |(at, _)| at);
+    let masked = secret::mask(&text.as_bytes()[..end], REDACTED.as_bytes());
+    cut(String::from_utf8_lossy(&masked).chars(), MAX_SHOWN)
 }
 
 #[cfg(test)]

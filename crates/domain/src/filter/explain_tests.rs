@@ -216,3 +216,22 @@ fn what_must_not_be_seen_is_not_shown_and_decides_all_the_same() {
         assert!(found.contains(REDACTED) && !found.contains("4711"), "{found}");
     }
 }
+
+proptest! {
+    #[test]
+    fn no_part_of_a_secret_is_shown_wherever_it_stands(
+        before in 0..400_usize,
+        secrets in 1..40_usize,
+        between in 0..3_usize,
+    ) {
+        let secret = crate::secret::Secret::from_random(crate::secret::Kind::Token, &[7; 32]);
+        let one = format!("{}{}", secret.reveal(), "-".repeat(between));
+        let text = format!("{}{}", "x".repeat(before), one.repeat(secrets));
+        let shown = shown(&text);
+        prop_assert!(shown.chars().count() <= MAX_SHOWN);
+        for part in secret.reveal().as_bytes().windows(12) {
+            let part = std::str::from_utf8(part).unwrap();
+            prop_assert!(!shown.contains(part), "{shown}");
+        }
+    }
+}

@@ -67,16 +67,21 @@ impl Folding<'_> {
         done
     }
 
-    /// What an alert would come to in this partition if it came now, and why. Nothing happens.
-    pub(crate) fn explain(&self, state: &PartitionState, alert: &Alert) -> Option<Told> {
+    /// What an alert would come to in this partition if it came now, and why, in as many parts as it
+    /// takes. Nothing happens.
+    pub(crate) fn explain(&self, state: &PartitionState, alert: &Alert) -> Vec<Told> {
         let text = payload::text(&alert.payload);
         let (payload, seen) = (Payload::new(&text), alert.to_domain());
+        // Whoever asks has the payload.
+        let view = View { payload: &payload, shown: &payload };
+        let mut told = Vec::new();
         let mut draft = Draft::begin(alert, state.partition, None);
         let mut reached = None;
         let ours = |team| self.partitions.of(team) == state.partition;
         for entry in self.index.visit(alert.reach, None, ours) {
             if draft.is_full() {
-                break;
+                let next = Draft::begin(alert, state.partition, reached);
+                told.extend(std::mem::replace(&mut draft, next).end(reached, false));
             }
             reached = Some(entry.service);
             if entry.disabled {
@@ -85,11 +90,10 @@ impl Folding<'_> {
             let decided = self.decide(state, self.deciding(&seen, entry), entry, &payload);
             let failed = || Decided::without_evaluation(Verdict::Failed);
             let decision = decided.unwrap_or_else(failed).decision;
-            // Whoever asks has the payload.
-            let view = View { payload: &payload, shown: &payload };
             draft.tell(entry, alert.received_at, view, &decision);
         }
-        draft.end(reached, true)
+        told.extend(draft.end(reached, true));
+        told
     }
 
     const fn deciding<'a>(

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use domain::id::InstanceId;
 use tokio::sync::mpsc;
@@ -58,6 +59,8 @@ impl Worker {
         let fresh_id = Box::new(fresh_id);
         let mut owner = Owner::new(connection, me, streams, evaluate, fresh_id, catalog);
         owner.room.messages = messages;
+        // What is lost is known by the broker here, so everything must be tried.
+        owner.losses.pause = Duration::ZERO;
         Self { owner, model: model.clone(), next: None }
     }
 

@@ -3,10 +3,11 @@
 //!
 //! Must not know how owners decide.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::directory::Directory;
 use domain::filter::source_name;
 use domain::id::{AlertId, InstanceId, TokenId};
 use domain::reach::Reach;
@@ -62,20 +63,25 @@ impl ApiLog {
         let content = Content::Alert(alert);
         let record = Record { partition: None, outcome_wanted: false, content, trace: None };
         let me = InstanceId::from_bytes(self.calls.fresh_id());
-        let question = encode_batch(0, me, vec![record_to(record)]);
-        let mut told = BTreeMap::new();
+        // Workers answer once they know all that is configured now.
+        let sequence = self.calls.store.read(Directory::sequence);
+        let question = encode_batch(sequence, me, vec![record_to(record)]);
+        let (mut told, mut done) = (Vec::new(), BTreeSet::new());
         let take = |answer: Bytes| {
             if let Ok(part) = LogPart::decode(&answer)
                 && let Part::Reasons(reasons) = &part.part
                 && part.alert == id
             {
-                told.insert(reasons.partition, part);
+                if reasons.last {
+                    done.insert(reasons.partition);
+                }
+                told.push(part);
             }
-            told.len() < usize::try_from(count).unwrap_or(usize::MAX)
+            done.len() < usize::try_from(count).unwrap_or(usize::MAX)
         };
         let asked = self.nats.ask_all(subject::EXPLAIN, question, PATIENCE, take).await;
         asked.map_err(unreadable)?;
-        Ok(told.into_values().collect())
+        Ok(told)
     }
 }
 
