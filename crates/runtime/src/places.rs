@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Places. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,9 +17,13 @@ pub struct Places<K> {
     most_each: usize,
 }
 
-/// How many places each holder has; who has none is not in it.
 #[derive(Debug)]
-struct Held<K>(Mutex<HashMap<K, usize>>);
+struct Held<K> {
+    /// How many places each holder has; who has none is not in it.
+    counts: Mutex<HashMap<K, usize>>,
+    /// Told of each place that is free again.
+    freed: Notify,
+}
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +39,14 @@ pub enum Full {
 pub struct Place<K: Hash + Eq> {
     holder: Option<K>,
     held: Arc<Held<K>>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<K: Hash + Eq + Clone> Places<K> {
     /// So many for all, so many for each holder.
     #[must_use]
     pub fn new(all: usize, most_each: usize) -> Self {
-        let held = Arc::new(Held(Mutex::new(HashMap::new())));
+        let held = Arc::new(Held { counts: Mutex::default(), freed: Notify::new() });
         Self { all: Arc::new(Semaphore::new(all)), held, most_each }
     }
 
@@ -51,34 +55,57 @@ impl<K: Hash + Eq + Clone> Places<K> {
     /// # Errors
     /// There is none.
     pub fn take(&self, holder: Option<K>) -> Result<Place<K>, Full> {
+        // A permit is taken only where it is kept: whoever waits would not learn that it is back.
+        let mut counts = self.held.lock();
+        let own = holder.as_ref().and_then(|holder| counts.get(holder)).copied().unwrap_or(0);
+        if holder.is_some() && own >= self.most_each {
+            return Err(Full::Own);
+        }
         let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| Full::All)?;
         if let Some(holder) = &holder {
-            let mut held = self.held.lock();
-            if held.get(holder).is_some_and(|count| *count >= self.most_each) {
-                return Err(Full::Own);
-            }
-            *held.entry(holder.clone()).or_default() += 1;
+            counts.insert(holder.clone(), own + 1);
         }
-        Ok(Place { holder, held: Arc::clone(&self.held), _permit: permit })
+        drop(counts);
+        Ok(Place { holder, held: Arc::clone(&self.held), permit: Some(permit) })
+    }
+
+    /// The same, waited for.
+    pub async fn wait(&self, holder: Option<K>) -> Place<K> {
+        loop {
+            let freed = self.held.freed.notified();
+            if let Ok(place) = self.take(holder.clone()) {
+                return place;
+            }
+            freed.await;
+        }
     }
 }
 
 impl<K> Held<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Held<K> {
+    fn remove(&self, holder: &K) {
+        let mut counts = self.lock();
+        if let Some(count) = counts.get_mut(holder) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(holder);
+            }
+        }
     }
 }
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        let Some(holder) = &self.holder else { return };
-        let mut held = self.held.lock();
-        if let Some(count) = held.get_mut(holder) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(holder);
-            }
+        if let Some(holder) = &self.holder {
+            self.held.remove(holder);
         }
+        drop(self.permit.take());
+        self.held.freed.notify_waiters();
     }
 }
 
@@ -106,6 +133,20 @@ mod tests {
         let _fifth = places.take(Some("a")).unwrap();
         assert_eq!(places.take(Some("a")).err(), Some(Full::Own), "a refusal takes no place");
         assert!(places.take(None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_a_place_once_one_is_free() {
+        let places = Places::new(2, 1);
+        let first = places.take(Some("a")).unwrap();
+        let other = places.clone();
+        let waiting = tokio::spawn(async move { other.wait(Some("a")).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(places.wait(Some("b")).await);
+        drop(first);
+        waiting.await.unwrap();
+        assert!(places.held.lock().is_empty());
     }
 
     #[test]
