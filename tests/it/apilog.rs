@@ -50,19 +50,28 @@ async fn messages(url: &str) -> anyhow::Result<Vec<Stored>> {
     stored(url, "GANDER_APILOG", "gander.apilog.*").await
 }
 
-/// What gateways have told: the calls by their ids.
+/// How far apart a call may be stored that is sent again after a timeout: readers look so far.
+const NEAR: u64 = 4_096;
+
+/// What gateways have told: the calls by their ids. Of one that is stored twice, both are the same
+/// and near each other.
 async fn calls(url: &str) -> anyhow::Result<BTreeMap<String, CallPart>> {
-    let mut calls = BTreeMap::new();
+    let mut calls: BTreeMap<String, (CallPart, u64)> = BTreeMap::new();
     for message in messages(url).await? {
         let part = LogPart::decode(&message.payload)?;
         if let Part::Call(call) = part.part {
             assert_eq!(message.headers["gander-part"], "call");
             assert_eq!(message.headers["gander-alert"], part.alert.to_string());
             assert_eq!(message.subject, format!("gander.apilog.{}", part.token));
-            calls.insert(part.alert.to_string(), call);
+            let alert = part.alert.to_string();
+            if let Some((before, sequence)) = calls.get(&alert) {
+                assert_eq!(*before, call, "{alert} was told in two ways");
+                assert!(message.sequence - sequence <= NEAR, "{alert} was told twice, far apart");
+            }
+            calls.insert(alert, (call, message.sequence));
         }
     }
-    Ok(calls)
+    Ok(calls.into_iter().map(|(alert, (call, _))| (alert, call)).collect())
 }
 
 /// The calls once there are so many.
