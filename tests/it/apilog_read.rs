@@ -240,7 +240,7 @@ async fn an_entry_that_is_too_large_is_cut_and_says_so() -> anyhow::Result<()> {
     let alert = fresh_id();
     for partition in 0..8 {
         let service = format!("{}/services/{}", stage.team.name, fresh_id());
-        let mut large = came_to(&service, Verdict::Unspecified);
+        let mut large = came_to(&service, Verdict::Suppressed);
         large.filters[0].display_name = "x".repeat(500_000);
         stage.put(alert, Part::Reasons(reasons(partition, vec![large]))).await?;
     }
@@ -249,9 +249,53 @@ async fn an_entry_that_is_too_large_is_cut_and_says_so() -> anyhow::Result<()> {
     stage.put(alert, Part::Call(sent)).await?;
     let entry = get(&stage.admin, alert).await?;
     assert!(entry.cut && entry.missing.is_none() && entry.services.len() == 4);
+    assert_eq!((entry.left_out_count, entry.unmatched_count), (4, 0));
     assert!(prost::Message::encoded_len(&entry) < 3 * 1024 * 1024);
     let shown = pages(&stage.admin, &api::ApiLogFilter::default(), 0).await?;
-    assert!(shown[0][0].cut && shown[0][0].services.is_empty());
+    assert!(shown[0][0].cut && shown[0][0].services.len() == 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_was_stored_again_far_away_is_one_entry() -> anyhow::Result<()> {
+    const APART: usize = 4_500;
+    let stage = stage().await?;
+    let of_team = stored::CallPart { target: stage.team.name.clone(), ..call(202, 1) };
+    let refused = stored::CallPart { partitions: 0, status: 503, ..of_team.clone() };
+    let created = stage.entry(Verdict::Created).await?;
+    let unstored = fresh_id();
+    stage.put(unstored, Part::Call(refused.clone())).await?;
+    let others = (0..APART).map(|_| (fresh_id(), Part::Call(call(202, 0))));
+    stage.parts.put_all(stage.global, others).await?;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    stage.put(created, Part::Call(of_team)).await?;
+    stage.put(unstored, Part::Call(refused)).await?;
+    let own = by("team", &stage.team.name);
+    let found = pages(&stage.admin, &own, 0).await?.into_iter().flatten();
+    let found: Vec<_> = found.map(|entry| (id(&entry), entry.outcome())).collect();
+    let expected = [(unstored, Outcome::Refused), (created, Outcome::Created)];
+    assert_eq!(found, expected.map(|(alert, outcome)| (alert.to_string(), outcome)));
+    assert_eq!(exported(&stage.admin, &own).await?, ids(&[created, unstored]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn ids_of_times_that_are_not_stored_are_not_found() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let known = stage.entry(Verdict::Created).await?;
+    // Ten years later and before.
+    for shift in [10_i64, -10].map(|years| years * 365 * 86_400 * 1_000) {
+        let mut bytes = *known.as_bytes();
+        let millis = bytes[..6].iter().fold(0_i64, |all, byte| all << 8 | i64::from(*byte));
+        bytes[..6].copy_from_slice(&(millis + shift).to_be_bytes()[2..]);
+        let moved = AlertId::from_bytes(bytes);
+        let services = vec![came_to(&stage.service.name, Verdict::Created)];
+        stage.put(moved, Part::Reasons(reasons(0, services))).await?;
+        assert_eq!(code(get(&stage.admin, moved).await), Some(Code::NotFound));
+    }
+    // More at a time than one principal may: they wait for each other.
+    let many = (0..20).map(|_| get(&stage.admin, known));
+    futures::future::try_join_all(many).await?;
     Ok(())
 }
 

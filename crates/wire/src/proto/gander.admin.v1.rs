@@ -217,8 +217,10 @@ pub struct ApiLogEntry {
     /// What was answered. Not set where that part is missing.
     #[prost(message, optional, tag = "9")]
     pub answer: ::core::option::Option<ApiLogAnswer>,
-    /// Why, in the order of ids: the services in which something matched or failed, and the first of the
-    /// others. In lists only those in which something happened, at most 10, without their filters.
+    /// Why: the services in which something matched or failed, then the first of the others, both in the
+    /// order of ids. Where there is no room for all, the others give way; they are among those that
+    /// ListUnmatchedServices lists. In lists only those in which something happened, at most 10, without
+    /// their filters.
     #[prost(message, repeated, tag = "10")]
     pub services: ::prost::alloc::vec::Vec<ServiceReasons>,
     /// In how many services that it reached nothing matched, those in `services` among them.
@@ -227,9 +229,14 @@ pub struct ApiLogEntry {
     /// What is not there yet. Not set where all is.
     #[prost(message, optional, tag = "12")]
     pub missing: ::core::option::Option<MissingParts>,
-    /// Whether something was left out, because an entry has at most 3 MiB.
+    /// Whether something was left out, because an entry has at most 3 MiB. Reasons of services in which
+    /// nothing matched do not count.
     #[prost(bool, tag = "13")]
     pub cut: bool,
+    /// In how many services something matched or failed whose reasons were left out for that. They count
+    /// for the outcome, and the filter by service finds them.
+    #[prost(uint64, tag = "14")]
+    pub left_out_count: u64,
 }
 /// What was asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -442,7 +449,8 @@ pub enum ApiLogOutcome {
     Suppressed = 4,
     /// In some service its evaluation failed; the alert is parked.
     Failed = 5,
-    /// The answer was an error, or the client went away before anything was stored.
+    /// The answer was an error, or the client went away, and there are no reasons: with some, the alert
+    /// was stored all the same.
     Refused = 6,
     /// Something is missing, so it is not known.
     Pending = 7,
@@ -577,7 +585,8 @@ pub mod api_log_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Lists entries, newest first, in a short form. Everybody sees those that they may read.
+        /// Lists entries, newest first, in a short form. Everybody sees those that they may read. An entry
+        /// whose call was stored twice may be on two pages.
         pub async fn list_api_log_entries(
             &mut self,
             request: impl tonic::IntoRequest<super::ListApiLogEntriesRequest>,
@@ -760,7 +769,8 @@ pub mod api_log_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ApiLogServiceServer.
     #[async_trait]
     pub trait ApiLogService: std::marker::Send + std::marker::Sync + 'static {
-        /// Lists entries, newest first, in a short form. Everybody sees those that they may read.
+        /// Lists entries, newest first, in a short form. Everybody sees those that they may read. An entry
+        /// whose call was stored twice may be on two pages.
         async fn list_api_log_entries(
             &self,
             request: tonic::Request<super::ListApiLogEntriesRequest>,

@@ -307,6 +307,9 @@ impl serde::Serialize for ApiLogEntry {
         if self.cut {
             len += 1;
         }
+        if self.left_out_count != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ApiLogEntry", len)?;
         if !self.name.is_empty() {
             struct_ser.serialize_field("name", &self.name)?;
@@ -351,6 +354,11 @@ impl serde::Serialize for ApiLogEntry {
         if self.cut {
             struct_ser.serialize_field("cut", &self.cut)?;
         }
+        if self.left_out_count != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("leftOutCount", ToString::to_string(&self.left_out_count).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -377,6 +385,8 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
             "unmatchedCount",
             "missing",
             "cut",
+            "left_out_count",
+            "leftOutCount",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -394,6 +404,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
             UnmatchedCount,
             Missing,
             Cut,
+            LeftOutCount,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -428,6 +439,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
                             "unmatchedCount" | "unmatched_count" => Ok(GeneratedField::UnmatchedCount),
                             "missing" => Ok(GeneratedField::Missing),
                             "cut" => Ok(GeneratedField::Cut),
+                            "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -460,6 +472,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
                 let mut unmatched_count__ = None;
                 let mut missing__ = None;
                 let mut cut__ = None;
+                let mut left_out_count__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Name => {
@@ -542,6 +555,14 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
                             }
                             cut__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::LeftOutCount => {
+                            if left_out_count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOutCount"));
+                            }
+                            left_out_count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(ApiLogEntry {
@@ -558,6 +579,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogEntry {
                     unmatched_count: unmatched_count__.unwrap_or_default(),
                     missing: missing__,
                     cut: cut__.unwrap_or_default(),
+                    left_out_count: left_out_count__.unwrap_or_default(),
                 })
             }
         }

@@ -1,12 +1,13 @@
 //! An entry of the API log, put together from its parts.
 //!
 //! Of parts with the same place, and of a service that two parts tell of, what was stored later
-//! counts. Must not know where parts are stored, nor who asks.
+//! counts; where a partition was taken over, what its new owner tells in place of the old one. Must
+//! not know where parts are stored, nor who asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use domain::id::{AlertId, ServiceId, TokenId};
+use domain::id::{AlertId, TokenId};
 use domain::time::Timestamp;
 use prost::Message;
 use wire::event::time;
@@ -14,8 +15,8 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::apilog::{LogPart, Part};
 
-/// The most bytes of reasons in an entry; with the call it stays below 3 MiB.
-const REASONS_BYTES: usize = 2_304 * 1024;
+use super::told::{Happened, Told};
+
 /// The most bytes of a body, and of an answer, that are shown.
 const BODY_BYTES: usize = 256 * 1024;
 /// The most bytes of headers that are shown.
@@ -45,8 +46,12 @@ impl Progress {
                 if reasons.epoch < *epoch {
                     return false;
                 }
-                *epoch = reasons.epoch;
                 let bit = 1_u64.checked_shl(reasons.partition).unwrap_or(0);
+                if reasons.epoch > *epoch {
+                    // That the old owner had told all of it may never have been committed.
+                    self.ended &= !bit;
+                }
+                *epoch = reasons.epoch;
                 if reasons.after.is_empty() {
                     // It is told from the beginning, perhaps again.
                     self.begun |= bit;
@@ -63,9 +68,11 @@ impl Progress {
         self.call.is_some()
     }
 
-    /// The partitions that must tell reasons and have not told all of them.
+    /// The partitions that must tell reasons and have not told all of them. One that tells some must
+    /// tell all: the call names none where the client was told of an error, or was gone, and the alert
+    /// was stored all the same.
     fn silent(&self) -> u64 {
-        self.call.unwrap_or(self.begun | self.ended) & !(self.begun & self.ended)
+        (self.call.unwrap_or(0) | self.begun | self.ended) & !(self.begun & self.ended)
     }
 
     /// Whether all is there.
@@ -81,46 +88,6 @@ impl Progress {
     }
 }
 
-/// What happened in services, each true where it did in any.
-#[derive(Clone, Copy, Debug, Default)]
-struct Happened {
-    created: bool,
-    resolved: bool,
-    duplicate: bool,
-    suppressed: bool,
-    failed: bool,
-}
-
-impl Happened {
-    fn add(&mut self, service: &api::ServiceReasons) {
-        use api::{ResolveVerdict, TriggerVerdict};
-        self.created |= service.trigger() == TriggerVerdict::Created;
-        self.resolved |= service.resolve() == ResolveVerdict::Resolved;
-        self.duplicate |= service.trigger() == TriggerVerdict::Duplicate;
-        self.duplicate |= service.resolve() == ResolveVerdict::Duplicate;
-        self.suppressed |= service.trigger() == TriggerVerdict::Suppressed;
-        self.failed |= service.failed;
-    }
-
-    fn join(&mut self, other: Self) {
-        self.created |= other.created;
-        self.resolved |= other.resolved;
-        self.duplicate |= other.duplicate;
-        self.suppressed |= other.suppressed;
-        self.failed |= other.failed;
-    }
-
-    const fn is_something(self) -> bool {
-        self.created || self.resolved || self.duplicate || self.suppressed || self.failed
-    }
-
-    fn of(service: &api::ServiceReasons) -> Self {
-        let mut happened = Self::default();
-        happened.add(service);
-        happened
-    }
-}
-
 /// An entry on its way.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -129,32 +96,15 @@ pub struct Entry {
     /// The token.
     pub token: TokenId,
     call: Option<stored::CallPart>,
-    services: BTreeMap<ServiceId, api::ServiceReasons>,
-    bytes: usize,
-    /// What happened in services that are left out for their size.
-    beyond: BTreeMap<ServiceId, Happened>,
-    unmatched: BTreeSet<ServiceId>,
-    /// How many unmatched services there are of which not even the ids are told, by part.
-    nameless: BTreeMap<(u32, Bytes), u64>,
+    told: Told,
     progress: Progress,
-    cut: bool,
 }
 
 impl Entry {
     /// One without any part.
     pub fn new(alert: AlertId, token: TokenId) -> Self {
-        Self {
-            alert,
-            token,
-            call: None,
-            services: BTreeMap::new(),
-            bytes: 0,
-            beyond: BTreeMap::new(),
-            unmatched: BTreeSet::new(),
-            nameless: BTreeMap::new(),
-            progress: Progress::default(),
-            cut: false,
-        }
+        let (told, progress) = (Told::default(), Progress::default());
+        Self { alert, token, call: None, told, progress }
     }
 
     /// Adds a part; they come in the order in which they were stored.
@@ -164,41 +114,8 @@ impl Entry {
         }
         match part.part {
             Part::Call(call) => self.call = Some(call),
-            Part::Reasons(reasons) => self.add_reasons(reasons),
+            Part::Reasons(reasons) => self.told.add(reasons),
         }
-    }
-
-    fn add_reasons(&mut self, reasons: stored::ReasonsPart) {
-        self.cut |= reasons.cut;
-        for service in reasons.services {
-            let id = service.service.rsplit('/').next().and_then(|id| ServiceId::parse(id).ok());
-            let Some(id) = id else { continue };
-            self.forget(id);
-            if self.bytes + service.encoded_len() > REASONS_BYTES {
-                self.cut = true;
-                self.beyond.insert(id, Happened::of(&service));
-                continue;
-            }
-            self.bytes += service.encoded_len();
-            self.services.insert(id, service);
-        }
-        let mut told = 0;
-        for id in reasons.unmatched.chunks_exact(16) {
-            let Ok(id) = ServiceId::try_from(id) else { continue };
-            told += 1;
-            self.forget(id);
-            self.unmatched.insert(id);
-        }
-        let nameless = reasons.unmatched_count.saturating_sub(told);
-        self.nameless.insert((reasons.partition, reasons.after), nameless);
-    }
-
-    /// Forgets what an earlier part told of a service.
-    fn forget(&mut self, id: ServiceId) {
-        self.unmatched.remove(&id);
-        self.beyond.remove(&id);
-        let before = self.services.remove(&id);
-        self.bytes -= before.map_or(0, |before| before.encoded_len());
     }
 
     /// How much of it is there.
@@ -211,16 +128,9 @@ impl Entry {
         self.call.as_ref().map(|call| call.target.as_str())
     }
 
-    /// The services in which nothing matched and of which it has no reasons.
-    pub const fn unmatched(&self) -> &BTreeSet<ServiceId> {
-        &self.unmatched
-    }
-
-    /// Whether the alert reached this service.
-    pub fn reached(&self, service: ServiceId) -> bool {
-        self.services.contains_key(&service)
-            || self.unmatched.contains(&service)
-            || self.beyond.contains_key(&service)
+    /// What is told of services.
+    pub const fn told(&self) -> &Told {
+        &self.told
     }
 
     /// When the call was received; where that part is missing, what its id says.
@@ -229,35 +139,23 @@ impl Entry {
         at.unwrap_or_else(|| begun(self.alert))
     }
 
-    fn happened(&self) -> Happened {
-        let mut happened = Happened::default();
-        self.beyond.values().for_each(|beyond| happened.join(*beyond));
-        self.services.values().for_each(|service| happened.add(service));
-        happened
-    }
-
     /// What the call came to.
     pub fn outcome(&self) -> api::ApiLogOutcome {
         use api::ApiLogOutcome as Outcome;
-        let happened = self.happened();
+        let happened = self.told.happened();
         match happened {
             Happened { created: true, .. } => Outcome::Created,
             Happened { resolved: true, .. } => Outcome::Resolved,
             Happened { duplicate: true, .. } => Outcome::Duplicate,
             Happened { suppressed: true, .. } => Outcome::Suppressed,
             Happened { failed: true, .. } => Outcome::Failed,
-            _ if self.call.as_ref().is_some_and(is_refused) => Outcome::Refused,
+            // With reasons the alert was stored, whatever the client was told.
+            _ if !self.told.is_something() && self.call.as_ref().is_some_and(is_refused) => {
+                Outcome::Refused
+            }
             _ if !self.progress.is_complete() => Outcome::Pending,
             _ => Outcome::Unmatched,
         }
-    }
-
-    fn unmatched_count(&self) -> u64 {
-        let nothing = |service: &&api::ServiceReasons| !matched(service);
-        let beyond = self.beyond.values().filter(|happened| !happened.is_something());
-        let shown = self.services.values().filter(nothing).count() + self.unmatched.len();
-        let told = u64::try_from(shown + beyond.count()).unwrap_or(u64::MAX);
-        self.nameless.values().fold(told, |all, some| all.saturating_add(*some))
     }
 
     /// All of it.
@@ -268,7 +166,7 @@ impl Entry {
             (shown.request, shown.answer) = (Some(request), Some(answer));
             shown.cut |= cut;
         }
-        shown.services = self.services.into_values().collect();
+        shown.services = self.told.into_reasons();
         shown
     }
 
@@ -279,7 +177,7 @@ impl Entry {
             let (request, answer) = short_call(call);
             (shown.request, shown.answer) = (Some(request), Some(answer));
         }
-        let busy = self.services.values().filter(|service| Happened::of(service).is_something());
+        let busy = self.told.reasons().filter(|service| Happened::of(service).is_something());
         let bare = |service: &api::ServiceReasons| api::ServiceReasons {
             filters: vec![],
             ..service.clone()
@@ -297,9 +195,10 @@ impl Entry {
             receive_time: Some(time(self.received_at())),
             from: self.call.as_ref().map(|call| call.from.clone()).unwrap_or_default(),
             outcome: self.outcome().into(),
-            unmatched_count: self.unmatched_count(),
+            unmatched_count: self.told.unmatched_count(),
             missing: self.progress.missing(),
-            cut: self.cut,
+            cut: self.told.is_cut(),
+            left_out_count: self.told.left_out(),
             ..api::ApiLogEntry::default()
         }
     }
@@ -308,12 +207,6 @@ impl Entry {
 /// Whether the sender was told of an error, or was gone before anything was stored.
 const fn is_refused(call: &stored::CallPart) -> bool {
     call.status >= 400 || (call.status == 0 && call.partitions == 0)
-}
-
-/// Whether something matched in the service, or its evaluation failed.
-fn matched(service: &api::ServiceReasons) -> bool {
-    let idle = |filter: &api::FilterReasons| filter.verdict() == api::FilterVerdict::Unspecified;
-    Happened::of(service).is_something() || !service.filters.iter().all(idle)
 }
 
 /// The time with which the id of an alert begins, to the millisecond.
@@ -359,4 +252,56 @@ fn whole_call(call: stored::CallPart) -> (api::ApiLogRequest, api::ApiLogAnswer,
     request.body_cut |= long;
     answer.body = call.answer.slice(..call.answer.len().min(BODY_BYTES));
     (request, answer, cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(parts: impl IntoIterator<Item = Part>) -> Entry {
+        let (alert, token) = (AlertId::from_bytes([1; 16]), TokenId::from_bytes([2; 16]));
+        let mut entry = Entry::new(alert, token);
+        parts.into_iter().for_each(|part| entry.add(LogPart { alert, token, part }));
+        entry
+    }
+
+    fn call(status: u32, partitions: u64) -> Part {
+        Part::Call(stored::CallPart { status, partitions, ..stored::CallPart::default() })
+    }
+
+    fn reasons(epoch: u64, last: bool, trigger: api::TriggerVerdict) -> Part {
+        let service = format!("teams/-/services/{}", AlertId::from_bytes([3; 16]));
+        let trigger = trigger.into();
+        let services = vec![api::ServiceReasons { service, trigger, ..Default::default() }];
+        Part::Reasons(stored::ReasonsPart { epoch, last, services, ..Default::default() })
+    }
+
+    #[test]
+    fn an_alert_that_was_stored_is_not_refused() {
+        use api::{ApiLogOutcome as Outcome, TriggerVerdict as Verdict};
+        for status in [0, 503] {
+            assert_eq!(entry([call(status, 0)]).outcome(), Outcome::Refused);
+            let begun = entry([call(status, 0), reasons(1, false, Verdict::Unspecified)]);
+            assert_eq!(begun.outcome(), Outcome::Pending);
+            let all = entry([reasons(1, true, Verdict::Unspecified), call(status, 0)]);
+            assert_eq!(all.outcome(), Outcome::Unmatched);
+            let created = entry([reasons(1, true, Verdict::Created), call(status, 0)]);
+            assert_eq!(created.outcome(), Outcome::Created);
+        }
+    }
+
+    #[test]
+    fn what_an_old_owner_ended_is_not_complete_until_the_new_one_has_ended_it() {
+        let after = Bytes::from_static(&[3; 16]);
+        let next = |epoch, last| {
+            let after = after.clone();
+            Part::Reasons(stored::ReasonsPart { epoch, last, after, ..Default::default() })
+        };
+        let first = reasons(1, false, api::TriggerVerdict::Unspecified);
+        let parts = [call(202, 1), first, next(1, true), next(2, false), next(2, true)];
+        let complete: Vec<_> = (1..=parts.len())
+            .map(|count| entry(parts[..count].to_vec()).progress().is_complete())
+            .collect();
+        assert_eq!(complete, [false, false, true, false, true]);
+    }
 }

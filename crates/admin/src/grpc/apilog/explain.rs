@@ -11,7 +11,7 @@ use domain::directory::Directory;
 use domain::filter::source_name;
 use domain::id::{AlertId, InstanceId, TokenId};
 use domain::reach::Reach;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::stored::v1 as stored;
@@ -20,7 +20,8 @@ use wire::stored::apilog::{LogPart, Part, target};
 use wire::subject;
 
 use super::entry::Entry;
-use super::{ApiLog, too_slow, unreadable};
+use super::{ApiLog, unreadable};
+use crate::access::Caller;
 
 /// How long owners have to answer; a worker that folds much answers in between.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,12 +33,12 @@ impl ApiLog {
     /// nobody has answered for are missing in it.
     pub(super) async fn explain(
         &self,
+        caller: &Caller,
         token: TokenId,
         reach: Reach,
         message: api::ExplainAlertRequest,
     ) -> Result<api::ApiLogEntry, Status> {
-        let place = timeout(PLACE, self.reads.acquire()).await;
-        let _place = place.map_err(|_| too_slow())?;
+        let _place = self.reading(caller, Instant::now() + PLACE).await?;
         let alert = Alert {
             id: AlertId::from_bytes(self.calls.fresh_id()),
             token,

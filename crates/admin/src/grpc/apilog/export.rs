@@ -18,6 +18,7 @@ use wire::subject;
 use super::entry::Entry;
 use super::join::{Join, Open};
 use super::read::{Met, NEAR, Places, SKEW_MICROS, before, subject_of};
+use super::seen::Seen;
 use super::wanted::Wanted;
 use super::{ApiLog, PATIENCE, unreadable};
 use crate::access::{Caller, Presented};
@@ -40,6 +41,8 @@ pub struct Export {
     join: Join,
     /// Those that are complete, with the sequence with which they were.
     ready: VecDeque<(u64, AlertId)>,
+    /// Those that were told with all their parts: of what is stored again they are not told again.
+    told: Seen,
 }
 
 impl Export {
@@ -50,8 +53,8 @@ impl Export {
         wanted: Wanted,
         sender: mpsc::Sender<Result<api::ExportApiLogEntriesResponse, Status>>,
     ) -> Self {
-        let (join, ready) = (Join::default(), VecDeque::new());
-        Self { log: log.clone(), credential, wanted, sender, join, ready }
+        let (join, ready, told) = (Join::default(), VecDeque::new(), Seen::default());
+        Self { log: log.clone(), credential, wanted, sender, join, ready, told }
     }
 
     /// Tells all of them.
@@ -111,7 +114,8 @@ impl Export {
             && complete.saturating_add(NEAR) < sequence
         {
             self.ready.pop_front();
-            if let Some(open) = self.join.take(alert) {
+            // It lacks parts again where its partition was taken over meanwhile.
+            if let Some(open) = self.join.take_complete(alert) {
                 self.tell(self.log.joined(open).await?).await?;
             }
         }
@@ -128,7 +132,9 @@ impl Export {
         let mut rest: Vec<Open> = Vec::new();
         while let Some(mut open) = self.join.take_oldest() {
             open.parts.iter_mut().for_each(|(_, part)| *part = None);
-            rest.push(open);
+            if !self.told.has(open.alert) {
+                rest.push(open);
+            }
         }
         let Some(earliest) = rest.iter().map(|open| before(open.alert)).min() else {
             return Ok(());
@@ -153,7 +159,15 @@ impl Export {
         Ok(())
     }
 
-    async fn tell(&self, entry: Entry) -> Result<(), Status> {
+    async fn tell(&mut self, entry: Entry) -> Result<(), Status> {
+        let is_new = if entry.progress().is_complete() {
+            self.told.add(entry.alert)
+        } else {
+            !self.told.has(entry.alert)
+        };
+        if !is_new {
+            return Ok(());
+        }
         let caller = self.caller()?;
         let calls = &self.log.calls;
         if !calls.store.read(|now| self.wanted.has(&caller, now, &entry)) {

@@ -5,13 +5,16 @@
 use std::time::Duration;
 
 use domain::id::{AlertId, TokenId};
+use domain::time::Timestamp;
 use runtime::nats::Since;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
+use wire::subject;
 
-use super::entry::Entry;
-use super::read::{Met, NEAR, before, subject_of};
+use super::entry::{Entry, begun};
+use super::read::{Met, NEAR, SKEW_MICROS, before, subject_of};
 use super::{ApiLog, too_slow, unreadable};
+use crate::access::Caller;
 
 /// Calls have 30 s.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -21,12 +24,15 @@ impl ApiLog {
     /// Where there is no time to look for all of it, what was found.
     pub async fn find(
         &self,
+        caller: &Caller,
         alert: AlertId,
         token: Option<TokenId>,
     ) -> Result<Option<Entry>, Status> {
         let deadline = Instant::now() + DEADLINE;
-        let place = timeout_at(deadline, self.reads.acquire()).await;
-        let _place = place.map_err(|_| too_slow())?;
+        let _place = self.reading(caller, deadline).await?;
+        if !self.may_be_stored(alert).await? {
+            return Ok(None);
+        }
         let mut past = self.headers(&subject_of(token), Since::Time(before(alert)));
         let mut found: Option<(Entry, u64)> = None;
         loop {
@@ -50,5 +56,37 @@ impl ApiLog {
             }
         }
         Ok(found.map(|(entry, _)| entry))
+    }
+
+    /// Whether the call is of a time that the stream has. Anybody can make up ids of other times, for
+    /// which all of it would be read.
+    async fn may_be_stored(&self, alert: AlertId) -> Result<bool, Status> {
+        let stream = subject::APILOG_STREAM;
+        let (first, _) = self.nats.bounds(stream).await.map_err(unreadable)?;
+        let oldest = self.nats.get(stream, first).await.map_err(unreadable)?;
+        // Where it was removed just now, this id is not why all of it is read.
+        let oldest = oldest.map_or(Timestamp::from_micros(0), |message| message.stored_at);
+        Ok(is_between(begun(alert), oldest, self.calls.now()))
+    }
+}
+
+/// Whether a call at this time may be among what was stored between those two, as far as clocks
+/// differ.
+const fn is_between(at: Timestamp, oldest: Timestamp, now: Timestamp) -> bool {
+    let at = at.as_micros();
+    at >= oldest.as_micros().saturating_sub(SKEW_MICROS)
+        && at <= now.as_micros().saturating_add(SKEW_MICROS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_of_times_that_are_stored_are_looked_for() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let found = |seconds| is_between(at(seconds), at(1_000), at(2_000));
+        assert!(found(700) && found(1_500) && found(2_300));
+        assert!(!found(699) && !found(2_301));
     }
 }

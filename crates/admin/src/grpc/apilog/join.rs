@@ -90,6 +90,12 @@ impl Join {
         Some(open)
     }
 
+    /// Takes an entry out of which all is there.
+    pub fn take_complete(&mut self, alert: AlertId) -> Option<Open> {
+        self.open.get(&alert).filter(|open| open.progress.is_complete())?;
+        self.take(alert)
+    }
+
     /// Takes out the entry whose first part came first.
     pub fn take_oldest(&mut self) -> Option<Open> {
         let alert = *self.order.first_key_value()?.1;

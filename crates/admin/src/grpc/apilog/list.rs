@@ -1,7 +1,9 @@
 //! Lists of entries, newest first, over a stream that is read forwards.
 //!
 //! Windows of sequences are read from the end on, headers only; an entry is in the window that has its
-//! call, or, where there is none, the first of its parts. Must not know how entries are put together.
+//! call, of several the first, or, where there is none, the first of its parts. A call that was sent
+//! again and stored far from the first is recognized where the entry lacks parts there, and on one
+//! page; else the entry may be on two pages. Must not know how entries are put together.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use wire::subject;
 
 use super::entry::Entry;
 use super::read::{Met, NEAR, Places, SKEW_MICROS, before, subject_of};
+use super::seen::Seen;
 use super::wanted::Wanted;
 use super::{ApiLog, too_slow, unreadable};
 use crate::access::Caller;
@@ -64,8 +67,7 @@ impl ApiLog {
         page: &Page,
     ) -> Result<(Vec<api::ApiLogEntry>, String), Status> {
         let deadline = Instant::now() + LOOKING;
-        let place = timeout_at(deadline, self.reads.acquire()).await;
-        let _place = place.map_err(|_| too_slow())?;
+        let _place = self.reading(caller, deadline).await?;
         let mut filling = page.filling();
         match timeout_at(deadline, self.fill(caller, wanted, page, &mut filling)).await {
             Ok(Ok(true)) => Ok(filling.last()),
@@ -86,6 +88,7 @@ impl ApiLog {
     ) -> Result<bool, Status> {
         let (floor, mut window) = self.first_window(wanted, page).await?;
         let mut width = SMALLEST;
+        let mut seen = Seen::default();
         while window.below > floor {
             window.lowest = window.below.saturating_sub(width).max(floor);
             let candidates = self.candidates(caller, wanted, window).await?;
@@ -94,6 +97,7 @@ impl ApiLog {
             }
             for chunk in candidates.chunks(CHUNK) {
                 for (anchor, entry) in self.entries(chunk, window).await? {
+                    let entry = entry.filter(|entry| seen.add(entry.alert));
                     if !self.show(caller, wanted, anchor, entry, filling) {
                         return Ok(false);
                     }
@@ -206,8 +210,8 @@ impl ApiLog {
         window: Window,
     ) -> Result<HashMap<AlertId, Places>, Status> {
         let until = Instant::now() + LATE;
-        let without_call = lacking.iter().filter(|(_, places)| places.call.is_none());
-        if let Some(earliest) = without_call.map(|(alert, _)| before(*alert)).min() {
+        let earlier = lacking.iter().filter(|(_, places)| places.call.is_none() || places.late);
+        if let Some(earliest) = earlier.map(|(alert, _)| before(*alert)).min() {
             let below = window.lowest.saturating_sub(NEAR);
             self.gather(&mut lacking, Since::Time(earliest), below, until).await?;
         }

@@ -1,8 +1,10 @@
 //! The API log: what was asked with tracked tokens, what was answered, and why.
 //!
-//! - `entry`: an entry from its parts. `read`: where parts are. `wanted`: which entries, and for whom.
-//! - `explain`: one that nobody keeps, of an alert that might come. `find`: one of them. `list`: many, newest first. `join`: parts as they come; with it `export`, and
-//!   `tail` for entries that are still to come.
+//! - `entry`: an entry from its parts, of which `told` has what they tell of services. `read`: where
+//!   parts are. `wanted`: which entries, and for whom. `seen`: which were shown.
+//! - `explain`: one that nobody keeps, of an alert that might come. `find`: one of them. `list`: many,
+//!   newest first. `join`: parts as they come; with it `export`, and `tail` for entries that are still
+//!   to come.
 //!
 //! Must not know how parts come about.
 
@@ -13,11 +15,12 @@ mod find;
 mod join;
 mod list;
 mod read;
+mod seen;
 mod tail;
+mod told;
 mod wanted;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::access::Action;
@@ -25,8 +28,8 @@ use domain::id::{PrincipalId, ServiceId};
 use futures::{Stream, StreamExt};
 use runtime::nats::Nats;
 use runtime::places::{Full, Place, Places};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -45,8 +48,8 @@ use wanted::{Wanted, may_read};
 const TAILS: (usize, usize) = (256, 32);
 /// The most exports at a time, and of them of one principal.
 const EXPORTS: (usize, usize) = (4, 2);
-/// The most lists and single reads at a time; others wait.
-const READS: usize = 8;
+/// The most lists and single reads at a time, and of them of one principal; others wait.
+const READS: (usize, usize) = (8, 2);
 /// Answers of an export that the caller has not taken yet.
 const BUFFER: usize = 2;
 /// How long a caller may take none.
@@ -60,7 +63,7 @@ pub struct ApiLog {
     partitions: Partitions,
     tails: Places<PrincipalId>,
     exports: Places<PrincipalId>,
-    reads: Arc<Semaphore>,
+    reads: Places<PrincipalId>,
     stopping: CancellationToken,
 }
 
@@ -80,7 +83,7 @@ impl ApiLog {
             partitions,
             tails: Places::new(TAILS.0, TAILS.1),
             exports: Places::new(EXPORTS.0, EXPORTS.1),
-            reads: Arc::new(Semaphore::new(READS)),
+            reads: Places::new(READS.0, READS.1),
             stopping: stopping.clone(),
         }
     }
@@ -111,12 +114,21 @@ impl ApiLog {
         if token.is_some_and(|token| !may_read(token, None)) {
             return Err(error::denied());
         }
-        match self.find(api_log_entry_name(name, at)?, token).await? {
+        match self.find(caller, api_log_entry_name(name, at)?, token).await? {
             Some(entry) if may_read(entry.token, entry.target()) => Ok(entry),
             // Only who may read all of them learns that there is none.
             None if caller.may(Action::ReadInstallation) => Err(error::not_found(name)),
             Some(_) | None => Err(error::denied()),
         }
+    }
+
+    /// A place to read with, waited for until then.
+    async fn reading(&self, caller: &Caller, until: Instant) -> Result<Place<PrincipalId>, Status> {
+        let holder = match caller {
+            Caller::Principal(by, _) => Some(*by),
+            Caller::Bootstrap => None,
+        };
+        timeout_at(until, self.reads.wait(holder)).await.map_err(|_| too_slow())
     }
 
     fn service_name(&self, id: ServiceId) -> String {
@@ -195,11 +207,11 @@ impl ApiLogService for ApiLog {
             let reach = self.calls.store.read(|directory| directory.reach_of(id));
             Ok(About { reach, ..About::default() })
         };
-        let (_, message) = self.calls.admit(request, method, about)?;
+        let (caller, message) = self.calls.admit(request, method, about)?;
         let token = token_name(&message.token, "token")?;
         let reach = self.calls.store.read(|directory| directory.reach_of(token));
         let reach = reach.ok_or_else(|| error::not_found(&message.token))?;
-        self.explain(token, reach, message).await.map(Response::new)
+        self.explain(&caller, token, reach, message).await.map(Response::new)
     }
 
     async fn list_unmatched_services(
@@ -211,7 +223,7 @@ impl ApiLogService for ApiLog {
         let question = format!("{method} {}", message.parent);
         let page = self.calls.page(message.page_size, &message.page_token, &question)?;
         let entry = self.named(&caller, &message.parent, "parent", &message.token).await?;
-        let ids = entry.unmatched().iter().copied();
+        let ids = entry.told().unmatched();
         let (services, next_page_token) =
             page.of(ids, |id| *id.as_bytes(), |id| self.service_name(id));
         Ok(Response::new(api::ListUnmatchedServicesResponse { services, next_page_token }))

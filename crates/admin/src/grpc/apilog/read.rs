@@ -24,6 +24,8 @@ pub const NEAR: u64 = 4_096;
 /// Ids are made by the clocks of gateways, parts are stored by that of nats-server. They differ by
 /// less than this.
 pub const SKEW_MICROS: i64 = 300 * 1_000_000;
+/// A call that was stored so long after its id was made may have been sent again.
+const LATE_MICROS: i64 = 2 * 1_000_000;
 /// Parts that are read at the same time.
 const AT_ONCE: usize = 8;
 
@@ -38,25 +40,29 @@ pub struct Met {
     pub token: TokenId,
     /// Whether it is what was asked and answered.
     pub is_call: bool,
+    /// Whether it was stored long after its id was made.
+    is_late: bool,
 }
 
 impl Met {
     /// What the message has, by its subject and headers; none where it is no part.
     pub fn new(
         sequence: u64,
+        stored_at: Timestamp,
         subject: &str,
         header: impl Fn(&str) -> Option<String>,
     ) -> Option<Self> {
         let token = TokenId::parse(subject.rsplit('.').next()?).ok()?;
         let alert = AlertId::parse(&header(header::ALERT)?).ok()?;
         let is_call = header(header::PART)? == "call";
-        Some(Self { sequence, alert, token, is_call })
+        let age = stored_at.as_micros().saturating_sub(begun(alert).as_micros());
+        Some(Self { sequence, alert, token, is_call, is_late: age > LATE_MICROS })
     }
 
     /// The same of a message that was read.
     pub fn of(stored: &Stored) -> Option<Self> {
         let header = |name: &str| stored.header(name).map(str::to_owned);
-        Self::new(stored.sequence, &stored.subject, header)
+        Self::new(stored.sequence, stored.stored_at, &stored.subject, header)
     }
 }
 
@@ -65,8 +71,10 @@ impl Met {
 pub struct Places {
     /// The token.
     pub token: TokenId,
-    /// The sequence of the call; of several the last.
+    /// The sequence of the call; of several the first.
     pub call: Option<u64>,
+    /// Whether it was stored so late that an earlier one may be far away.
+    pub late: bool,
     /// The sequences of all parts, in no order.
     pub all: Vec<u64>,
 }
@@ -74,13 +82,14 @@ pub struct Places {
 impl Places {
     /// Nowhere yet.
     pub const fn of(token: TokenId) -> Self {
-        Self { token, call: None, all: Vec::new() }
+        Self { token, call: None, late: false, all: Vec::new() }
     }
 
     /// Adds a part, unless it is known.
     pub fn add(&mut self, met: Met) {
         if met.is_call {
-            self.call = self.call.max(Some(met.sequence));
+            self.call = Some(self.call.map_or(met.sequence, |call| call.min(met.sequence)));
+            self.late |= met.is_late;
         }
         if !self.all.contains(&met.sequence) {
             self.all.push(met.sequence);

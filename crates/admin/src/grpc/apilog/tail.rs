@@ -6,16 +6,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use domain::id::AlertId;
 use runtime::nats::{Message, Reader, Since, Start};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
 use wire::subject;
 
 use super::entry::Entry;
 use super::join::{Join, Open};
-use super::read::{Met, Places, before, subject_of};
+use super::read::{Met, NEAR, Places, before, subject_of};
 use super::wanted::Wanted;
 use super::{Answers, ApiLog, BUFFER, PATIENCE, answers, place, unreadable};
 use crate::access::{Caller, Presented};
@@ -105,6 +106,9 @@ impl Tail {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.reset();
         let mut tick = tokio::time::interval(TICK);
+        // What takes long is not made up for at once.
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = self.reader.next() => self.take(message).await?,
@@ -129,7 +133,8 @@ impl Tail {
             let found = headers.iter().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.clone())
         };
-        let Some(met) = Met::new(message.sequence, &message.subject, header) else {
+        let Some(met) = Met::new(message.sequence, message.stored_at, &message.subject, header)
+        else {
             return Ok(());
         };
         let caller = self.log.calls.caller_with(self.credential)?;
@@ -158,14 +163,8 @@ impl Tail {
     async fn tell_overdue(&mut self) -> Result<(), Status> {
         let Some(then) = Instant::now().checked_sub(WAITING) else { return Ok(()) };
         let due = self.join.overdue(then, AT_ONCE);
-        let Some(earliest) = due.iter().map(|open| before(open.alert)).min() else {
-            return Ok(());
-        };
-        let mut places: HashMap<_, _> =
-            due.iter().map(|open| (open.alert, Places::of(open.token))).collect();
-        let until = Instant::now() + WAITING;
-        let below = self.read.saturating_add(1);
-        self.log.gather(&mut places, Since::Time(earliest), below, until).await?;
+        let Some(first) = due.iter().map(Open::first).min() else { return Ok(()) };
+        let places = self.places(&due, first.saturating_sub(NEAR)).await?;
         let firsts: Vec<u64> = due.iter().map(Open::first).collect();
         for (n, open) in due.into_iter().enumerate() {
             let found = places.get(&open.alert).filter(|all| all.all.len() >= open.parts.len());
@@ -182,6 +181,25 @@ impl Tail {
             self.tell(entry, cursor).await?;
         }
         Ok(())
+    }
+
+    /// Where parts of these are: from this sequence on, and before it of those whose call is not there.
+    async fn places(
+        &mut self,
+        due: &[Open],
+        near: u64,
+    ) -> Result<HashMap<AlertId, Places>, Status> {
+        let mut places: HashMap<_, _> =
+            due.iter().map(|open| (open.alert, Places::of(open.token))).collect();
+        let until = Instant::now() + WAITING;
+        let below = self.read.saturating_add(1);
+        self.log.gather(&mut places, Since::Sequence(near), below, until).await?;
+        let lacking = places.iter().filter(|(_, found)| found.call.is_none());
+        let Some(earliest) = lacking.map(|(alert, _)| before(*alert)).min() else {
+            return Ok(places);
+        };
+        self.log.gather(&mut places, Since::Time(earliest), near, until).await?;
+        Ok(places)
     }
 
     /// Tells an entry if it is asked for and the caller may still read it.

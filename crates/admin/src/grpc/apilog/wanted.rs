@@ -85,7 +85,7 @@ impl Wanted {
         may_read(caller, directory, entry.token, entry.target())
             && self.token.is_none_or(|token| token == entry.token)
             && self.team.is_none_or(in_team)
-            && self.service.is_none_or(|(_, service)| entry.reached(service))
+            && self.service.is_none_or(|(_, service)| entry.told().has(service))
             && (self.outcomes.is_empty() || self.outcomes.contains(&entry.outcome()))
             && self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at < until)
