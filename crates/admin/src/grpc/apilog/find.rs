@@ -62,7 +62,10 @@ impl ApiLog {
     /// which all of it would be read.
     async fn may_be_stored(&self, alert: AlertId) -> Result<bool, Status> {
         let stream = subject::APILOG_STREAM;
-        let (first, _) = self.nats.bounds(stream).await.map_err(unreadable)?;
+        let (first, last) = self.nats.bounds(stream).await.map_err(unreadable)?;
+        if first == 0 || first > last {
+            return Ok(false);
+        }
         let oldest = self.nats.get(stream, first).await.map_err(unreadable)?;
         // Where it was removed just now, this id is not why all of it is read.
         let oldest = oldest.map_or(Timestamp::from_micros(0), |message| message.stored_at);
