@@ -132,6 +132,9 @@ fn rest(entry: &api::ApiLogEntry) -> Vec<String> {
     if entry.cut {
         lines.push("some was left out, since it is over 3 MiB".to_owned());
     }
+    if entry.left_out_count > 0 {
+        lines.push(format!("something matched in {} more services", entry.left_out_count));
+    }
     if lines.is_empty() && entry.services.is_empty() {
         let refused = entry.outcome() == api::ApiLogOutcome::Refused;
         let none = "there is no service in reach";
