@@ -299,7 +299,8 @@ async fn what_the_broker_cannot_take_is_written_when_it_is_back() -> anyhow::Res
     stage.rig.nats.restart().await?;
     let kept = calls_once(&stage.url, refused).await?;
     assert_eq!(kept.len(), refused);
-    assert!(kept.values().all(|call| call.status == 503 && call.partitions == 0));
+    // They may have been stored: it is the reasons that tell.
+    assert!(kept.values().all(|call| call.status == 503 && call.partitions != 0));
     Ok(())
 }
 

@@ -214,6 +214,9 @@ fn path_prefix(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
+pub use tests::parsed;
+
+#[cfg(test)]
 mod tests {
     use clap::Parser;
 
@@ -225,10 +228,14 @@ mod tests {
         config: Config,
     }
 
-    fn contradictions(flags: &str, drain: u64) -> Vec<String> {
+    /// The settings that these flags make.
+    pub fn parsed(flags: &str) -> Config {
         let args = ["gateway"].into_iter().chain(flags.split_whitespace());
-        let config = Arguments::try_parse_from(args).unwrap().config;
-        config.contradictions(Duration::from_secs(drain))
+        Arguments::try_parse_from(args).unwrap().config
+    }
+
+    fn contradictions(flags: &str, drain: u64) -> Vec<String> {
+        parsed(flags).contradictions(Duration::from_secs(drain))
     }
 
     #[test]

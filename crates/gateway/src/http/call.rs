@@ -2,8 +2,9 @@
 //! API log.
 //!
 //! A call has one entry however it ends: one whose client goes away before the answer is kept with
-//! the status 0. Of a call that is not tracked nothing of this is made. Must not know how it is
-//! written.
+//! the status 0. Of a call that is not tracked nothing of this is made, and one whose body is there
+//! only after the tracking has ended is forgotten, as the workers tell nothing of it either. Must not
+//! know how it is written.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{AlertId, TokenId};
+use domain::time::Timestamp;
 use http::request;
 use runtime::random::id_bytes;
 use tokio::time::Instant;
@@ -36,6 +38,7 @@ pub struct Call {
     /// The partitions that will tell reasons.
     pub partitions: PartitionSet,
     token: TokenId,
+    tracked_until: Timestamp,
     log: Log,
     config: Arc<Config>,
     begun: Instant,
@@ -60,7 +63,7 @@ impl Call {
         head: &request::Parts,
         announced: Option<u64>,
     ) -> Option<Self> {
-        admitted.tracked_until?;
+        let tracked_until = admitted.tracked_until?;
         let sent = head.uri.query();
         let part = CallPart {
             received_at_micros: admitted.at.as_micros(),
@@ -77,6 +80,7 @@ impl Call {
             alert: AlertId::from_bytes(id_bytes(admitted.at, &*handler.random)),
             partitions: PartitionSet::default(),
             token: admitted.token,
+            tracked_until,
             log: handler.log.clone(),
             config: Arc::clone(&handler.config),
             begun: Instant::now(),
@@ -84,6 +88,13 @@ impl Call {
             part,
             told: false,
         })
+    }
+
+    /// Forgets a call of which more is there only now, at a time at which its token is not tracked.
+    pub fn forget_late(kept: &mut Option<Self>, now: Timestamp) {
+        if let Some(mut call) = kept.take_if(|call| now >= call.tracked_until) {
+            call.told = true;
+        }
     }
 
     /// Its body is there.
@@ -131,6 +142,41 @@ impl Drop for Call {
         if !self.told {
             let part = self.tell();
             self.log.keep_now(part);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parsed;
+
+    const UNTIL: Timestamp = Timestamp::from_micros(1_000_000);
+
+    fn call(log: &Log) -> Call {
+        Call {
+            alert: AlertId::from_bytes([1; 16]),
+            partitions: PartitionSet::default(),
+            token: TokenId::from_bytes([2; 16]),
+            tracked_until: UNTIL,
+            log: log.clone(),
+            config: Arc::new(parsed("")),
+            begun: Instant::now(),
+            body: None,
+            part: CallPart::default(),
+            told: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_body_comes_after_the_tracking_is_forgotten() {
+        let (log, waiting) = Log::unwritten();
+        for (moved, parts) in [(-1, 1), (0, 1), (1, 1)] {
+            let mut kept = Some(call(&log));
+            Call::forget_late(&mut kept, Timestamp::from_micros(UNTIL.as_micros() + moved));
+            assert_eq!(kept.is_some(), moved < 0, "{moved}");
+            drop(kept);
+            assert_eq!(waiting(), parts, "{moved}");
         }
     }
 }

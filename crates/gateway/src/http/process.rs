@@ -62,6 +62,7 @@ pub async fn process(
     let _memory = handler.memory_for(announced.filter(|_| plain))?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
+    Call::forget_late(kept, handler.clock.now());
     if let Some(kept) = kept {
         kept.received(&body);
     }
@@ -71,6 +72,7 @@ pub async fn process(
     }
     let payload = content::payload(&head.headers, body).await;
     let alert = alert(handler, admitted, query.from, payload);
+    Call::forget_late(kept, alert.received_at);
     if let Some(kept) = kept {
         kept.alert = alert.id;
     }
@@ -128,13 +130,19 @@ async fn store(
     prefer: Prefer,
     started: Instant,
     span: &Span,
-    kept: Option<&mut Call>,
+    mut kept: Option<&mut Call>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let id = alert.id;
     let tells = alert.tracked_until.is_some_and(|until| alert.received_at < until);
     let partition = alert.reach.team().map(|team| handler.partitions.of(team));
     let content = Content::Alert(alert);
     let partitions = content.partitions(handler.partitions);
+    if let Some(kept) = &mut kept {
+        // Before it is stored: who goes away now, or is told too early that it is not, has an entry
+        // that waits for reasons all the same. The workers look at the time at which the whole alert
+        // was there.
+        kept.partitions = if tells { partitions } else { PartitionSet::default() };
+    }
     let wanted = !prefer.respond_async && prefer.wait != Some(Duration::ZERO);
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
     let mut sending = sending(handler, span);
@@ -142,12 +150,13 @@ async fn store(
     let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
     let stored = stored.await.unwrap_or(Err(publish::Error::TimedOut.into()));
     handler.unstored.note(stored.as_ref().err());
+    if let (Some(kept), Err(error)) = (kept, &stored)
+        && is_certain(error)
+    {
+        kept.partitions = PartitionSet::default();
+    }
     stored.map_err(problem).inspect_err(|problem| sending.fail(problem.code()))?;
     drop(sending);
-    if let Some(kept) = kept {
-        // The workers look at the time at which the whole alert was there.
-        kept.partitions = if tells { partitions } else { PartitionSet::default() };
-    }
     metrics::counter!("gander_gateway_accepted_total").increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
     let until = prefer.wait.map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
@@ -175,6 +184,19 @@ fn sending(handler: &Handler, span: &Span) -> Span {
     sending
 }
 
+/// Whether nothing was stored and nothing will be.
+const fn is_certain(error: &ingest::Error) -> bool {
+    use publish::Error as Broker;
+    match error {
+        ingest::Error::Overloaded => true,
+        // What is under way as the queue ends may be stored.
+        ingest::Error::Stopping => false,
+        ingest::Error::Broker(error) => {
+            matches!(error, Broker::Conflict(_) | Broker::Full | Broker::Refused { .. })
+        }
+    }
+}
+
 fn problem(error: ingest::Error) -> Problem {
     match error {
         ingest::Error::Overloaded => Problem::Overloaded,
@@ -187,5 +209,21 @@ fn problem(error: ingest::Error) -> Problem {
             | publish::Error::Unreachable
             | publish::Error::Refused { .. },
         ) => Problem::BrokerUnavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_stored_all_the_same_is_not_taken_as_refused() {
+        use publish::Error as Broker;
+        for uncertain in [Broker::TimedOut, Broker::Lost, Broker::Unreachable] {
+            assert!(!is_certain(&uncertain.into()));
+        }
+        assert!(!is_certain(&ingest::Error::Stopping));
+        assert!(is_certain(&ingest::Error::Overloaded));
+        assert!(is_certain(&Broker::Full.into()));
     }
 }

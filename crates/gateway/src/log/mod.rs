@@ -75,6 +75,13 @@ impl Log {
         (Self { queue, room, lost: Arc::default() }, receiver)
     }
 
+    /// One of which nothing is written, and how many parts wait in it.
+    #[cfg(test)]
+    pub fn unwritten() -> (Self, impl Fn() -> usize) {
+        let (log, queue) = Self::queue(MAX_PARTS, MAX_PIECES);
+        (log, move || queue.len())
+    }
+
     /// Takes a part; waits for room until this time at most, then it is lost.
     pub async fn keep(&self, part: LogPart, until: Instant) {
         let message = Message::from(part);
