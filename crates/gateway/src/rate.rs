@@ -23,6 +23,8 @@ const MAX_KEYS: usize = 65_536;
 const TIDY_EVERY: usize = 10_000;
 /// How many seconds' worth of refusals an address may use at once.
 const REFUSED_BURST: u32 = 10;
+/// How many calls of a token the API log has a second that were refused for its limit.
+const LIMITED_KEPT: u32 = 1;
 
 /// How many seconds to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Wait(pub u64);
 pub struct Rates {
     /// Alerts by token.
     pub tokens: Option<Rate<TokenId>>,
+    /// Calls by token that the API log has although they are beyond the limit.
+    limited_kept: Option<Rate<TokenId>>,
     /// Requests without a valid token by address.
     pub refused: Option<Rate<IpAddr>>,
 }
@@ -43,12 +47,21 @@ impl Rates {
         let refused = config.rate_limit_refused;
         Self {
             tokens: Rate::new(rate, burst, DefaultClock::default()),
+            limited_kept: Rate::new(LIMITED_KEPT, LIMITED_KEPT, DefaultClock::default()),
             refused: Rate::new(
                 refused,
                 refused.saturating_mul(REFUSED_BURST),
                 DefaultClock::default(),
             ),
         }
+    }
+}
+
+impl Rates {
+    /// Whether the API log has a call that is beyond the limit of its token: one that sends as fast as
+    /// it can is not to drive out what others have there.
+    pub fn keeps_limited(&self, token: &TokenId) -> bool {
+        self.limited_kept.as_ref().is_some_and(|rate| rate.take(token).is_ok())
     }
 }
 
@@ -119,6 +132,15 @@ mod tests {
         clock.advance(Duration::from_millis(500));
         assert_eq!(rate.take(&"a"), Ok(()));
         assert_eq!(rate.take(&"a"), Err(Wait(1)));
+    }
+
+    #[test]
+    fn of_calls_beyond_the_limit_the_log_has_one_a_second() {
+        let rates = Rates::new(&crate::config::parsed(""));
+        let [one, other] = [1, 2].map(|n| TokenId::from_bytes([n; 16]));
+        let kept = (0..1_000).filter(|_| rates.keeps_limited(&one)).count();
+        assert!((1..=10).contains(&kept), "{kept}");
+        assert!(rates.keeps_limited(&other), "another token has its own");
     }
 
     #[test]

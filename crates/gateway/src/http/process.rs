@@ -50,8 +50,12 @@ pub async fn process(
     let admitted = admitted.map_err(|problem| handler.refuse(peer, &head.headers, problem))?;
     handler.last_use.note(admitted.token, admitted.at);
     let announced = body.as_ref().and_then(|body| body.size_hint().exact());
-    *kept = Call::begin(handler, &admitted, peer, head, announced);
-    check_rate(handler, &admitted.token)?;
+    let within = check_rate(handler, &admitted.token);
+    let tracked = admitted.tracked_until.is_some();
+    if tracked && (within.is_ok() || handler.rates.keeps_limited(&admitted.token)) {
+        *kept = Call::begin(handler, &admitted, peer, head, announced);
+    }
+    within?;
     check_expect(&head.headers)?;
     let encoding = body::encoding(&head.headers)?;
     if handler.draining.is_cancelled() {

@@ -1,11 +1,13 @@
 //! The API log: parts of entries wait in memory, within bounds, and one task writes them.
 //!
 //! - `writer`: into GANDER_APILOG, in batches. `lost`: what cannot be written is counted and told.
+//! - `shares`: how much of the memory one token may fill.
 //!
 //! A call of a tracked token may wait a moment for room here; no alert waits to be stored for it.
 //! Must not know requests.
 
 mod lost;
+mod shares;
 mod writer;
 
 use std::sync::Arc;
@@ -18,12 +20,15 @@ use tokio::time::{Instant, timeout_at};
 use wire::stored::apilog::LogPart;
 
 use lost::Lost;
+use shares::Shares;
 use writer::Writer;
 
 /// The most parts that wait to be written.
 const MAX_PARTS: usize = 4_096;
 /// The most bytes of them, in pieces of [`PIECE`].
 const MAX_PIECES: usize = 16 * 1024;
+/// The most pieces of one token, and so its share of the parts: a quarter of each.
+const MAX_SHARE: usize = MAX_PIECES / 4;
 /// Their memory is counted in pieces of this many bytes.
 const PIECE: usize = 1_024;
 
@@ -45,7 +50,14 @@ impl From<LogPart> for Message {
 #[derive(Debug)]
 struct Queued {
     message: Message,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
+}
+
+/// Room in the queue, and in the share of the token.
+#[derive(Debug)]
+struct Room {
+    _share: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 /// Takes parts. Cheap to clone.
@@ -53,6 +65,7 @@ struct Queued {
 pub struct Log {
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
+    shares: Arc<Shares>,
     lost: Arc<Lost>,
 }
 
@@ -64,32 +77,38 @@ pub fn register_metrics() {
 impl Log {
     /// Starts the task that writes; it ends when all handles are gone and everything is written.
     pub fn start(nats: Nats, me: InstanceId) -> (Self, impl Future<Output = ()> + Send) {
-        let (log, queue) = Self::queue(MAX_PARTS, MAX_PIECES);
+        let (log, queue) = Self::queue(MAX_PARTS, MAX_PIECES, MAX_SHARE);
         let writer = Writer::new(nats, me, queue, Arc::clone(&log.lost));
         (log, writer.run())
     }
 
-    fn queue(parts: usize, pieces: usize) -> (Self, mpsc::Receiver<Queued>) {
+    fn queue(parts: usize, pieces: usize, share: usize) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, receiver) = mpsc::channel(parts);
         let room = Arc::new(Semaphore::new(pieces));
-        (Self { queue, room, lost: Arc::default() }, receiver)
+        // In its share a part counts at least as much as if all were alike, so that many small ones
+        // do not fill the queue either.
+        let shares = Arc::new(Shares::new(share, pieces / parts));
+        (Self { queue, room, shares, lost: Arc::default() }, receiver)
     }
 
     /// One of which nothing is written, and how many parts wait in it.
     #[cfg(test)]
     pub fn unwritten() -> (Self, impl Fn() -> usize) {
-        let (log, queue) = Self::queue(MAX_PARTS, MAX_PIECES);
+        let (log, queue) = Self::queue(MAX_PARTS, MAX_PIECES, MAX_SHARE);
         (log, move || queue.len())
     }
 
     /// Takes a part; waits for room until this time at most, then it is lost.
     pub async fn keep(&self, part: LogPart, until: Instant) {
         let message = Message::from(part);
-        let pieces = pieces(&message);
+        let (token, pieces) = (message.token, pieces(&message));
         let mut waiting = Waiting { log: self, message: Some(message) };
+        let (share, least) = self.shares.of(token, pieces);
         let room = async {
-            let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.ok()?;
-            Some((room, self.queue.reserve().await.ok()?))
+            // First its own, so that who waits for that takes nothing from the others.
+            let share = share.acquire_many_owned(least).await.ok()?;
+            let all = Arc::clone(&self.room).acquire_many_owned(pieces).await.ok()?;
+            Some((Room { _share: share, _all: all }, self.queue.reserve().await.ok()?))
         };
         if let Ok(Some((room, place))) = timeout_at(until, room).await
             && let Some(message) = waiting.message.take()
@@ -104,12 +123,20 @@ impl Log {
     }
 
     fn put(&self, message: Message) {
-        let room = Arc::clone(&self.room).try_acquire_many_owned(pieces(&message));
+        let room = self.room_now(&message);
         let put =
-            room.is_ok_and(|room| self.queue.try_send(Queued { message, _room: room }).is_ok());
+            room.is_some_and(|room| self.queue.try_send(Queued { message, _room: room }).is_ok());
         if !put {
             self.lost.add(1);
         }
+    }
+
+    fn room_now(&self, message: &Message) -> Option<Room> {
+        let pieces = pieces(message);
+        let (share, least) = self.shares.of(message.token, pieces);
+        let share = share.try_acquire_many_owned(least).ok()?;
+        let all = Arc::clone(&self.room).try_acquire_many_owned(pieces).ok()?;
+        Some(Room { _share: share, _all: all })
     }
 }
 
@@ -143,10 +170,14 @@ mod tests {
     const WAIT: Duration = Duration::from_millis(100);
 
     fn part(bytes: usize) -> LogPart {
+        part_of(2, bytes)
+    }
+
+    fn part_of(token: u8, bytes: usize) -> LogPart {
         let body = Some(vec![b'x'; bytes].into());
         LogPart {
             alert: AlertId::from_bytes([1; 16]),
-            token: TokenId::from_bytes([2; 16]),
+            token: TokenId::from_bytes([token; 16]),
             part: Part::Call(CallPart { body, ..CallPart::default() }),
         }
     }
@@ -157,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_finds_no_room_waits_a_moment_and_is_lost_then() {
-        let (log, mut queue) = Log::queue(2, 100);
+        let (log, mut queue) = Log::queue(2, 100, 1_000);
         let begun = Instant::now();
         keep(&log, 1).await;
         keep(&log, 1).await;
@@ -171,7 +202,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bytes_are_bounded_and_given_back() {
-        let (log, mut queue) = Log::queue(100, 4);
+        let (log, mut queue) = Log::queue(100, 4, 4);
         keep(&log, 3_000).await;
         assert_eq!(log.room.available_permits(), 1);
         keep(&log, 2_000).await;
@@ -181,8 +212,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_token_fills_its_share_and_not_that_of_others() {
+        // Many small ones, and few that are large.
+        for (bytes, fit) in [(1, 25), (9_000, 11)] {
+            let (log, mut queue) = Log::queue(100, 400, 100);
+            for _ in 0..100 {
+                log.keep_now(part(bytes));
+            }
+            assert_eq!((queue.len(), log.lost.count()), (fit, 100 - u64::try_from(fit).unwrap()));
+            keep(&log, bytes).await;
+            assert_eq!(queue.len(), fit, "who waits for its own share");
+            log.keep_now(part_of(3, bytes));
+            assert_eq!(queue.len(), fit + 1, "another one has room");
+            drop(queue.recv().await);
+            log.keep_now(part(bytes));
+            assert_eq!(queue.len(), fit + 1, "what is written is given back");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_dropped_while_it_waits_is_put_or_counted() {
-        let (log, mut queue) = Log::queue(1, 100);
+        let (log, mut queue) = Log::queue(1, 100, 100);
         keep(&log, 1).await;
         {
             let mut waiting = Box::pin(keep(&log, 1));
