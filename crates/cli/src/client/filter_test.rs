@@ -82,6 +82,7 @@ async fn one(
     }
     match args.expect {
         Some(expected) => {
+            ensure!(!idle(&answer, expected), "the service is disabled");
             ensure!(came_to(&answer, expected), "it is not as expected: {expected:?}")
         }
         None => ensure!(!came_to(&answer, Expected::Nothing), "no filter matches"),
@@ -161,6 +162,9 @@ impl Case {
         if !came_to(answer, self.expect) {
             wrong.push(format!("expected {}", self.expect.as_str()));
         }
+        if idle(answer, self.expect) {
+            wrong.push("the service is disabled".to_owned());
+        }
         let decides = deciding(answer, self.expect);
         let name = decides.map(|filter| filter.display_name.as_str()).unwrap_or_default();
         if self.filter.as_ref().is_some_and(|wanted| wanted != name) {
@@ -188,6 +192,11 @@ fn came_to(answer: &api::TestFilterResponse, expected: Expected) -> bool {
         (Expected::Resolves, _) => resolves,
         (Expected::Nothing, trigger) => trigger == api::TriggerVerdict::Unspecified && !resolves,
     }
+}
+
+/// Whether something is expected of a service that is disabled: nothing comes of its filters.
+fn idle(answer: &api::TestFilterResponse, expected: Expected) -> bool {
+    answer.disabled && matches!(expected, Expected::Triggers | Expected::Resolves)
 }
 
 /// The filter that brings it about.
@@ -232,8 +241,15 @@ async fn tried(
 
 /// Filters as `gander filter list --output json` shows them.
 fn filters(path: &Path) -> anyhow::Result<Vec<api::Filter>> {
-    let read = serde_json::from_slice(&read_payload(path)?);
+    let read = filters_in(&read_payload(path)?);
     read.with_context(|| format!("{} has no filters", path.display()))
+}
+
+/// None at all are no proposal: those of the service would be tried in their place.
+fn filters_in(text: &[u8]) -> anyhow::Result<Vec<api::Filter>> {
+    let read: Vec<_> = serde_json::from_slice(text)?;
+    ensure!(!read.is_empty(), "the list is empty");
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -282,5 +298,15 @@ mod tests {
         assert_eq!(case(Expected::Triggers, Some("x"), Some("y")).wrong(&answer).len(), 2);
         assert_eq!(case(Expected::Nothing, None, None).wrong(&answer), ["expected nothing"]);
         assert_eq!(case(Expected::Resolves, None, None).wrong(&answer), ["expected resolves"]);
+        let disabled = api::TestFilterResponse { disabled: true, ..answer };
+        assert_eq!(fine.wrong(&disabled), ["the service is disabled"]);
+        assert_eq!(case(Expected::Nothing, None, None).wrong(&disabled), ["expected nothing"]);
+    }
+
+    #[test]
+    fn an_empty_list_is_no_proposal() {
+        assert!(filters_in(b"[]").is_err());
+        assert!(filters_in(b"{}").is_err());
+        assert_eq!(filters_in(b"[{\"displayName\": \"am\"}]").unwrap().len(), 1);
     }
 }

@@ -26,8 +26,6 @@ use crate::config::{ANSWER_DEADLINE, Config};
 use crate::log::Log;
 use crate::tokens::Admitted;
 
-/// The most bytes of a body that are kept.
-const MAX_BODY: usize = 256 * 1024;
 /// How long an answer waits for room in the log, as long as it is in time.
 const WAIT: Duration = Duration::from_millis(250);
 
@@ -128,8 +126,9 @@ impl Call {
         if let Some(body) = self.body.take() {
             let paths = &self.config.api_log_redact;
             let kept = redact::body(&body.received, body.decoded.as_ref(), paths);
-            call.body_cut = kept.as_ref().is_none_or(|kept| kept.len() > MAX_BODY);
-            call.body = kept.map(|kept| Bytes::copy_from_slice(&kept[..kept.len().min(MAX_BODY)]));
+            call.body_cut = kept.as_ref().is_none_or(|kept| kept.cut);
+            call.body_redacted = kept.as_ref().is_some_and(|kept| kept.redacted);
+            call.body = kept.map(|kept| kept.bytes.into());
         }
         call.duration_micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         call.partitions = self.partitions.0;

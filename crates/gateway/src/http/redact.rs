@@ -17,6 +17,8 @@ use wire::proto::gander::stored::v1::Header;
 
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "REDACTED";
+/// The most bytes of a body that are kept.
+pub const MAX_BODY: usize = 256 * 1024;
 /// What occurs in the names of secrets. `auth` is in `Authorization` and `Proxy-Authorization`.
 const WORDS: [&str; 6] = ["token", "secret", "signature", "key", "password", "auth"];
 /// Headers that are secrets by another name.
@@ -63,26 +65,62 @@ pub fn headers(headers: &HeaderMap) -> Vec<Header> {
     kept.collect()
 }
 
+/// What is kept of a body.
+#[derive(Debug)]
+pub struct Kept {
+    /// So much of it, [`MAX_BODY`] at most.
+    pub bytes: Vec<u8>,
+    /// Whether that is not all.
+    pub cut: bool,
+    /// Whether something in it was replaced.
+    pub redacted: bool,
+}
+
+impl Kept {
+    fn cut_at(mut bytes: Vec<u8>, end: usize, redacted: bool) -> Self {
+        let cut = bytes.len() > end;
+        bytes.truncate(end);
+        Self { bytes, cut, redacted }
+    }
+}
+
 /// A body, as it was received and, where that is possible, decoded. None where it must be left out:
-/// paths are to be replaced and it is no JSON.
+/// paths are to be replaced, and it is no JSON or too large.
 ///
 /// With paths it becomes compact JSON, of members with one name the last, because what is between
 /// the lines may be a secret too. Without, it stays as received, unless only the decoded one shows
-/// that a secret of Gander is in it.
-pub fn body(received: &Bytes, decoded: Option<&Bytes>, paths: &[Key]) -> Option<Vec<u8>> {
-    let masked = |bytes| secret::mask(bytes, REDACTED.as_bytes());
+/// that a secret of Gander is in it, or is too large to be searched. The answer waits for this, so no
+/// more than [`MAX_BODY`] is looked at.
+pub fn body(received: &Bytes, decoded: Option<&Bytes>, paths: &[Key]) -> Option<Kept> {
     if paths.is_empty() || received.is_empty() {
-        let decoded = decoded.map(|decoded| masked(decoded));
-        let hidden = decoded.filter(|decoded| matches!(decoded, Cow::Owned(_)));
-        return Some(hidden.unwrap_or_else(|| masked(received)).into_owned());
+        let decoded = decoded.map(|decoded| beginning(decoded));
+        let telling = decoded.filter(|decoded| decoded.cut || decoded.redacted);
+        return Some(telling.unwrap_or_else(|| beginning(received)));
     }
-    let bytes = decoded?;
+    let bytes = decoded.filter(|decoded| decoded.len() <= MAX_BODY)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut json = Json::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+    let sent = Json::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+    let mut json = sent.clone();
     for path in paths {
         path.replace(&mut json, &Json::String(Cow::Borrowed(REDACTED)));
     }
-    Some(masked(json.compact().as_bytes()).into_owned())
+    let text = json.compact();
+    let masked = secret::mask(text.as_bytes(), REDACTED.as_bytes());
+    let redacted = json != sent || matches!(masked, Cow::Owned(_));
+    Some(Kept::cut_at(masked.into_owned(), MAX_BODY, redacted))
+}
+
+/// The beginning of what may be long. A secret that begins in it and ends behind it is seen too.
+fn beginning(bytes: &[u8]) -> Kept {
+    const BEYOND: usize = secret::LENGTH - 1;
+    let window = &bytes[..bytes.len().min(MAX_BODY + BEYOND)];
+    let masked = secret::mask(window, REDACTED.as_bytes());
+    let redacted = matches!(masked, Cow::Owned(_));
+    let masked = masked.into_owned();
+    // The last bytes of a window may be the first ones of a secret.
+    let beyond = if window.len() < bytes.len() { BEYOND } else { 0 };
+    let end = masked.len().saturating_sub(beyond).min(MAX_BODY);
+    Kept::cut_at(masked, end, redacted)
 }
 
 fn is_secret(name: &str) -> bool {
@@ -178,7 +216,35 @@ mod tests {
         let received = Bytes::copy_from_slice(received.as_bytes());
         let decoded = decoded.map(|text| Bytes::copy_from_slice(text.as_bytes()));
         let kept = body(&received, decoded.as_ref(), &paths);
-        assert_eq!(kept.as_deref(), expected.map(str::as_bytes), "{received:?}");
+        let shown = kept.as_ref().map(|kept| kept.bytes.as_slice());
+        assert_eq!(shown, expected.map(str::as_bytes), "{received:?}");
+        let replaced = expected.is_some_and(|text| text.contains(REDACTED));
+        assert_eq!(kept.is_some_and(|kept| kept.redacted), replaced, "{received:?}");
+    }
+
+    #[test]
+    fn of_a_large_body_only_the_beginning_is_looked_at() {
+        let (token, end) = (token(), MAX_BODY - 10);
+        let large = |at: usize| {
+            let mut text = vec![b'x'; 4 * MAX_BODY];
+            text[at..at + token.len()].copy_from_slice(token.as_bytes());
+            Bytes::from(text)
+        };
+        let kept = body(&large(end), None, &[]).unwrap();
+        assert!(kept.cut && kept.redacted && kept.bytes.len() <= MAX_BODY);
+        assert_eq!(&kept.bytes[end..], REDACTED.as_bytes());
+        let beyond = body(&large(MAX_BODY), None, &[]).unwrap();
+        assert!(!beyond.bytes.contains(&b'_') && beyond.bytes.len() <= MAX_BODY);
+        // Each secret makes it shorter: what is cut behind it must not move into sight.
+        let many = token.repeat(2 * MAX_BODY / token.len()).into_bytes();
+        let many = body(&many.into(), None, &[]).unwrap();
+        assert!(many.cut && !many.bytes.windows(4).any(|some| some == b"gdr_"));
+        // A packed one is shown unpacked where it is too large to be searched.
+        let packed = body(&Bytes::from_static(b"packed"), Some(&large(end)), &[]).unwrap();
+        assert_eq!((packed.cut, packed.bytes.len()), (true, end + REDACTED.len()));
+        let paths = [Key::parse("a").unwrap()];
+        let text = Bytes::from(format!("{{\"b\": \"{}\"}}", "x".repeat(MAX_BODY)));
+        assert!(body(&text, Some(&text), &paths).is_none());
     }
 
     #[test]
@@ -222,7 +288,7 @@ mod tests {
             let token = Secret::from_random(Kind::Token, &random);
             let text = format!("{before}{}{after}", token.reveal());
             let body = body(&Bytes::from(text.clone()), None, &[]).unwrap();
-            prop_assert!(!String::from_utf8_lossy(&body).contains(token.reveal()));
+            prop_assert!(!String::from_utf8_lossy(&body.bytes).contains(token.reveal()));
             prop_assert!(!uri("/", Some(&text)).contains(token.reveal()));
         }
     }

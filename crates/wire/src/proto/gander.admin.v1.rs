@@ -262,6 +262,9 @@ pub struct ApiLogRequest {
     /// Who called, an address.
     #[prost(string, tag = "7")]
     pub client: ::prost::alloc::string::String,
+    /// Whether something in the body was replaced.
+    #[prost(bool, tag = "8")]
+    pub body_redacted: bool,
 }
 /// A header.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -997,6 +997,9 @@ impl serde::Serialize for ApiLogRequest {
         if !self.client.is_empty() {
             len += 1;
         }
+        if self.body_redacted {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.ApiLogRequest", len)?;
         if !self.method.is_empty() {
             struct_ser.serialize_field("method", &self.method)?;
@@ -1023,6 +1026,9 @@ impl serde::Serialize for ApiLogRequest {
         if !self.client.is_empty() {
             struct_ser.serialize_field("client", &self.client)?;
         }
+        if self.body_redacted {
+            struct_ser.serialize_field("bodyRedacted", &self.body_redacted)?;
+        }
         struct_ser.end()
     }
 }
@@ -1042,6 +1048,8 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
             "body_cut",
             "bodyCut",
             "client",
+            "body_redacted",
+            "bodyRedacted",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1053,6 +1061,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
             Body,
             BodyCut,
             Client,
+            BodyRedacted,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1081,6 +1090,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
                             "body" => Ok(GeneratedField::Body),
                             "bodyCut" | "body_cut" => Ok(GeneratedField::BodyCut),
                             "client" => Ok(GeneratedField::Client),
+                            "bodyRedacted" | "body_redacted" => Ok(GeneratedField::BodyRedacted),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1107,6 +1117,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
                 let mut body__ = None;
                 let mut body_cut__ = None;
                 let mut client__ = None;
+                let mut body_redacted__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Method => {
@@ -1155,6 +1166,12 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
                             }
                             client__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::BodyRedacted => {
+                            if body_redacted__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("bodyRedacted"));
+                            }
+                            body_redacted__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(ApiLogRequest {
@@ -1165,6 +1182,7 @@ impl<'de> serde::Deserialize<'de> for ApiLogRequest {
                     body: body__,
                     body_cut: body_cut__.unwrap_or_default(),
                     client: client__.unwrap_or_default(),
+                    body_redacted: body_redacted__.unwrap_or_default(),
                 })
             }
         }

@@ -681,7 +681,8 @@ pub mod api_log_part {
         Reasons(super::ReasonsPart),
     }
 }
-/// What was asked and answered.
+/// What was asked and answered. Of the calls of a token that were refused with 429 for its limit, there is one
+/// a second.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CallPart {
     /// When its head was received, microseconds since the Unix epoch.
@@ -706,8 +707,9 @@ pub struct CallPart {
     #[prost(uint64, tag = "7")]
     pub body_bytes: u64,
     /// The body as received, cut where it is over 256 KiB, secrets replaced. Decoded where values at paths
-    /// are replaced, then as compact JSON, and where only so a secret of Gander in it was seen. Not set
-    /// where it was not read, or is no JSON although values at paths are to be replaced.
+    /// are replaced, then as compact JSON, and where only so a secret of Gander in it was seen or it is over
+    /// 256 KiB then. Not set where it was not read, or is no JSON or over 256 KiB although values at paths
+    /// are to be replaced.
     #[prost(bytes = "bytes", optional, tag = "8")]
     pub body: ::core::option::Option<::prost::bytes::Bytes>,
     /// Whether it was cut, or read and left out.
@@ -725,12 +727,16 @@ pub struct CallPart {
     /// From the end of the head of the request to the answer, microseconds.
     #[prost(uint64, tag = "13")]
     pub duration_micros: u64,
-    /// The partitions that tell reasons: bit p for partition p. 0 where no alert was stored.
+    /// The partitions that tell reasons: bit p for partition p. 0 where certainly no alert was stored. Not 0
+    /// beside the status 0 or 503 where one may have been: reasons say that it was.
     #[prost(fixed64, tag = "14")]
     pub partitions: u64,
     /// Who called, an address.
     #[prost(string, tag = "15")]
     pub client: ::prost::alloc::string::String,
+    /// Whether something in the body was replaced.
+    #[prost(bool, tag = "16")]
+    pub body_redacted: bool,
 }
 /// A header.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

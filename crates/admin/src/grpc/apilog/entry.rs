@@ -224,6 +224,7 @@ fn short_call(call: &stored::CallPart) -> (api::ApiLogRequest, api::ApiLogAnswer
         body: None,
         body_cut: call.body_cut,
         client: call.client.clone(),
+        body_redacted: call.body_redacted,
     };
     let answer = api::ApiLogAnswer {
         status: call.status,

@@ -5,34 +5,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use wire::proto::gander::admin::v1 as api;
 
 use super::super::names::Labels;
-use super::super::{Connect, Output};
-use super::{Client, named, words};
+use super::super::{Connect, Output, explain};
+use super::{Client, named};
 use crate::out::{Colour, harmless, painted, say};
 
-/// Replays entries, one after the other.
+/// Replays entries, one after the other. One that cannot be asked for does not keep the others from it.
 pub async fn run(
     connect: &Connect,
     labels: &Labels,
     client: &mut Client,
     entries: &[String],
 ) -> anyhow::Result<()> {
+    let mut errors = Vec::new();
     for entry in entries {
-        let request = api::GetApiLogEntryRequest { name: named(entry), ..Default::default() };
-        let then = client.get_api_log_entry(request).await?.into_inner();
-        let told = match payload(&then) {
-            Err(why) => Told { differs: None, lines: vec![why.to_owned()] },
-            Ok(payload) => {
-                let (token, from) = (then.token.clone(), then.from.clone());
-                let request = api::ExplainAlertRequest { token, payload, from };
-                compare(labels, &then, &client.explain_alert(request).await?.into_inner())
+        let told = match replayed(labels, client, entry).await {
+            Ok(told) => told,
+            Err(error) => {
+                let told = Told::not(harmless(&explain(&error)));
+                errors.push(error);
+                told
             }
         };
-        tell(connect, &then, &told)?;
+        tell(connect, &named(entry), &told);
     }
-    Ok(())
+    // The exit code is that of the last one.
+    let failed = errors.len();
+    errors.pop().map_or(Ok(()), Err).with_context(|| {
+        format!("{failed} of {} entries could not be asked for, the last because", entries.len())
+    })
+}
+
+async fn replayed(labels: &Labels, client: &mut Client, entry: &str) -> anyhow::Result<Told> {
+    let request = api::GetApiLogEntryRequest { name: named(entry), ..Default::default() };
+    let then = client.get_api_log_entry(request).await?.into_inner();
+    let payload = match payload(&then) {
+        Err(why) => return Ok(Told::not(why.to_owned())),
+        Ok(payload) => payload,
+    };
+    let (token, from) = (then.token.clone(), then.from.clone());
+    let request = api::ExplainAlertRequest { token, payload, from };
+    let now = client.explain_alert(request).await?.into_inner();
+    Ok(compare(labels, &then, &now))
 }
 
 /// What there is to tell of an entry.
@@ -42,25 +59,38 @@ struct Told {
     lines: Vec<String>,
 }
 
-fn tell(connect: &Connect, then: &api::ApiLogEntry, told: &Told) -> anyhow::Result<()> {
+impl Told {
+    /// It is not replayed, and why.
+    fn not(why: String) -> Self {
+        Self { differs: None, lines: vec![why] }
+    }
+}
+
+fn tell(connect: &Connect, name: &str, told: &Told) {
     if connect.output == Output::Json {
-        let (name, differs, lines) = (&then.name, told.differs, &told.lines);
+        let (differs, lines) = (told.differs, &told.lines);
         say(&serde_json::json!({"name": name, "differs": differs, "lines": lines}).to_string());
-        return Ok(());
+        return;
     }
     let word = match told.differs {
         None => painted("not replayed", Colour::Yellow),
         Some(false) => "the same".to_owned(),
         Some(true) => painted("differs", Colour::Red),
     };
-    say(&format!("{}  {word}", words::id(then)));
+    say(&format!("{}  {word}", name.trim_start_matches("apiLogEntries/")));
     told.lines.iter().for_each(|line| say(&format!("  {line}")));
-    Ok(())
 }
 
 /// The payload as the filters saw it.
 fn payload(then: &api::ApiLogEntry) -> Result<bytes::Bytes, &'static str> {
     let request = then.request.as_ref().ok_or("the call is missing in the log")?;
+    let failed = then.answer.as_ref().is_some_and(|answer| answer.status >= 400);
+    if failed || then.outcome() == api::ApiLogOutcome::Refused {
+        return Err("it was refused then");
+    }
+    if then.missing.is_some() {
+        return Err("not all of its reasons are in the log");
+    }
     let says = |name: &str, text: &str| {
         let mut named = request.headers.iter().filter(|header| header.name == name);
         named.any(|header| header.value.to_ascii_lowercase().contains(text))
@@ -69,6 +99,8 @@ fn payload(then: &api::ApiLogEntry) -> Result<bytes::Bytes, &'static str> {
     match &request.body {
         None => Err("its body was not kept"),
         Some(_) if request.body_cut => Err("its body was cut"),
+        Some(_) if then.cut => Err("some of it is left out for its size"),
+        Some(_) if request.body_redacted => Err("parts of its body are redacted"),
         Some(body) if encoded && !body.starts_with(b"{") => Err("its body is encoded"),
         Some(_) if says("content-type", "form") => Err("its body is a form"),
         Some(body) => Ok(body.clone()),
@@ -169,5 +201,25 @@ mod tests {
         assert!(call(vec![header("content-encoding", "gzip")], Some(b"\x1f\x8b"), false).is_err());
         let form = header("content-type", "application/x-www-form-urlencoded");
         assert!(call(vec![form], Some(b"payload=1"), false).is_err());
+    }
+
+    #[test]
+    fn what_cannot_come_to_the_same_is_not_replayed() {
+        let body = Some(bytes::Bytes::from_static(b"{}"));
+        let request = api::ApiLogRequest { body, ..Default::default() };
+        let fine = || api::ApiLogEntry { request: Some(request.clone()), ..Default::default() };
+        assert!(payload(&fine()).is_ok());
+        let missing = api::MissingParts { call: false, partitions: vec![1] };
+        assert!(payload(&api::ApiLogEntry { missing: Some(missing), ..fine() }).is_err());
+        assert!(payload(&api::ApiLogEntry { cut: true, ..fine() }).is_err());
+        let redacted = Some(api::ApiLogRequest { body_redacted: true, ..request.clone() });
+        let redacted = api::ApiLogEntry { request: redacted, ..fine() };
+        assert_eq!(payload(&redacted), Err("parts of its body are redacted"));
+        let gone = api::ApiLogOutcome::Refused.into();
+        for (status, outcome) in [(429, 0), (503, 0), (0, gone)] {
+            let answer = Some(api::ApiLogAnswer { status, ..Default::default() });
+            let refused = api::ApiLogEntry { answer, outcome, ..fine() };
+            assert_eq!(payload(&refused), Err("it was refused then"), "{status}");
+        }
     }
 }
