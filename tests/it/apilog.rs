@@ -200,6 +200,7 @@ async fn every_kind_of_answer_is_kept_without_the_token() -> anyhow::Result<()> 
     assert_eq!(header(&calls["header"], "x-note"), "REDACTED");
     assert_eq!(calls["own"].body.as_deref(), Some(&b"{\"note\": \"REDACTED\"}"[..]));
     assert_eq!(calls["form"].body.as_deref(), Some(&b"token=REDACTED&a=b"[..]));
+    assert!(calls["own"].body_redacted && calls["hidden"].body_redacted && !plain.body_redacted);
     assert_eq!(calls["large"].body.as_ref().map(Bytes::len), Some(256 * 1024));
     assert_eq!((calls["large"].body_cut, calls["large"].body_bytes), (true, 300 * 1024));
     assert_eq!(calls["zipped"].body.as_deref(), Some(&gzip("{}")?[..]));

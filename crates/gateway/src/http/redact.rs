@@ -232,7 +232,7 @@ mod tests {
         };
         let kept = body(&large(end), None, &[]).unwrap();
         assert!(kept.cut && kept.redacted && kept.bytes.len() <= MAX_BODY);
-        assert_eq!(&kept.bytes[end..], REDACTED.as_bytes());
+        assert!(kept.bytes.iter().all(|byte| *byte == b'x'), "nothing of it is seen");
         let beyond = body(&large(MAX_BODY), None, &[]).unwrap();
         assert!(!beyond.bytes.contains(&b'_') && beyond.bytes.len() <= MAX_BODY);
         // Each secret makes it shorter: what is cut behind it must not move into sight.
@@ -241,7 +241,7 @@ mod tests {
         assert!(many.cut && !many.bytes.windows(4).any(|some| some == b"gdr_"));
         // A packed one is shown unpacked where it is too large to be searched.
         let packed = body(&Bytes::from_static(b"packed"), Some(&large(end)), &[]).unwrap();
-        assert_eq!((packed.cut, packed.bytes.len()), (true, end + REDACTED.len()));
+        assert!(packed.cut && packed.bytes == kept.bytes);
         let paths = [Key::parse("a").unwrap()];
         let text = Bytes::from(format!("{{\"b\": \"{}\"}}", "x".repeat(MAX_BODY)));
         assert!(body(&text, Some(&text), &paths).is_none());
