@@ -468,7 +468,7 @@ fn resident(process: &Process) -> anyhow::Result<u64> {
 
 #[tokio::test]
 async fn an_export_of_many_entries_needs_little_memory() -> anyhow::Result<()> {
-    const ENTRIES: usize = 20_000;
+    const ENTRIES: usize = 8_000;
     let mut stage = stage().await?;
     let services = vec![came_to(&stage.service.name, Verdict::Created)];
     let mut call = call(202, 1);

@@ -73,8 +73,12 @@ impl SmallDisk {
     /// It cannot be run, or there is room left.
     pub async fn fill(&self) -> anyhow::Result<()> {
         let ballast = self.mounted.join("ballast");
-        let fill =
-            format!("cat /dev/zero > {}; df --output=avail {0} | tail -1", ballast.display());
+        // Others may give room back meanwhile.
+        let fill = format!(
+            "for n in $(seq 100); do cat /dev/zero >> {0}; left=$(df --output=avail {0} | tail -1); \
+             [ $left -eq 0 ] && break; done; echo $left",
+            ballast.display()
+        );
         let left = self.shell(&fill).await?;
         anyhow::ensure!(left.trim() == "0", "{left} KiB are left");
         Ok(())
