@@ -17,6 +17,9 @@ demo: ## Set up, run the main job, show incidents made from a real payload
 	@cargo build --quiet --workspace --all-targets --locked
 	@sh deploy/demo/run.sh
 
+# Most of an end-to-end test is waiting for processes, so one more at a time than there are cores.
+export RUST_TEST_THREADS ?= $(shell expr $$(nproc) + 1)
+
 test: setup build ## Unit, property and end-to-end tests against the real nats-server
 	cargo test --workspace --locked
 
