@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use e2e::admin::{Admin, filter, payload, request_id};
+use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Answer, Sender};
 use e2e::events::{Stored, stored};
 use e2e::rig::{Plan, Rig, Role};
@@ -26,22 +26,9 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::stored::v1::CallPart;
 use wire::stored::apilog::{LogPart, Part};
 
-/// A token with tracking on or off, for everything.
-async fn set_tracking(admin: &Admin, token: &api::Token, on: bool) -> anyhow::Result<()> {
-    let changed =
-        api::Token { name: token.name.clone(), tracking: Some(on), ..api::Token::default() };
-    let request = api::UpdateTokenRequest {
-        token: Some(changed),
-        request_id: request_id(),
-        ..api::UpdateTokenRequest::default()
-    };
-    admin.tokens().update_token(request).await?;
-    Ok(())
-}
-
 async fn tracked(admin: &Admin, name: &str, target: &str) -> anyhow::Result<api::Token> {
     let token = admin.token(name, target).await?;
-    set_tracking(admin, &token, true).await?;
+    admin.track(&token, true).await?;
     Ok(token)
 }
 
@@ -329,7 +316,7 @@ async fn nothing_is_written_while_tracking_is_off() -> anyhow::Result<()> {
     admin.service(&team, "one", vec![filter("status")]).await?;
     let never = admin.token("never", "").await?;
     let before = tracked(&admin, "no longer", "").await?;
-    set_tracking(&admin, &before, false).await?;
+    admin.track(&before, false).await?;
     let (gateway, sender, url) = (rig.gateway()?, Sender::default(), rig.nats_url());
     for n in 0..500 {
         let body = format!("{{\"note\": \"{CANARY}\", \"n\": {n}}}");

@@ -10,7 +10,6 @@ use std::time::Duration;
 use e2e::admin::{Admin, filter, payload, request_id};
 use e2e::alerts::Sender;
 use e2e::apilog::{Parts, call, fresh_id, token_id};
-use e2e::process::Process;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
 use tokio::task::JoinSet;
@@ -28,14 +27,6 @@ fn variable(name: &str, otherwise: u64) -> anyhow::Result<u64> {
 fn rate(count: u64, began: Instant) -> String {
     let seconds = began.elapsed().as_secs_f64();
     format!("{count} in {seconds:.1} s, {:.0} a second", count as f64 / seconds)
-}
-
-/// KiB of memory that are in use.
-fn resident(process: &Process) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()?))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.unwrap_or_default().parse()?)
 }
 
 async fn tail(
@@ -124,14 +115,14 @@ async fn rates_of_the_api_log() -> anyhow::Result<()> {
         parts.put_all(token_id(&token.name), some).await?;
     }
     println!("parts put there by hand: {}", rate(entries, began));
-    let before = resident(&rig.running(Role::Admin)?.process)?;
+    let before = rig.running(Role::Admin)?.process.resident()?;
     let (began, mut count, mut most) = (Instant::now(), 0_u64, before);
     let request = api::ExportApiLogEntriesRequest::default();
     let mut exported = admin.api_log().export_api_log_entries(request).await?.into_inner();
     while exported.message().await?.is_some() {
         count += 1;
         if count % 10_000 == 0 {
-            most = most.max(resident(&rig.running(Role::Admin)?.process)?);
+            most = most.max(rig.running(Role::Admin)?.process.resident()?);
         }
     }
     println!(

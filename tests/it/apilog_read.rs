@@ -458,14 +458,6 @@ async fn exported(admin: &Admin, filter: &api::ApiLogFilter) -> Result<Vec<Strin
     Ok(all)
 }
 
-/// The memory of a process that is in use, in KiB.
-fn resident(process: &Process) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()?))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let line = line.and_then(|line| line.split_whitespace().next()).unwrap_or_default();
-    Ok(line.parse()?)
-}
-
 #[tokio::test]
 async fn an_export_of_many_entries_needs_little_memory() -> anyhow::Result<()> {
     const ENTRIES: usize = 8_000;
@@ -486,7 +478,7 @@ async fn an_export_of_many_entries_needs_little_memory() -> anyhow::Result<()> {
     let lacking = fresh_id();
     stage.put(lacking, Part::Call(call)).await?;
     alerts.push(lacking);
-    let before = resident(&stage.rig.running(Role::Admin)?.process)?;
+    let before = stage.rig.running(Role::Admin)?.process.resident()?;
     let request = api::ExportApiLogEntriesRequest::default();
     let mut entries = stage.admin.api_log().export_api_log_entries(request).await?.into_inner();
     let (mut found, mut most) = (Vec::new(), 0);
@@ -495,7 +487,7 @@ async fn an_export_of_many_entries_needs_little_memory() -> anyhow::Result<()> {
         assert_eq!(entry.missing.is_some(), id(&entry) == lacking.to_string());
         found.push(id(&entry));
         if found.len() % 1_000 == 0 {
-            most = most.max(resident(&stage.rig.running(Role::Admin)?.process)?);
+            most = most.max(stage.rig.running(Role::Admin)?.process.resident()?);
         }
     }
     assert_eq!(found, ids(&alerts), "each once, oldest first");

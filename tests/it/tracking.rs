@@ -29,14 +29,6 @@ fn later(rig: &Rig, by: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-async fn track(admin: &Admin, token: &api::Token, on: bool) -> anyhow::Result<api::Token> {
-    let token = api::Token { tracking: Some(on), etag: String::new(), ..token.clone() };
-    let update_mask = Some(FieldMask { paths: vec!["tracking".to_owned()] });
-    let request =
-        api::UpdateTokenRequest { token: Some(token), update_mask, request_id: request_id() };
-    Ok(admin.tokens().update_token(request).await?.into_inner())
-}
-
 async fn token(admin: &Admin, name: &str) -> anyhow::Result<api::Token> {
     let request = api::GetTokenRequest { name: name.to_owned() };
     Ok(admin.tokens().get_token(request).await?.into_inner())
@@ -62,7 +54,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     let team = admin.team("Payments").await?;
     admin.service(&team, "Checkout", vec![filter("status")]).await?;
     let made = admin.token("monitor", &team.name).await?;
-    let on = track(&admin, &made, true).await?;
+    let on = admin.track(&made, true).await?;
     assert!(on.tracking == Some(true) && on.tracking_expire_time.is_some());
     send(rig.gateway()?, &made.secret, payload("firing", "early")).await?;
     eventually("both parts of the entry", async || (logged(&rig).await.ok()? == 2).then_some(()))
@@ -94,7 +86,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     }
     rig.restart(Role::Admin).await?;
     admin = Admin::connect(rig.grpc(), &admin.credential).await?;
-    track(&admin, &made, true).await?;
+    admin.track(&made, true).await?;
     send(rig.gateway()?, &made.secret, payload("firing", "again")).await?;
     eventually("tracking to be on again", async || (logged(&rig).await.ok()? == 4).then_some(()))
         .await?;
@@ -108,7 +100,7 @@ async fn what_is_read_and_sent_back_does_not_begin_the_time_anew() -> anyhow::Re
     let rig = Rig::start().await?;
     let admin = rig.first_admin().await?;
     let made = admin.token("monitor", "").await?;
-    let on = track(&admin, &made, true).await?;
+    let on = admin.track(&made, true).await?;
     let until = on.tracking_expire_time.context("a deadline")?;
     let renamed = api::Token { display_name: "renamed".to_owned(), ..on.clone() };
     for paths in [vec![], vec!["*".to_owned()]] {
@@ -118,9 +110,9 @@ async fn what_is_read_and_sent_back_does_not_begin_the_time_anew() -> anyhow::Re
         let sent_back = admin.tokens().update_token(request).await?.into_inner();
         assert_eq!(sent_back.tracking_expire_time.as_ref(), Some(&until));
     }
-    let again = track(&admin, &made, true).await?;
+    let again = admin.track(&made, true).await?;
     assert_ne!(again.tracking_expire_time.as_ref(), Some(&until), "named, it begins anew");
-    let off = track(&admin, &made, false).await?;
+    let off = admin.track(&made, false).await?;
     assert_eq!((off.tracking, off.tracking_expire_time), (Some(false), None));
     Ok(())
 }

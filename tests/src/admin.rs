@@ -301,6 +301,18 @@ impl Admin {
         Ok(self.tokens().create_token(request).await?.into_inner())
     }
 
+    /// Switches the tracking of a token on or off.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn track(&self, token: &api::Token, on: bool) -> anyhow::Result<api::Token> {
+        let name = token.name.clone();
+        let token = Some(api::Token { name, tracking: Some(on), ..api::Token::default() });
+        let update_mask = Some(FieldMask { paths: vec!["tracking".to_owned()] });
+        let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
+        Ok(self.tokens().update_token(request).await?.into_inner())
+    }
+
     /// Replaces a token's secret.
     ///
     /// # Errors

@@ -81,6 +81,17 @@ impl Process {
         Ok(Pid::from_raw(i32::try_from(pid)?))
     }
 
+    /// How much of its memory is in use, in KiB.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.unwrap_or_default().parse()?)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

@@ -9,14 +9,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use domain::filter::Key;
+use domain::filter::{Key, REDACTED};
 use domain::json::Json;
 use domain::secret;
 use http::HeaderMap;
 use wire::proto::gander::stored::v1::Header;
 
-/// What stands in the place of a secret.
-pub const REDACTED: &str = "REDACTED";
 /// The most bytes of a body that are kept.
 pub const MAX_BODY: usize = 256 * 1024;
 /// What occurs in the names of secrets. `auth` is in `Authorization` and `Proxy-Authorization`.
