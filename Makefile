@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak log-rates instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak log-kills log-rates instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ rolling: setup build ## Replace one of two gateways 200 times under load
 
 soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) cargo test --locked --workspace --tests soak::every_event -- --nocapture
+
+log-kills: setup build ## Kill workers under 10,000 calls: each has one entry, with all reasons
+	CALLS=10000 cargo test --locked --workspace --tests apilog::every_call -- --nocapture
 
 instructions: build ## Count what the API log costs where nobody tracks (needs valgrind)
 	sh tools/instructions.sh

@@ -1,12 +1,12 @@
 //! The API log, what the gateway writes of it: one part a call of a tracked token, without secrets,
 //! and nothing of any other call.
 //!
-//! 300 calls while workers are killed; the variable CALLS sets another number.
+//! 300 calls while workers are killed; the variable CALLS sets another number, as `make log-kills` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Answer, Sender};
 use e2e::events::{Stored, stored};
+use e2e::files::{holding, stream_holding};
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
 use flate2::Compression;
@@ -25,6 +26,8 @@ use tokio::task::JoinSet;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::stored::v1::CallPart;
 use wire::stored::apilog::{LogPart, Part};
+
+use crate::apilog_read::pages;
 
 async fn tracked(admin: &Admin, name: &str, target: &str) -> anyhow::Result<api::Token> {
     let token = admin.token(name, target).await?;
@@ -76,6 +79,7 @@ struct Stage {
     sender: Sender,
     token: String,
     target: String,
+    admin: Admin,
 }
 
 async fn stage(gateway_args: &[&str]) -> anyhow::Result<Stage> {
@@ -95,7 +99,7 @@ async fn stage_of(
     let service = admin.service(&team, "one", filters).await?;
     let token = tracked(&admin, "tracked", &service.name).await?.secret;
     let (url, gateway, target) = (rig.nats_url(), rig.gateway()?, service.name);
-    Ok(Stage { rig, url, gateway, sender: Sender::default(), token, target })
+    Ok(Stage { rig, url, gateway, sender: Sender::default(), token, target, admin })
 }
 
 impl Stage {
@@ -292,21 +296,6 @@ async fn what_the_broker_cannot_take_is_written_when_it_is_back() -> anyhow::Res
     Ok(())
 }
 
-/// Folders of this name below another.
-fn folders(below: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(below)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            if entry.file_name() == name {
-                found.push(entry.path());
-            }
-            found.extend(folders(&entry.path(), name)?);
-        }
-    }
-    Ok(found)
-}
-
 #[tokio::test]
 async fn nothing_is_written_while_tracking_is_off() -> anyhow::Result<()> {
     const CANARY: &str = "canary-in-the-mine";
@@ -337,11 +326,9 @@ async fn nothing_is_written_while_tracking_is_off() -> anyhow::Result<()> {
         process.ended().await?;
     }
     assert_eq!(messages(&url).await?.len(), 0);
-    let logs = folders(rig.folder(), "GANDER_APILOG")?;
-    assert_eq!(logs.len(), 1, "{logs:?}");
-    for folder in [&logs[0], &rig.journal()] {
-        assert_eq!(crate::secrets::holding(folder, CANARY)?, Vec::<PathBuf>::new());
-    }
+    let none = Vec::<PathBuf>::new();
+    assert_eq!(stream_holding(rig.folder(), "GANDER_APILOG", CANARY)?, none);
+    assert_eq!(holding(&rig.journal(), CANARY)?, none);
     Ok(())
 }
 
@@ -406,5 +393,13 @@ async fn every_call_has_one_entry_while_workers_are_killed() -> anyhow::Result<(
     println!("{answers} calls answered, {} kept, {} alerts", kept.len(), ids.len());
     assert_eq!((answers, kept.len()), (each * CLIENTS, answers));
     assert!(ids.iter().all(|id| kept.contains_key(id)));
+    let told = eventually("the reasons of every alert", async || {
+        let all = pages(&stage.admin, &api::ApiLogFilter::default(), 1_000).await.ok()?;
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        all.iter().all(|entry| entry.missing.is_none()).then_some(all)
+    })
+    .await?;
+    let names: BTreeSet<_> = told.iter().map(|entry| &entry.name).collect();
+    assert_eq!((told.len(), names.len()), (answers, answers));
     Ok(())
 }

@@ -73,7 +73,7 @@ fn code<T>(result: Result<T, Status>) -> Option<Code> {
 }
 
 /// Every page of a list.
-async fn pages(
+pub async fn pages(
     admin: &Admin,
     filter: &api::ApiLogFilter,
     page_size: i32,

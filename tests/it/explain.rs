@@ -89,6 +89,7 @@ async fn an_alert_is_explained_with_what_is_open_and_in_maintenance_and_nothing_
         (api::TriggerVerdict::Created, None)
     );
     assert_eq!(explained.outcome(), api::ApiLogOutcome::Created);
+    assert_eq!(explained.services[0].triggered_incident, "", "it would have another id");
     assert!(incident_events(&stage.rig.nats_url()).await?.is_empty(), "nothing happened");
     assert!(stored(&stage.rig.nats_url(), "GANDER_APILOG", "gander.apilog.*").await?.is_empty());
 

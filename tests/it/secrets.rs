@@ -1,36 +1,11 @@
 //! No secret in any output: the main path at trace level, then every byte written is searched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, get};
+use e2e::files::holding;
 use e2e::rig::{Plan, Rig};
-
-/// Every file below a folder.
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.extend(files(&entry.path())?);
-        } else {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// The files in which the text stands.
-pub fn holding(folder: &Path, text: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut holding = Vec::new();
-    for file in files(folder)? {
-        let bytes = std::fs::read(&file)?;
-        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
-            holding.push(file);
-        }
-    }
-    Ok(holding)
-}
 
 #[tokio::test]
 async fn no_secret_is_written_anywhere() -> anyhow::Result<()> {

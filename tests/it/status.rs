@@ -45,7 +45,7 @@ async fn a_killed_worker_shows_and_what_waits_for_it() -> anyhow::Result<()> {
     assert_eq!(well.partitions.len(), 16);
     assert!(well.partitions.iter().all(|one| one.owner == well.members[2].instance));
     let names: Vec<_> = well.streams.iter().map(|stream| stream.name.as_str()).collect();
-    assert_eq!(names, ["GANDER_CONTROL", "GANDER_ALERTS", "GANDER_INCIDENTS"]);
+    assert_eq!(names, ["GANDER_CONTROL", "GANDER_ALERTS", "GANDER_INCIDENTS", "GANDER_APILOG"]);
     assert_eq!(well.streams[0].messages, well.journal_sequence);
     assert!(well.streams[1].max_bytes > 0);
 
@@ -86,7 +86,7 @@ async fn only_parked_records_are_counted_by_subject() -> anyhow::Result<()> {
     client.flush().await?;
     admin.status().await?;
     let mut seen = std::collections::BTreeMap::new();
-    while seen.len() < 3 {
+    while seen.len() < 4 {
         let next = tokio::time::timeout(std::time::Duration::from_secs(10), asked.next()).await?;
         let next = next.unwrap_or_else(|| unreachable!("the client lives"));
         let lists = String::from_utf8_lossy(&next.payload).contains("subjects_filter");

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use e2e::admin::{Admin, filter, payload, request_id};
-use e2e::alerts::send;
+use e2e::alerts::{Sender, send};
 use e2e::events::{incident_events, stored};
+use e2e::files::{holding, stream_holding};
 use e2e::process;
 use e2e::rig::{Rig, Role};
 use e2e::tools::tool;
 use e2e::wait::eventually;
+use http::StatusCode;
 use pbjson_types::FieldMask;
 use wire::proto::gander::admin::v1 as api;
+
+const LOG: &str = "GANDER_APILOG";
 
 /// The program as it would run that much later.
 fn later(rig: &Rig, by: &str) -> anyhow::Result<PathBuf> {
@@ -44,11 +48,12 @@ async fn records(admin: &Admin, kind: &str) -> anyhow::Result<Vec<String>> {
 
 /// How many parts are in the API log.
 async fn logged(rig: &Rig) -> anyhow::Result<usize> {
-    Ok(stored(&rig.nats_url(), "GANDER_APILOG", "gander.apilog.*").await?.len())
+    Ok(stored(&rig.nats_url(), LOG, "gander.apilog.*").await?.len())
 }
 
 #[tokio::test]
 async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> anyhow::Result<()> {
+    const CANARY: &str = "canary-in-the-mine";
     let mut rig = Rig::start().await?;
     let mut admin = rig.first_admin().await?;
     let team = admin.team("Payments").await?;
@@ -60,16 +65,39 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     eventually("both parts of the entry", async || (logged(&rig).await.ok()? == 2).then_some(()))
         .await?;
 
-    // Nobody tells the gateway that the time is over: it sees that itself.
+    // Nobody tells the gateway that the time is over: it sees that itself. Nor the worker, which was
+    // away and finds a call of before and one of after.
     rig.kill(Role::Admin).await?;
+    rig.kill(Role::Worker(0)).await?;
+    send(rig.gateway()?, &made.secret, payload("firing", "in time")).await?;
     rig.kill(Role::Gateway(0)).await?;
     rig.run_program(Some(later(&rig, "+48h")?));
     rig.restart(Role::Gateway(0)).await?;
-    let answer = send(rig.gateway()?, &made.secret, payload("firing", "late")).await?;
-    assert_eq!(answer.status, 201);
-    let events = incident_events(&rig.nats_url()).await?;
-    assert_eq!(events.len(), 2, "the worker is done with it");
-    assert_eq!(logged(&rig).await?, 2, "nothing of a call after the deadline");
+    send(rig.gateway()?, &made.secret, payload("firing", CANARY)).await?;
+    rig.restart(Role::Worker(0)).await?;
+    let url = rig.nats_url();
+    eventually("all to be worked off", async || {
+        stored(&url, "GANDER_ALERTS", "gander.alerts").await.ok()?.is_empty().then_some(())
+    })
+    .await?;
+    let opened = incident_events(&url).await?;
+    let opened = opened.iter().filter(|event| event.r#type == "gander.incident.created.v1").count();
+    assert_eq!(opened, 3);
+    assert_eq!(logged(&rig).await?, 4, "both parts of the call in time, nothing of the one after");
+    // A canary whose incident nobody needs, so that only the log could hold it.
+    let (gateway, sender) = (rig.gateway()?, Sender::default());
+    for n in 0..1_000 {
+        let body = format!("{{\"note\": \"{CANARY}\", \"n\": {n}}}");
+        assert_eq!(sender.send(gateway, &made.secret, body).await?.status, StatusCode::ACCEPTED);
+    }
+    eventually("all to be worked off", async || {
+        stored(&url, "GANDER_ALERTS", "gander.alerts").await.ok()?.is_empty().then_some(())
+    })
+    .await?;
+    assert_eq!(logged(&rig).await?, 4);
+    assert_eq!(stream_holding(rig.folder(), LOG, "in time")?.len(), 1, "what is there is found");
+    assert_eq!(stream_holding(rig.folder(), LOG, CANARY)?, Vec::<PathBuf>::new());
+    assert_eq!(holding(&rig.journal(), CANARY)?, Vec::<PathBuf>::new());
 
     // Admin was down at that moment: the end is made up for, once.
     for _ in 0..2 {
@@ -88,7 +116,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     admin = Admin::connect(rig.grpc(), &admin.credential).await?;
     admin.track(&made, true).await?;
     send(rig.gateway()?, &made.secret, payload("firing", "again")).await?;
-    eventually("tracking to be on again", async || (logged(&rig).await.ok()? == 4).then_some(()))
+    eventually("tracking to be on again", async || (logged(&rig).await.ok()? == 6).then_some(()))
         .await?;
     let actors = records(&admin, "token.tracking_set").await?;
     assert!(actors.len() == 2 && actors.iter().all(|actor| actor.starts_with("principals/")));

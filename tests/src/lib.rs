@@ -8,7 +8,7 @@
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
 //! - [`apilog`]: parts of the API log.
 //! - [`contract`]: what is promised of events, checked on each that is read.
-//! - [`disk`]: a disk that can be full. [`tools`]: programs of others.
+//! - [`disk`]: a disk that can be full. [`files`]: what files hold. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
 //! - [`load`]: clients that keep sending. [`ledger`]: what they were told against what is stored.
 //!
@@ -23,6 +23,7 @@ pub mod collector;
 pub mod contract;
 pub mod disk;
 pub mod events;
+pub mod files;
 pub mod ledger;
 pub mod load;
 pub mod process;

@@ -79,6 +79,12 @@ fn members(status: &api::GetStatusResponse) -> Vec<api::Problem> {
         let text = format!("processes are of different versions: {}", versions.join(", "));
         found.push(warning("VERSIONS_DIFFER", text));
     }
+    let redactions = answered().map(|member| member.api_log_redaction.as_str());
+    let redactions: BTreeSet<_> = redactions.filter(|digest| !digest.is_empty()).collect();
+    if redactions.len() > 1 {
+        let text = "--api-log-redact is not the same everywhere: some put into the API log what others leave out";
+        found.push(warning("REDACTION_DIFFERS", text));
+    }
     // What one process could read of nats-server holds for all.
     let levels: BTreeSet<_> = answered().map(|member| member.durability.as_str()).collect();
     if levels.contains("process-safe") {
@@ -116,7 +122,10 @@ fn certificates(status: &api::GetStatusResponse) -> Vec<api::Problem> {
 
 fn streams(status: &api::GetStatusResponse) -> Vec<api::Problem> {
     let mut found = Vec::new();
-    for stream in status.streams.iter().filter(|stream| stream.max_bytes > 0) {
+    // The API log makes room by itself.
+    let limited =
+        |stream: &&api::Stream| stream.max_bytes > 0 && stream.name != subject::APILOG_STREAM;
+    for stream in status.streams.iter().filter(limited) {
         let full = stream.bytes.saturating_mul(100) / stream.max_bytes;
         let text = format!("{} is {full} % full", stream.name);
         if full >= FULL {
@@ -195,6 +204,7 @@ mod tests {
             version: "1.0.0".to_owned(),
             control_sequence: 9,
             durability: "power-safe".to_owned(),
+            api_log_redaction: if role == api::MemberRole::Admin { "" } else { "a" }.to_owned(),
             certificates: vec![api::Certificate {
                 listener: "x-listen".to_owned(),
                 expire_time: at(NOW + 15 * 86_400),
@@ -219,7 +229,9 @@ mod tests {
             journal_sequence: 9,
             members: [Admin, Gateway, Worker].map(one).to_vec(),
             partitions: (0..2).map(partition).collect(),
-            streams: vec![stream(subject::CONTROL_STREAM), stream(subject::ALERTS_STREAM)],
+            streams: [subject::CONTROL_STREAM, subject::ALERTS_STREAM, subject::APILOG_STREAM]
+                .map(stream)
+                .to_vec(),
             oldest_waiting_time: at(NOW - 5),
             ..Default::default()
         }
@@ -246,6 +258,10 @@ mod tests {
         assert_eq!(codes(|s| s.members[1].control_sequence = 8), "GATEWAY_BEHIND");
         assert_eq!(codes(|s| s.members[2].answered = false), "NO_ANSWER");
         assert_eq!(codes(|s| s.members[2].version = "0.9".to_owned()), "VERSIONS_DIFFER");
+        let other = |s: &mut api::GetStatusResponse| {
+            s.members[1].api_log_redaction = "b".to_owned();
+        };
+        assert_eq!(codes(other), "REDACTION_DIFFERS");
         assert_eq!(codes(|s| s.members[0].durability = "unknown".to_owned()), "");
         let all = |s: &mut api::GetStatusResponse, level: &str| {
             s.members.iter_mut().for_each(|m| m.durability = level.to_owned());
@@ -259,6 +275,7 @@ mod tests {
         assert_eq!(codes(|s| ends(s, NOW)), "CERTIFICATE_EXPIRED");
         assert_eq!(codes(|s| s.streams[1].bytes = 80), "STREAM_NEARLY_FULL");
         assert_eq!(codes(|s| s.streams[1].bytes = 95), "STREAM_FULL");
+        assert_eq!(codes(|s| s.streams[2].bytes = 100), "");
         assert_eq!(codes(|s| s.streams[0].last_sequence = 8), "CONTROL_BEHIND");
         assert_eq!(codes(|s| s.parked_records = 1), "PARKED");
         assert_eq!(codes(|s| s.partitions[1].owner_alive = false), "PARTITIONS_UNOWNED");

@@ -45,6 +45,9 @@ async fn streams(nats: &Nats) -> Result<(), Error> {
     for stream in [subject::CONTROL_STREAM, subject::ALERTS_STREAM] {
         show(stream, &nats.usage(stream).await?);
     }
+    // At its limit the API log makes room: that is no alarm.
+    let log = nats.usage(subject::APILOG_STREAM).await?;
+    show(subject::APILOG_STREAM, &Usage { max_bytes: None, ..log });
     let stream = subject::INCIDENTS_STREAM;
     let (usage, parked) = nats.counted(stream, subject::PARKED_ALL).await?;
     show(stream, &usage);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use domain::filter::Key;
 use runtime::clock::{Clock, Monotone, SystemClock};
 use runtime::data_folder::DataFolder;
 use runtime::facts::Facts;
@@ -180,6 +181,12 @@ fn tell_certificate(facts: &Facts, role: Role, listener: &Listener) {
     }
 }
 
+/// What is left out of the API log, for roles that write it.
+fn redacted(process: &Process, args: &RedactArgs) -> Vec<Key> {
+    process.facts.redaction(&args.api_log_redact);
+    args.api_log_redact.clone()
+}
+
 fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
     tell_certificate(&process.facts, Role::Admin, &listener);
     let parts = process.given("admin").parts(broker);
@@ -187,8 +194,8 @@ fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats
     process.lifecycle.spawn("admin", part);
 }
 
-fn worker_config(given: &worker::Config, redact: &RedactArgs) -> worker::Config {
-    worker::Config { api_log_redact: redact.api_log_redact.clone(), ..given.clone() }
+fn worker_config(process: &Process, given: &worker::Config, redact: &RedactArgs) -> worker::Config {
+    worker::Config { api_log_redact: redacted(process, redact), ..given.clone() }
 }
 
 fn spawn_worker(
@@ -213,7 +220,7 @@ fn spawn_gateway(
     tell_certificate(&process.facts, Role::Gateway, &listener);
     let Listener { tcp, tls } = listener;
     let tcp = tcp.into_std()?;
-    let api_log_redact = args.redact.api_log_redact.clone();
+    let api_log_redact = redacted(process, &args.redact);
     let config = gateway::Config { api_log_redact, ..args.gateway.clone() };
     let streams = args.streams.clone();
     let (given, shutdown) = (process.given("gateway"), process.lifecycle.shutdown());
@@ -266,7 +273,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
 pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     let process = start(&args.common, "gander-gateway")?;
     one_thread(async {
-        let api_log_redact = args.redact.api_log_redact.clone();
+        let api_log_redact = redacted(&process, &args.redact);
         let config = gateway::Config { api_log_redact, ..args.gateway.clone() };
         let tls = config.certificate()?;
         let insecure = args.common.insecure_listen;
@@ -290,7 +297,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
         let broker = connect_to(&args.nats, "gander-worker", &process.facts).await?;
         let shutdown = process.lifecycle.shutdown();
-        let config = worker_config(&args.worker, &args.redact);
+        let config = worker_config(&process, &args.worker, &args.redact);
         spawn_worker(&process, config, broker, shutdown);
         process.when_ready(move || tracing::info!(%ops, "worker is ready"));
         process.finish().await
@@ -323,7 +330,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let broker = connect(&url, "gander-worker", &args.streams).await?;
         // Requests that are begun still get their outcome: the worker stops after the gateway.
         let drained = Shutdown { soft: Shutdown::default().soft, ..process.lifecycle.shutdown() };
-        let config = worker_config(&args.worker, &args.redact);
+        let config = worker_config(&process, &args.worker, &args.redact);
         spawn_worker(&process, config, broker, drained.clone());
         spawn_gateway(&process, args, http, url, drained)?;
         process.when_ready(move || {

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use domain::filter::Key;
 use domain::id::InstanceId;
 use domain::time::Timestamp;
 use wire::stored::member::{MAX_CERTIFICATES, MAX_TEXT, Member, Role};
@@ -24,6 +25,7 @@ struct Inner {
     started_at: Timestamp,
     host: String,
     durability: OnceLock<Level>,
+    redaction: OnceLock<String>,
     certificates: Mutex<Vec<(Role, &'static str, Ends)>>,
 }
 
@@ -37,6 +39,7 @@ impl Facts {
             started_at: SystemClock.now(),
             host,
             durability: OnceLock::new(),
+            redaction: OnceLock::new(),
             certificates: Mutex::default(),
         }))
     }
@@ -44,6 +47,11 @@ impl Facts {
     /// What acknowledgements survive is known; the first word counts.
     pub fn durability(&self, level: Level) {
         let _ = self.0.durability.set(level);
+    }
+
+    /// What is left out of the API log is known; the first word counts.
+    pub fn redaction(&self, paths: &[Key]) {
+        let _ = self.0.redaction.set(digest(paths));
     }
 
     /// A listener of a role serves with a certificate, whose end is asked for each time: it may be
@@ -73,8 +81,20 @@ impl Facts {
             control_sequence,
             durability: self.0.durability.get().unwrap_or(&Level::Unknown).name().to_owned(),
             certificates: said.map(|(_, name, ends)| (cut(name), ends())).collect(),
+            redaction: match role {
+                Role::Admin => String::new(),
+                Role::Gateway | Role::Worker => self.0.redaction.get().cloned().unwrap_or_default(),
+            },
         }
     }
+}
+
+/// The same for the same paths, in whatever order.
+fn digest(paths: &[Key]) -> String {
+    let mut paths: Vec<_> = paths.iter().map(Key::to_string).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    blake3::hash(paths.join("\n").as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn cut(text: &str) -> String {
@@ -93,12 +113,18 @@ mod tests {
         facts.certificate(Role::Gateway, "http", move || *asked.lock().unwrap());
         facts.durability(Level::PowerSafe);
         facts.durability(Level::Unknown);
+        let paths = ["b", "a[*].c", "b"].map(|path| Key::parse(path).unwrap());
+        facts.redaction(&paths);
+        facts.redaction(&[]);
         let me = InstanceId::from_bytes([1; 16]);
         *ends.lock().unwrap() = Timestamp::from_micros(2);
         assert_eq!(facts.member(Role::Worker, me, 7).certificates, []);
         let said = facts.member(Role::Gateway, me, 7);
         assert_eq!(Member::decode(&said.encode()).unwrap(), said);
         assert_eq!((said.durability.as_str(), said.control_sequence), ("power-safe", 7));
+        assert_eq!(said.redaction, digest(&[paths[1].clone(), paths[0].clone()]));
+        assert_ne!(said.redaction, digest(&[]));
+        assert_eq!(facts.member(Role::Admin, me, 7).redaction, "");
         let ends = Timestamp::from_micros(2);
         assert_eq!(said.certificates, [("http".to_owned(), ends)]);
     }

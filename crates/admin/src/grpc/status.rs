@@ -93,6 +93,7 @@ impl Statuses {
     async fn streams(&self) -> Result<Streams, Error> {
         let control = self.nats.usage(subject::CONTROL_STREAM).await?;
         let alerts = self.nats.usage(subject::ALERTS_STREAM).await?;
+        let log = self.nats.usage(subject::APILOG_STREAM).await?;
         let (incidents, parked) =
             self.nats.counted(subject::INCIDENTS_STREAM, subject::PARKED_ALL).await?;
         let start = Start::LastOfEachSubject;
@@ -117,6 +118,7 @@ impl Statuses {
             (subject::CONTROL_STREAM, control),
             (subject::ALERTS_STREAM, alerts),
             (subject::INCIDENTS_STREAM, incidents),
+            (subject::APILOG_STREAM, log),
         ];
         Ok(Streams {
             streams: streams.into_iter().map(|(name, usage)| stream_of(name, &usage)).collect(),
@@ -194,6 +196,7 @@ fn said(member: &Member) -> api::Member {
         control_sequence: member.control_sequence,
         durability: member.durability.clone(),
         certificates: member.certificates.iter().map(certificate).collect(),
+        api_log_redaction: member.redaction.clone(),
     }
 }
 

@@ -6465,6 +6465,10 @@ pub struct Member {
     /// The certificates that it serves with.
     #[prost(message, repeated, tag = "10")]
     pub certificates: ::prost::alloc::vec::Vec<Certificate>,
+    /// A digest of its `--api-log-redact`: the same for the same paths. Empty for admin, and where that
+    /// is not said.
+    #[prost(string, tag = "11")]
+    pub api_log_redaction: ::prost::alloc::string::String,
 }
 /// A certificate that a listener serves with.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -9018,6 +9018,9 @@ impl serde::Serialize for Member {
         if !self.certificates.is_empty() {
             len += 1;
         }
+        if !self.api_log_redaction.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Member", len)?;
         if self.role != 0 {
             let v = MemberRole::try_from(self.role)
@@ -9053,6 +9056,9 @@ impl serde::Serialize for Member {
         if !self.certificates.is_empty() {
             struct_ser.serialize_field("certificates", &self.certificates)?;
         }
+        if !self.api_log_redaction.is_empty() {
+            struct_ser.serialize_field("apiLogRedaction", &self.api_log_redaction)?;
+        }
         struct_ser.end()
     }
 }
@@ -9075,6 +9081,8 @@ impl<'de> serde::Deserialize<'de> for Member {
             "controlSequence",
             "durability",
             "certificates",
+            "api_log_redaction",
+            "apiLogRedaction",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -9089,6 +9097,7 @@ impl<'de> serde::Deserialize<'de> for Member {
             ControlSequence,
             Durability,
             Certificates,
+            ApiLogRedaction,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -9120,6 +9129,7 @@ impl<'de> serde::Deserialize<'de> for Member {
                             "controlSequence" | "control_sequence" => Ok(GeneratedField::ControlSequence),
                             "durability" => Ok(GeneratedField::Durability),
                             "certificates" => Ok(GeneratedField::Certificates),
+                            "apiLogRedaction" | "api_log_redaction" => Ok(GeneratedField::ApiLogRedaction),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -9149,6 +9159,7 @@ impl<'de> serde::Deserialize<'de> for Member {
                 let mut control_sequence__ = None;
                 let mut durability__ = None;
                 let mut certificates__ = None;
+                let mut api_log_redaction__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Role => {
@@ -9215,6 +9226,12 @@ impl<'de> serde::Deserialize<'de> for Member {
                             }
                             certificates__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::ApiLogRedaction => {
+                            if api_log_redaction__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("apiLogRedaction"));
+                            }
+                            api_log_redaction__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Member {
@@ -9228,6 +9245,7 @@ impl<'de> serde::Deserialize<'de> for Member {
                     control_sequence: control_sequence__.unwrap_or_default(),
                     durability: durability__.unwrap_or_default(),
                     certificates: certificates__.unwrap_or_default(),
+                    api_log_redaction: api_log_redaction__.unwrap_or_default(),
                 })
             }
         }

@@ -915,6 +915,10 @@ pub struct Member {
     /// The certificates that it serves with.
     #[prost(message, repeated, tag = "10")]
     pub certificates: ::prost::alloc::vec::Vec<MemberCertificate>,
+    /// A digest of the paths that it leaves out of the API log; empty for admin, and where that is not
+    /// said.
+    #[prost(string, tag = "11")]
+    pub redaction: ::prost::alloc::string::String,
 }
 /// A certificate that a listener serves with.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

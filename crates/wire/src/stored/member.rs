@@ -62,6 +62,8 @@ pub struct Member {
     pub durability: String,
     /// Each listener with a certificate, and when that ends.
     pub certificates: Vec<(String, Timestamp)>,
+    /// A digest of the paths that it leaves out of the API log; empty where that is not said.
+    pub redaction: String,
 }
 
 impl Member {
@@ -83,6 +85,7 @@ impl Member {
             control_sequence: self.control_sequence,
             durability: self.durability.clone(),
             certificates: self.certificates.iter().map(certificate).collect(),
+            redaction: self.redaction.clone(),
         };
         member.encode_to_vec().into()
     }
@@ -111,12 +114,13 @@ impl Member {
             certificates: certificates
                 .map(|one| (one.listener, Timestamp::from_micros(one.expires_at)))
                 .collect(),
+            redaction: member.redaction,
         })
     }
 }
 
 fn is_bounded(member: &stored::Member) -> bool {
-    let texts = [&member.build, &member.host, &member.durability].into_iter();
+    let texts = [&member.build, &member.host, &member.durability, &member.redaction].into_iter();
     let mut texts = texts.chain(member.certificates.iter().map(|one| &one.listener));
     member.certificates.len() <= MAX_CERTIFICATES && texts.all(|text| text.len() <= MAX_TEXT)
 }

@@ -106,6 +106,8 @@ pub fn examples() -> Vec<Example> {
         all.push(example(name, incident, encode_state, decode_state));
     }
     all.push(example("member", member(), Member::encode, Member::decode));
+    let redacting = Member { redaction: "0011223344556677".to_owned(), ..member() };
+    all.push(example("member_redacting", redacting, Member::encode, Member::decode));
     for (name, all_of_it) in [
         ("outcomes", outcomes()),
         ("outcomes_acknowledge", acknowledged()),
@@ -586,6 +588,7 @@ fn member() -> Member {
         control_sequence: 300,
         durability: "power-safe".to_owned(),
         certificates: vec![("http".to_owned(), at(16))],
+        redaction: String::new(),
     }
 }
 

@@ -54,7 +54,13 @@ impl ApiLog {
         for part in self.ask(alert, partitions.0.count_ones()).await? {
             entry.add(part);
         }
-        let shown = self.calls.with_token_name(entry.whole());
+        let mut shown = self.calls.with_token_name(entry.whole());
+        for service in &mut shown.services {
+            if service.trigger() == api::TriggerVerdict::Created {
+                // It will have another id.
+                service.triggered_incident.clear();
+            }
+        }
         Ok(api::ApiLogEntry { name: String::new(), request: None, answer: None, ..shown })
     }
 

@@ -117,6 +117,7 @@ pub fn verdict(service: &api::ServiceReasons) -> String {
     let windows = windows.join(", ");
     let trigger = match service.trigger() {
         TriggerVerdict::Unspecified => String::new(),
+        TriggerVerdict::Created if opened.is_empty() => "an incident would be created".to_owned(),
         TriggerVerdict::Created => format!("incident {opened} created"),
         TriggerVerdict::Duplicate => format!("incident {opened} is open already"),
         TriggerVerdict::Suppressed => format!("held back by maintenance {windows}"),

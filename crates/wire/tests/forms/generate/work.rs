@@ -244,13 +244,13 @@ pub fn members() -> impl Strategy<Value = Member> {
     let text = || "[ -~\\u{e9}]{0,100}";
     let certificates = vec((text(), event_times()), 0..4);
     let process = (text(), text(), any::<u32>(), event_times());
-    (role, instances(), process, numbers(), text(), certificates).prop_map(
+    (role, instances(), process, numbers(), (text(), text()), certificates).prop_map(
         |(
             role,
             instance,
             (build, host, pid, started_at),
             control_sequence,
-            durability,
+            (durability, redaction),
             certificates,
         )| {
             Member {
@@ -263,6 +263,7 @@ pub fn members() -> impl Strategy<Value = Member> {
                 control_sequence,
                 durability,
                 certificates,
+                redaction,
             }
         },
     )
