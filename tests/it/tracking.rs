@@ -51,6 +51,14 @@ async fn logged(rig: &Rig) -> anyhow::Result<usize> {
     Ok(stored(&rig.nats_url(), LOG, "gander.apilog.*").await?.len())
 }
 
+/// Waits until the worker is done with every alert.
+async fn worked_off(url: &str) -> anyhow::Result<()> {
+    eventually("the alerts to be worked off", async || {
+        stored(url, "GANDER_ALERTS", "gander.alerts").await.ok()?.is_empty().then_some(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> anyhow::Result<()> {
     const CANARY: &str = "canary-in-the-mine";
@@ -76,10 +84,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     send(rig.gateway()?, &made.secret, payload("firing", CANARY)).await?;
     rig.restart(Role::Worker(0)).await?;
     let url = rig.nats_url();
-    eventually("all to be worked off", async || {
-        stored(&url, "GANDER_ALERTS", "gander.alerts").await.ok()?.is_empty().then_some(())
-    })
-    .await?;
+    worked_off(&url).await?;
     let opened = incident_events(&url).await?;
     let opened = opened.iter().filter(|event| event.r#type == "gander.incident.created.v1").count();
     assert_eq!(opened, 3);
@@ -90,10 +95,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
         let body = format!("{{\"note\": \"{CANARY}\", \"n\": {n}}}");
         assert_eq!(sender.send(gateway, &made.secret, body).await?.status, StatusCode::ACCEPTED);
     }
-    eventually("all to be worked off", async || {
-        stored(&url, "GANDER_ALERTS", "gander.alerts").await.ok()?.is_empty().then_some(())
-    })
-    .await?;
+    worked_off(&url).await?;
     assert_eq!(logged(&rig).await?, 4);
     assert_eq!(stream_holding(rig.folder(), LOG, "in time")?.len(), 1, "what is there is found");
     assert_eq!(stream_holding(rig.folder(), LOG, CANARY)?, Vec::<PathBuf>::new());
