@@ -19,6 +19,7 @@ mod kills;
 mod limits;
 mod maintenance;
 mod monitoring;
+mod output;
 mod parked;
 mod python;
 mod reasons;

@@ -13,7 +13,10 @@ use e2e::rig::{Rig, Role};
 use e2e::tools::tool;
 use e2e::wait::eventually;
 use http::StatusCode;
+use nix::sys::signal::Signal;
 use pbjson_types::FieldMask;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wire::proto::gander::admin::v1 as api;
 
 const LOG: &str = "GANDER_APILOG";
@@ -78,6 +81,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     rig.kill(Role::Admin).await?;
     rig.kill(Role::Worker(0)).await?;
     send(rig.gateway()?, &made.secret, payload("firing", "in time")).await?;
+    eventually("the call", async || (logged(&rig).await.ok()? == 3).then_some(())).await?;
     rig.kill(Role::Gateway(0)).await?;
     rig.run_program(Some(later(&rig, "+48h")?));
     rig.restart(Role::Gateway(0)).await?;
@@ -122,6 +126,44 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
         .await?;
     let actors = records(&admin, "token.tracking_set").await?;
     assert!(actors.len() == 2 && actors.iter().all(|actor| actor.starts_with("principals/")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_ends_after_tracking_was_switched_off_leaves_nothing() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let team = admin.team("Payments").await?;
+    let made = admin.token("monitor", &team.name).await?;
+    for whole in [true, false] {
+        admin.track(&made, true).await?;
+        let mut call = TcpStream::connect(rig.gateway()?).await?;
+        let head = format!(
+            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {}\r\n\
+             Connection: close\r\nContent-Length: 8\r\n\r\ncana",
+            made.secret
+        );
+        call.write_all(head.as_bytes()).await?;
+        let before = logged(&rig).await?;
+        send(rig.gateway()?, &made.secret, "{}").await?;
+        // What was sent before on another connection is known to the gateway now.
+        eventually("that call", async || (logged(&rig).await.ok()? == before + 2).then_some(()))
+            .await?;
+        admin.track(&made, false).await?;
+        if whole {
+            call.write_all(b"ries").await?;
+            let mut answer = String::new();
+            call.read_to_string(&mut answer).await?;
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        }
+        drop(call);
+    }
+    // A gateway that is told to stop has written what it would write.
+    let gateway = &mut rig.running(Role::Gateway(0))?.process;
+    gateway.signal(Signal::SIGTERM)?;
+    gateway.ended().await?;
+    assert_eq!(logged(&rig).await?, 4);
+    assert_eq!(stream_holding(rig.folder(), LOG, "cana")?, Vec::<PathBuf>::new());
     Ok(())
 }
 

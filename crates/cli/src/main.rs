@@ -50,7 +50,8 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            out::complain(&format!("error: {}", client::explain(&error)));
+            // Errors quote files and answers.
+            out::complain(&out::harmless(&format!("error: {}", client::explain(&error))));
             ExitCode::from(client::exit_code(&error))
         }
     }

@@ -2,15 +2,58 @@
 //!
 //! Must not know what is said.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::name::is_unprintable;
 use runtime::environment;
+use serde::Serialize;
 
-/// A line of a result. A reader that has gone away is no error.
+/// A line of a result. Ends the program where it cannot be written: what is cut off must not look
+/// like all there is. A reader that has gone away wants no more: that is a success.
 pub fn say(line: &str) {
+    write(format!("{line}\n").as_bytes());
+}
+
+/// A result that is no text; ends the program as [`say`] does.
+pub fn write(bytes: &[u8]) {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            complain(&format!("error: the result cannot be written: {error}"));
+            std::process::exit(1);
+        }
+    }
+}
+
+/// A line of a process that serves, and goes on where nobody reads it.
+pub fn greet(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// JSON in one line.
+pub fn json_line(thing: &impl Serialize) -> serde_json::Result<String> {
+    Ok(escaped(&serde_json::to_string(thing)?))
+}
+
+/// JSON for people who look at it, too.
+pub fn json<T: Serialize + ?Sized>(thing: &T) -> serde_json::Result<String> {
+    Ok(escaped(&serde_json::to_string_pretty(thing)?))
+}
+
+/// JSON with what would drive a terminal escaped, but for the line breaks between its parts.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unprintable(character) && character != '\n' {
+            text.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// A line for the person who looks on.
@@ -78,6 +121,16 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_does_not_drive_the_terminal_and_says_the_same() {
+        let text = "\u{1b}[2J\u{9b}\u{202e}\u{7f}\n\"\\";
+        for json in [json_line(&text).unwrap(), json(&[text]).unwrap()] {
+            assert!(json.chars().all(|character| character == '\n' || !is_unprintable(character)));
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(read.get(0).unwrap_or(&read), text);
+        }
+    }
 
     #[test]
     fn a_cell_does_not_drive_the_terminal() {

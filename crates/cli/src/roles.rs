@@ -30,7 +30,7 @@ use wire::stored::member::Role;
 use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, RedactArgs, StreamArgs, UpArgs, WorkerArgs,
 };
-use crate::out::say;
+use crate::out::{greet, say};
 use crate::stored::NATS_TEMPLATE;
 
 /// Ports of the ops listener where none is said, so that roles can share a machine.
@@ -334,7 +334,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         spawn_worker(&process, config, broker, drained.clone());
         spawn_gateway(&process, args, http, url, drained)?;
         process.when_ready(move || {
-            say(&greeting);
+            greet(&greeting);
             say_first_steps(&data, fresh);
         });
         let shutdown = process.lifecycle.shutdown();
@@ -383,8 +383,8 @@ fn say_first_steps(data: &Path, fresh: bool) {
     if file.exists() {
         let (name, kept) = if fresh { ("me", "") } else { ("NAME", " --secret-file FILE") };
         let file = file.display();
-        say("Next, make yourself a Global Admin:");
-        say(&format!(
+        greet("Next, make yourself a Global Admin:");
+        greet(&format!(
             "  gander principal create {name} --role global-admin{kept} --bootstrap-file {file}"
         ));
     }

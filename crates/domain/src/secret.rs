@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX_LENGTH: usize = 4;
@@ -16,25 +17,94 @@ pub const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 /// How many random bytes make a secret: 32 for 256 bits.
 pub const RANDOM_BYTES: usize = 32;
 
+/// The most bytes that a secret takes where each of its characters is escaped: percent-encoding of
+/// each byte of a JSON escape.
+pub const LONGEST: usize = LENGTH * 18;
+
 /// The bytes with `instead` in the place of everything in them that has the shape of a secret, of
-/// whatever kind, whether or not it opens anything.
+/// whatever kind, whether or not it opens anything; also where JSON escapes (`\u005f`) or
+/// percent-encoding (`%5F`) write it.
 #[must_use]
 pub fn mask<'a>(bytes: &'a [u8], instead: &[u8]) -> Cow<'a, [u8]> {
-    let mut masked: Option<Vec<u8>> = None;
-    let mut rest = bytes;
-    while let Some(at) = rest.windows(LENGTH).position(has_shape) {
-        let masked = masked.get_or_insert_default();
-        masked.extend_from_slice(&rest[..at]);
-        masked.extend_from_slice(instead);
-        rest = &rest[at + LENGTH..];
+    let found = if bytes.iter().any(|byte| matches!(byte, b'\\' | b'%')) {
+        Unescaped::of(bytes).shapes()
+    } else {
+        shapes(bytes)
+    };
+    if found.is_empty() {
+        return Cow::Borrowed(bytes);
     }
-    match masked {
-        None => Cow::Borrowed(bytes),
-        Some(mut masked) => {
-            masked.extend_from_slice(rest);
-            Cow::Owned(masked)
+    let (mut masked, mut rest) = (Vec::new(), 0);
+    for shape in found {
+        masked.extend_from_slice(&bytes[rest..shape.start]);
+        masked.extend_from_slice(instead);
+        rest = shape.end;
+    }
+    masked.extend_from_slice(&bytes[rest..]);
+    Cow::Owned(masked)
+}
+
+/// Where something has the shape of a secret; what overlaps is one place.
+fn shapes(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (at, _) in bytes.windows(LENGTH).enumerate().filter(|(_, window)| has_shape(window)) {
+        match found.last_mut().filter(|last| at < last.end) {
+            Some(last) => last.end = at + LENGTH,
+            None => found.push(at..at + LENGTH),
         }
     }
+    found
+}
+
+/// A text without its escapes, and where each byte of it was.
+struct Unescaped {
+    bytes: Vec<u8>,
+    /// One more than there are bytes: the last is the end.
+    places: Vec<usize>,
+}
+
+impl Unescaped {
+    /// Without percent-encoding, then without the escapes of JSON that are ASCII.
+    fn of(bytes: &[u8]) -> Self {
+        let plain = Self { bytes: bytes.to_vec(), places: (0..=bytes.len()).collect() };
+        plain.without(percent_encoded).without(escaped)
+    }
+
+    fn without(&self, escape: fn(&[u8]) -> Option<(u8, usize)>) -> Self {
+        let mut without = Self { bytes: vec![], places: vec![] };
+        let mut at = 0;
+        while let Some(byte) = self.bytes.get(at) {
+            let (byte, length) = escape(&self.bytes[at..]).unwrap_or((*byte, 1));
+            without.bytes.push(byte);
+            without.places.push(self.places[at]);
+            at += length;
+        }
+        without.places.push(self.places[at]);
+        without
+    }
+
+    fn shapes(&self) -> Vec<Range<usize>> {
+        let found = shapes(&self.bytes).into_iter();
+        found.map(|shape| self.places[shape.start]..self.places[shape.end]).collect()
+    }
+}
+
+/// The byte that percent-encoding stands for, and its length.
+fn percent_encoded(bytes: &[u8]) -> Option<(u8, usize)> {
+    let digits = bytes.strip_prefix(b"%")?.get(..2)?;
+    Some((hexadecimal(digits)?, 3))
+}
+
+/// The ASCII character that an escape of JSON stands for, and its length.
+fn escaped(bytes: &[u8]) -> Option<(u8, usize)> {
+    let digits = bytes.strip_prefix(b"\\u00")?.get(..2)?;
+    hexadecimal(digits).filter(u8::is_ascii).map(|byte| (byte, 6))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    let all = digits.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| all)?;
+    u8::from_str_radix(text, 16).ok()
 }
 
 fn has_shape(bytes: &[u8]) -> bool {
@@ -211,6 +281,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_secret_that_another_shape_runs_into_is_masked_too() {
+        let secret = Secret::from_random(Kind::Token, &[7; RANDOM_BYTES]);
+        let text = format!("gdr_{}{}!", "a".repeat(46), secret.reveal());
+        assert_eq!(mask(text.as_bytes(), b"-").as_ref(), b"-!");
+        let twice = format!("{0}{0} {0}", secret.reveal());
+        assert_eq!(mask(twice.as_bytes(), b"-").as_ref(), b"-- -");
+    }
+
     proptest! {
         #[test]
         fn what_is_made_is_read_back(random: [u8; 32]) {
@@ -232,7 +311,32 @@ mod tests {
         }
 
         #[test]
+        fn however_it_is_written_it_is_masked(
+            random: [u8; 32],
+            before in "[ -~]{0,60}",
+            ways in proptest::collection::vec(0..4u8, LENGTH),
+        ) {
+            let secret = Secret::from_random(Kind::Token, &random);
+            let percent = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+            let written = secret.reveal().chars().zip(ways).map(|(character, way)| {
+                let escape = format!("\\u{:04x}", u32::from(character));
+                match way {
+                    0 => character.to_string(),
+                    1 => escape,
+                    2 => percent(&character.to_string()),
+                    _ => percent(&escape),
+                }
+            });
+            let written: String = written.collect();
+            prop_assert!(written.len() <= LONGEST);
+            let text = format!("{before} {written} after");
+            let masked = mask(text.as_bytes(), b"-").into_owned();
+            prop_assert_eq!(String::from_utf8(masked).unwrap(), format!("{before} - after"));
+        }
+
+        #[test]
         fn no_text_makes_it_panic(text: String) {
+            let _ = mask(text.as_bytes(), b"-");
             let _ = Secret::parse(Kind::Token, &text);
             let _ = LastFour::parse(&text);
         }

@@ -10,6 +10,7 @@ use domain::id::{InstanceId, TokenId};
 use domain::reach::Reach;
 use domain::secret::{Kind, Secret};
 use domain::time::Timestamp;
+use domain::token::Token;
 use runtime::clock::Clock;
 use runtime::lifecycle::Shutdown;
 use runtime::nats::Nats;
@@ -87,11 +88,17 @@ impl Tokens {
                 token: token.id,
                 reach: token.reach,
                 at,
-                // From the deadline on it is not tracked, whatever is known here of its end.
-                tracked_until: token.tracked_until.filter(|_| token.tracked(at)),
+                tracked_until: tracked_until(token, at),
             });
         // The clock is read last: what was looked up was current when it was looked up.
         if self.clock.boot() < known.current_until { Ok(admitted) } else { Err(Stale) }
+    }
+
+    /// Until when the calls of this token are kept; none where they are not, at this time.
+    #[must_use]
+    pub fn tracked_until(&self, token: TokenId, at: Timestamp) -> Option<Timestamp> {
+        let known = self.known.read().expect("no holder of this lock panics");
+        tracked_until(known.directory.token(token)?, at)
     }
 
     /// Whether what is known is current.
@@ -124,6 +131,11 @@ impl Tokens {
     pub fn applied(&self) -> u64 {
         self.known.read().expect("no holder of this lock panics").directory.sequence()
     }
+}
+
+/// From the deadline on it is not tracked, whatever is known here of its end.
+fn tracked_until(token: &Token, at: Timestamp) -> Option<Timestamp> {
+    token.tracked_until.filter(|_| token.tracked(at))
 }
 
 /// Keeps the tokens current.
@@ -190,7 +202,7 @@ mod tests {
 
     use domain::aggregate::{Actor, Entry, Life};
     use domain::name::DisplayName;
-    use domain::token::{TRACKING_LASTS, Token};
+    use domain::token::TRACKING_LASTS;
 
     use super::*;
 

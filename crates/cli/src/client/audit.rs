@@ -12,7 +12,7 @@ use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::{AuditCommand, AuditFilter};
 use super::{Authorized, Connect, audit_verify, names, shown_time};
-use crate::out::say;
+use crate::out::{json, json_line, say};
 
 /// The most characters of details in a table.
 const DETAILS: usize = 100;
@@ -33,7 +33,7 @@ pub async fn run(connect: &Connect, command: &AuditCommand) -> anyhow::Result<()
             let name = format!("auditRecords/{number}");
             let record = client.get_audit_record(api::GetAuditRecordRequest { name }).await?;
             match connect.output {
-                super::Output::Json => say(&serde_json::to_string_pretty(record.get_ref())?),
+                super::Output::Json => say(&json(record.get_ref())?),
                 super::Output::Table => tell(record.get_ref()),
             }
             Ok(())
@@ -134,14 +134,14 @@ async fn export(
     let mut records = client.export_audit_records(request).await?.into_inner();
     let (Some(path), Some(mut lines)) = (file, lines) else {
         while let Some(answer) = records.message().await? {
-            say(&serde_json::to_string(&answer.record.unwrap_or_default())?);
+            say(&json_line(&answer.record.unwrap_or_default())?);
         }
         return Ok(());
     };
     let mut last = None;
     while let Some(answer) = records.message().await? {
         let record = answer.record.unwrap_or_default();
-        writeln!(lines, "{}", serde_json::to_string(&record)?)?;
+        writeln!(lines, "{}", json_line(&record)?)?;
         last = Some((record.sequence, record.hash));
     }
     lines.name()?;

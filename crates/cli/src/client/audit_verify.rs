@@ -19,7 +19,7 @@ use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::VerifyArgs;
 use super::{Connect, Output, Usage};
-use crate::out::{complain, say};
+use crate::out::{complain, json, say};
 use crate::{nats_url, stored};
 
 /// A head as `verify` prints it: SEQUENCE:HASH.
@@ -65,7 +65,7 @@ fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
         }
         Output::Json => {
             let head = api::AuditHead { sequence, hash: hash.to_owned() };
-            say(&serde_json::to_string_pretty(&head)?);
+            say(&json(&head)?);
         }
     }
     Ok(())
@@ -119,7 +119,7 @@ async fn by_server(connect: &Connect, noted: Option<Noted>) -> anyhow::Result<()
         }
         if let Some(found) = answer.difference {
             if connect.output == Output::Json {
-                say(&serde_json::to_string_pretty(&found)?);
+                say(&json(&found)?);
             }
             return Err(NotWhole(described(&found)).into());
         }

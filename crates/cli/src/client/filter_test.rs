@@ -14,7 +14,7 @@ use super::commands::{Expected, FilterTestArgs};
 use super::log::reasons;
 use super::names::Labels;
 use super::{Authorized, Connect, Output, Usage, names, read_payload};
-use crate::out::say;
+use crate::out::{harmless, json, json_line, say};
 
 /// A file of tests.
 #[derive(Debug, Deserialize)]
@@ -77,7 +77,7 @@ async fn one(
     let request = api::TestFilterRequest { service, filters, payload: payload.into(), from };
     let answer = tried(channel, request).await?;
     match connect.output {
-        Output::Json => say(&serde_json::to_string_pretty(&answer)?),
+        Output::Json => say(&json(&answer)?),
         Output::Table => tell(labels, &answer),
     }
     match args.expect {
@@ -123,13 +123,14 @@ async fn all(
         if connect.output == Output::Json {
             let line =
                 serde_json::json!({"case": case.called(n), "wrong": wrong, "answer": answer});
-            say(&line.to_string());
+            say(&json_line(&line)?);
             continue;
         }
         match wrong.as_slice() {
-            [] => say(&format!("ok    {}", case.called(n))),
+            [] => say(&format!("ok    {}", harmless(&case.called(n)))),
             wrong => {
-                say(&format!("FAIL  {}: {}", case.called(n), wrong.join("; ")));
+                let told = format!("{}: {}", case.called(n), wrong.join("; "));
+                say(&format!("FAIL  {}", harmless(&told)));
                 tell(labels, &answer);
             }
         }

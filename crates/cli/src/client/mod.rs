@@ -45,7 +45,7 @@ use tonic::{Code, Request, Status};
 use wire::timestamp::Timestamp;
 
 use crate::args::CLIENT_HEADING;
-use crate::out::{say, table};
+use crate::out::{json, say, table};
 use commands::{ClientCommand, PrincipalCommand};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -110,7 +110,7 @@ impl Output {
     ) -> anyhow::Result<()> {
         match self {
             Self::Table => table(head, things.iter().map(row).collect()),
-            Self::Json => say(&serde_json::to_string_pretty(things)?),
+            Self::Json => say(&json(things)?),
         }
         Ok(())
     }

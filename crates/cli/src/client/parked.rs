@@ -2,8 +2,6 @@
 //!
 //! Must not know why records are parked.
 
-use std::io::Write;
-
 use anyhow::Context;
 use tonic::{Code, Status};
 use wire::proto::gander::admin::v1 as api;
@@ -12,7 +10,7 @@ use wire::proto::gander::admin::v1::parked_service_client::ParkedServiceClient;
 use super::commands::ParkedCommand;
 use super::names::Labels;
 use super::{Authorized, Connect, NotFound, Output, shown_time};
-use crate::out::{say, table};
+use crate::out::{json_line, say, table, write};
 
 type Client = ParkedServiceClient<Authorized>;
 
@@ -98,7 +96,7 @@ async fn evaluate(connect: &Connect, client: &mut Client, name: String) -> anyho
     let came_to = found(client.evaluate_parked_record(request).await, &name)
         .with_context(|| format!("{} is not evaluated", number(&name)))?;
     match connect.output {
-        Output::Json => say(&serde_json::to_string(&came_to)?),
+        Output::Json => say(&json_line(&came_to)?),
         Output::Table => say(&format!("{}: {}", number(&name), words(&came_to))),
     }
     Ok(())
@@ -198,5 +196,6 @@ fn only_payload(record: &api::ParkedRecord) -> anyhow::Result<()> {
         let what = content(record);
         anyhow::bail!("{} holds {what}: read it with --output json", number(&record.name));
     };
-    Ok(std::io::stdout().write_all(&alert.payload)?)
+    write(&alert.payload);
+    Ok(())
 }

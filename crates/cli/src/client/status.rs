@@ -6,7 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::status_service_client::StatusServiceClient;
 
 use super::{Connect, Output, shown_time};
-use crate::out::{marked, say, table};
+use crate::out::{json, marked, say, table};
 
 /// Shows the status. With `check`, what does not work is a failure.
 ///
@@ -16,7 +16,7 @@ pub async fn run(connect: &Connect, check: bool) -> anyhow::Result<()> {
     let mut client = StatusServiceClient::new(connect.open().await?);
     let status = client.get_status(api::GetStatusRequest {}).await?.into_inner();
     match connect.output {
-        Output::Json => say(&serde_json::to_string_pretty(&status)?),
+        Output::Json => say(&json(&status)?),
         Output::Table => show(&status),
     }
     let broken = |problem: &&api::Problem| problem.severity() == api::Severity::Error;

@@ -11,7 +11,7 @@ use wire::proto::gander::events::v1 as events;
 
 use super::names::Labels;
 use super::{Authorized, Connect, Output, incident, shown_time};
-use crate::out::{complain, say};
+use crate::out::{complain, json_line, say};
 
 /// Between two attempts to resume.
 pub const PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub async fn run(
             Ok(Some(response)) => {
                 request.cursor.clone_from(&response.cursor);
                 match (connect.output, &response.event) {
-                    (Output::Json, Some(_)) => say(&serde_json::to_string(&response)?),
+                    (Output::Json, Some(_)) => say(&json_line(&response)?),
                     (Output::Table, Some(event)) => say(&line(labels, event)),
                     (_, None) => {}
                 }

@@ -2,9 +2,10 @@
 //! API log.
 //!
 //! A call has one entry however it ends: one whose client goes away before the answer is kept with
-//! the status 0. Of a call that is not tracked nothing of this is made, and one whose body is there
-//! only after the tracking has ended is forgotten, as the workers tell nothing of it either. Must not
-//! know how it is written.
+//! the status 0. Of a call that is not tracked nothing of this is made. Whether it still is is looked
+//! at again once its body is there, or when it ends without: tracking that has ended meanwhile, by
+//! itself or because somebody has switched it off, leaves nothing of it, and the workers tell nothing
+//! of it either. Must not know how it is written.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{AlertId, TokenId};
-use domain::time::Timestamp;
 use http::request;
 use runtime::random::id_bytes;
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ pub struct Call {
     /// The partitions that will tell reasons.
     pub partitions: PartitionSet,
     token: TokenId,
-    tracked_until: Timestamp,
+    is_tracked: Box<dyn Fn() -> bool + Send + Sync>,
     log: Log,
     config: Arc<Config>,
     begun: Instant,
@@ -47,6 +47,7 @@ pub struct Call {
 
 struct Body {
     received: Bytes,
+    plain: bool,
     decoded: Option<Bytes>,
     at: Instant,
 }
@@ -61,12 +62,14 @@ impl Call {
         head: &request::Parts,
         announced: Option<u64>,
     ) -> Option<Self> {
-        let tracked_until = admitted.tracked_until?;
+        admitted.tracked_until?;
+        let (tokens, clock, token) =
+            (handler.tokens.clone(), Arc::clone(&handler.clock), admitted.token);
         let sent = head.uri.query();
         let part = CallPart {
             received_at_micros: admitted.at.as_micros(),
             target: target(admitted.reach),
-            from: query(&redact::query(sent.unwrap_or_default())).from.unwrap_or_default(),
+            from: redact::source(&query(&redact::query(sent.unwrap_or_default()))),
             method: head.method.to_string(),
             uri: redact::uri(head.uri.path(), sent),
             headers: redact::headers(&head.headers),
@@ -77,8 +80,8 @@ impl Call {
         Some(Self {
             alert: AlertId::from_bytes(id_bytes(admitted.at, &*handler.random)),
             partitions: PartitionSet::default(),
-            token: admitted.token,
-            tracked_until,
+            token,
+            is_tracked: Box::new(move || tokens.tracked_until(token, clock.now()).is_some()),
             log: handler.log.clone(),
             config: Arc::clone(&handler.config),
             begun: Instant::now(),
@@ -88,17 +91,23 @@ impl Call {
         })
     }
 
-    /// Forgets a call of which more is there only now, at a time at which its token is not tracked.
-    pub fn forget_late(kept: &mut Option<Self>, now: Timestamp) {
-        if let Some(mut call) = kept.take_if(|call| now >= call.tracked_until) {
-            call.told = true;
+    /// Forgets a call of which more is there only now, where its token is not tracked any more.
+    pub fn forget_untracked(kept: &mut Option<Self>) {
+        if let Some(call) = kept.take_if(|call| !(call.is_tracked)()) {
+            call.forget();
         }
     }
 
-    /// Its body is there.
-    pub fn received(&mut self, body: &Bytes) {
+    /// Leaves nothing of it.
+    pub fn forget(mut self) {
+        self.told = true;
+    }
+
+    /// Its body is there, `plain` where it is not encoded.
+    pub fn received(&mut self, body: &Bytes, plain: bool) {
         self.part.body_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        self.body = Some(Body { received: body.clone(), decoded: None, at: Instant::now() });
+        let (received, at) = (body.clone(), Instant::now());
+        self.body = Some(Body { received, plain, decoded: None, at });
     }
 
     /// Its body is decoded.
@@ -111,6 +120,9 @@ impl Call {
     /// Gives it to the log with its answer. Waits a moment where the log has no room, but not so long
     /// that the answer is late.
     pub async fn answered(mut self, answer: &Answer, code: Option<&'static str>) {
+        if self.ends_untracked() {
+            return self.forget();
+        }
         self.part.status = answer.status().as_u16().into();
         self.part.answer = answer.body().clone().into_inner().unwrap_or_default();
         self.part.code = code.unwrap_or_default().to_owned();
@@ -120,12 +132,17 @@ impl Call {
         self.log.keep(part, until).await;
     }
 
+    /// Whether it ends without a body, and its token is not tracked any more.
+    fn ends_untracked(&self) -> bool {
+        self.body.is_none() && !(self.is_tracked)()
+    }
+
     fn tell(&mut self) -> LogPart {
         self.told = true;
         let mut call = std::mem::take(&mut self.part);
         if let Some(body) = self.body.take() {
             let paths = &self.config.api_log_redact;
-            let kept = redact::body(&body.received, body.decoded.as_ref(), paths);
+            let kept = redact::body(&body.received, body.plain, body.decoded.as_ref(), paths);
             call.body_cut = kept.as_ref().is_none_or(|kept| kept.cut);
             call.body_redacted = kept.as_ref().is_some_and(|kept| kept.redacted);
             call.body = kept.map(|kept| kept.bytes.into());
@@ -138,7 +155,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.told && !self.ends_untracked() {
             let part = self.tell();
             self.log.keep_now(part);
         }
@@ -147,17 +164,18 @@ impl Drop for Call {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::config::parsed;
 
-    const UNTIL: Timestamp = Timestamp::from_micros(1_000_000);
-
-    fn call(log: &Log) -> Call {
+    fn call(log: &Log, tracked: &Arc<AtomicBool>) -> Call {
+        let tracked = Arc::clone(tracked);
         Call {
             alert: AlertId::from_bytes([1; 16]),
             partitions: PartitionSet::default(),
             token: TokenId::from_bytes([2; 16]),
-            tracked_until: UNTIL,
+            is_tracked: Box::new(move || tracked.load(Ordering::SeqCst)),
             log: log.clone(),
             config: Arc::new(parsed("")),
             begun: Instant::now(),
@@ -170,12 +188,31 @@ mod tests {
     #[tokio::test]
     async fn a_call_whose_body_comes_after_the_tracking_is_forgotten() {
         let (log, waiting) = Log::unwritten();
-        for (moved, parts) in [(-1, 1), (0, 1), (1, 1)] {
-            let mut kept = Some(call(&log));
-            Call::forget_late(&mut kept, Timestamp::from_micros(UNTIL.as_micros() + moved));
-            assert_eq!(kept.is_some(), moved < 0, "{moved}");
-            drop(kept);
-            assert_eq!(waiting(), parts, "{moved}");
-        }
+        let tracked = Arc::new(AtomicBool::new(true));
+        let mut kept = Some(call(&log, &tracked));
+        Call::forget_untracked(&mut kept);
+        kept.as_mut().unwrap().received(&Bytes::from_static(b"{}"), true);
+        tracked.store(false, Ordering::SeqCst);
+        drop(kept);
+        assert_eq!(waiting(), 1, "it was there in time");
+        tracked.store(true, Ordering::SeqCst);
+        let mut kept = Some(call(&log, &tracked));
+        tracked.store(false, Ordering::SeqCst);
+        Call::forget_untracked(&mut kept);
+        assert!(kept.is_none() && waiting() == 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_ends_without_a_body_after_the_tracking_is_forgotten() {
+        let (log, waiting) = Log::unwritten();
+        let tracked = Arc::new(AtomicBool::new(true));
+        let (gone, refused) = (call(&log, &tracked), call(&log, &tracked));
+        let kept = call(&log, &tracked);
+        kept.answered(&Answer::default(), None).await;
+        assert_eq!(waiting(), 1);
+        tracked.store(false, Ordering::SeqCst);
+        drop(gone);
+        refused.answered(&Answer::default(), None).await;
+        assert_eq!(waiting(), 1);
     }
 }

@@ -66,17 +66,21 @@ pub async fn process(
     let _memory = handler.memory_for(announced.filter(|_| plain))?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
-    Call::forget_late(kept, handler.clock.now());
+    Call::forget_untracked(kept);
     if let Some(kept) = kept {
-        kept.received(&body);
+        kept.received(&body, plain);
     }
     let body = body::decode(body, encoding, limit)?;
     if let Some(kept) = kept {
         kept.decoded(&body);
     }
     let payload = content::payload(&head.headers, body).await;
-    let alert = alert(handler, admitted, query.from, payload);
-    Call::forget_late(kept, alert.received_at);
+    let alert = alert(handler, admitted, query.from, payload, kept.is_some());
+    if alert.tracked_until.is_none()
+        && let Some(call) = kept.take()
+    {
+        call.forget();
+    }
     if let Some(kept) = kept {
         kept.alert = alert.id;
     }
@@ -114,8 +118,17 @@ fn check_expect(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn alert(handler: &Handler, admitted: Admitted, from: Option<String>, payload: Bytes) -> Alert {
+/// The alert, as its whole is there. One whose call is not kept is not tracked, whatever was switched
+/// on meanwhile: an entry has all its parts.
+fn alert(
+    handler: &Handler,
+    admitted: Admitted,
+    from: Option<String>,
+    payload: Bytes,
+    kept: bool,
+) -> Alert {
     let received_at = handler.clock.now();
+    let tracked_until = handler.tokens.tracked_until(admitted.token, received_at);
     Alert {
         id: AlertId::from_bytes(id_bytes(received_at, &*handler.random)),
         token: admitted.token,
@@ -123,8 +136,7 @@ fn alert(handler: &Handler, admitted: Admitted, from: Option<String>, payload: B
         received_at,
         from,
         payload,
-        // The worker looks at its time of arrival, too.
-        tracked_until: admitted.tracked_until,
+        tracked_until: tracked_until.filter(|_| kept),
     }
 }
 
@@ -137,15 +149,13 @@ async fn store(
     mut kept: Option<&mut Call>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let id = alert.id;
-    let tells = alert.tracked_until.is_some_and(|until| alert.received_at < until);
     let partition = alert.reach.team().map(|team| handler.partitions.of(team));
     let content = Content::Alert(alert);
     let partitions = content.partitions(handler.partitions);
     if let Some(kept) = &mut kept {
         // Before it is stored: who goes away now, or is told too early that it is not, has an entry
-        // that waits for reasons all the same. The workers look at the time at which the whole alert
-        // was there.
-        kept.partitions = if tells { partitions } else { PartitionSet::default() };
+        // that waits for reasons all the same.
+        kept.partitions = partitions;
     }
     let wanted = !prefer.respond_async && prefer.wait != Some(Duration::ZERO);
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));

@@ -1,10 +1,11 @@
 //! `gander log`: the API log.
 //!
 //! - `words`: an entry in few of them. `tree`: all of it, for a person; `reasons` of a service.
-//! - `tail`: following entries. `replay`: recorded calls with the filters of now.
+//! - `tail`: following entries. `indent`: JSON as it was sent, but for white space. `replay`: recorded calls with the filters of now.
 //!
 //! Must not know how entries come about.
 
+mod indent;
 mod reasons;
 mod replay;
 mod tail;
@@ -23,7 +24,7 @@ use super::commands::{LogCommand, LogScope, LogSpan, OutcomeArg};
 use super::names::Labels;
 use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, names, shown_time};
-use crate::out::say;
+use crate::out::{json, json_line, say, write};
 
 pub use reasons::reasons;
 
@@ -71,7 +72,7 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
             let request = api::ExplainAlertRequest { token, payload, from };
             let entry = client.explain_alert(request).await?.into_inner();
             match connect.output {
-                Output::Json => say(&serde_json::to_string_pretty(&entry)?),
+                Output::Json => say(&json(&entry)?),
                 Output::Table => tree::why(&Labels::read(&channel).await?, &entry),
             }
             Ok(())
@@ -190,7 +191,8 @@ async fn show(
 fn tell_body(entry: api::ApiLogEntry) -> anyhow::Result<()> {
     let body = entry.request.and_then(|request| request.body);
     let body = body.ok_or_else(|| NotFound("body in this entry".to_owned()))?;
-    Ok(std::io::stdout().write_all(&body)?)
+    write(&body);
+    Ok(())
 }
 
 async fn tell_unmatched(
@@ -230,7 +232,7 @@ async fn export(
     let mut entries = client.export_api_log_entries(request).await?.into_inner();
     let mut count = 0_u64;
     while let Some(answer) = entries.message().await? {
-        let line = serde_json::to_string(&answer.entry.unwrap_or_default())?;
+        let line = json_line(&answer.entry.unwrap_or_default())?;
         match &mut lines {
             Some(lines) => writeln!(lines, "{line}")?,
             None => say(&line),

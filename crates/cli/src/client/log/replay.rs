@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
+use domain::json::Json;
 use wire::proto::gander::admin::v1 as api;
 
 use super::super::names::Labels;
 use super::super::{Connect, Output, explain};
 use super::{Client, named};
-use crate::out::{Colour, harmless, painted, say};
+use crate::out::{Colour, harmless, json_line, painted, say};
 
 /// Replays entries, one after the other. One that cannot be asked for does not keep the others from it.
 pub async fn run(
@@ -69,7 +70,8 @@ impl Told {
 fn tell(connect: &Connect, name: &str, told: &Told) {
     if connect.output == Output::Json {
         let (differs, lines) = (told.differs, &told.lines);
-        say(&serde_json::json!({"name": name, "differs": differs, "lines": lines}).to_string());
+        let told = serde_json::json!({"name": name, "differs": differs, "lines": lines});
+        say(&json_line(&told).unwrap_or_default());
         return;
     }
     let word = match told.differs {
@@ -102,9 +104,15 @@ fn payload(then: &api::ApiLogEntry) -> Result<bytes::Bytes, &'static str> {
         Some(_) if then.cut => Err("some of it is left out for its size"),
         Some(_) if request.body_redacted => Err("parts of its body are redacted"),
         Some(body) if encoded && !body.starts_with(b"{") => Err("its body is encoded"),
-        Some(_) if says("content-type", "form") => Err("its body is a form"),
+        // Senders such as curl label JSON as a form, and the gateway takes it as JSON.
+        Some(body) if says("content-type", "form") && !is_json(body) => Err("its body is a form"),
         Some(body) => Ok(body.clone()),
     }
+}
+
+fn is_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    std::str::from_utf8(body).is_ok_and(|text| Json::parse(text).is_ok())
 }
 
 /// In which services filters come to something else.

@@ -9,7 +9,7 @@ use super::super::names::Labels;
 use super::super::tail::{PAUSE, is_gone};
 use super::super::{Connect, Output, shown_time};
 use super::{Client, tree, words};
-use crate::out::{complain, painted, say};
+use crate::out::{complain, json_line, painted, say};
 
 type Tailing = Streaming<api::TailApiLogEntriesResponse>;
 
@@ -48,7 +48,7 @@ fn tell(
     }
     match (output, &response.entry) {
         (_, None) => {}
-        (Output::Json, Some(_)) => say(&serde_json::to_string(response)?),
+        (Output::Json, Some(_)) => say(&json_line(response)?),
         (Output::Table, Some(entry)) => say(&line(labels, entry)),
     }
     Ok(())

@@ -6,6 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 
 use super::super::names::Labels;
 use super::super::shown_time;
+use super::indent::indented;
 use super::reasons;
 use super::words::{self, missing, one_line, or_dash, outcome, verdict};
 use crate::out::{Colour, harmless, painted, say};
@@ -104,11 +105,10 @@ fn answer(entry: &api::ApiLogEntry) -> Vec<String> {
     lines
 }
 
-/// A body, JSON a member a line.
+/// A body, JSON a member a line, otherwise as it was sent.
 fn text(body: &[u8]) -> Vec<String> {
-    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
-    let json = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
-    let text = json.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let text = String::from_utf8_lossy(body);
+    let text = indented(&text).unwrap_or_else(|| text.into_owned());
     let count = text.lines().count();
     let shown = text.lines().take(BODY_LINES).map(|line| format!("  {}", harmless(line)));
     let mut lines: Vec<_> = shown.collect();
