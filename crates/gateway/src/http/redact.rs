@@ -176,7 +176,7 @@ fn is_credential(value: &[u8]) -> bool {
     let begins = |scheme: &&str| {
         value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
     };
-    SCHEMES.iter().any(|scheme| begins(scheme))
+    SCHEMES.iter().any(begins)
 }
 
 /// The text as it is where what cannot be printed is left out of it.
