@@ -547,7 +547,7 @@ async fn a_person_reads_the_log_with_the_command_line() -> anyhow::Result<()> {
     assert!(!text.contains(&unmatched.to_string()), "{text}");
     for (line, code) in [
         ("list --outcome odd", 2),
-        ("get nothing", 1),
+        ("get nothing", 2),
         ("list --token nobody", 3),
         ("export --file log.jsonl", 1),
     ] {

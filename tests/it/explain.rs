@@ -183,7 +183,7 @@ async fn a_script_tests_filters_by_exit_codes() -> anyhow::Result<()> {
         (format!("{test} firing.json"), 0, "trigger holds"),
         (format!("{test} other.json"), 1, "\"firing\" is missing"),
         (format!("{test} other.json --expect nothing"), 0, "nothing matched"),
-        (format!("{test} firing.json --expect resolves"), 1, "not as expected"),
+        (format!("{test} firing.json --expect resolves"), 1, "expected resolves, but it triggers"),
         (format!("{test} nowhere.json"), 1, "cannot read nowhere.json"),
         ("filter test Payments/Checkout".to_owned(), 2, "--payload"),
         ("filter test --payload firing.json".to_owned(), 2, "--filters"),

@@ -16,6 +16,7 @@ use runtime::nats::members::Role;
 use runtime::nats::{self, Nats};
 use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
+use runtime::places::Places;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
@@ -35,6 +36,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
+use crate::grpc::filter_test::TRYING;
 use crate::grpc::page;
 use crate::grpc::{ApiLog, Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
@@ -171,6 +173,7 @@ pub async fn run(
         last_uses,
         gateways,
         clock: parts.clock,
+        trying: Places::new(TRYING.0, TRYING.1),
         pages: page::Key::draw(&*parts.random),
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),

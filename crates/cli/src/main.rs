@@ -16,6 +16,7 @@ mod stored;
 use std::process::ExitCode;
 
 use args::{Act, ConfigAct};
+use domain::secret;
 
 /// Settings with which nothing is started.
 fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
@@ -50,8 +51,10 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Errors quote files and answers.
-            out::complain(&out::harmless(&format!("error: {}", client::explain(&error))));
+            // Errors quote files, answers and what was typed.
+            let told = format!("error: {}", client::explain(&error));
+            let masked = secret::mask(told.as_bytes(), b"(a secret)");
+            out::complain(&out::harmless(&String::from_utf8_lossy(&masked)));
             ExitCode::from(client::exit_code(&error))
         }
     }

@@ -5,6 +5,7 @@
 //! - `broker`: what taking and committing need of the broker, so that a model can stand in.
 //! - `takeover`, `commit`: how a partition is taken, and how a fold is stored, both fenced.
 //! - `reasons`: why tracked alerts came to what they came to. `apilog`: how that is written.
+//! - `asked`: questions what an alert would come to.
 //! - `spans`: the traces of what a commit holds. `lag`: how old the oldest waiting alert is.
 //! - `owner`: the partitions owned: fold what has arrived, commit, tell, purge.
 //! - `membership`: who should own which partition. Liveness only.
@@ -14,6 +15,7 @@
 //! the alert's.
 
 mod apilog;
+mod asked;
 mod broker;
 mod catalog;
 mod commit;

@@ -16,11 +16,12 @@ use runtime::nats::{Message, Start};
 use runtime::pulse::Pulse;
 use runtime::traces::{Moment, Tracer};
 use tokio_util::sync::CancellationToken;
-use wire::stored::alert::{Content, decode_batch, record_from};
+use wire::stored::alert::decode_batch;
 use wire::stored::worker::Checkpoint;
 use wire::{Partition, subject};
 
 use crate::apilog::{self, Losses};
+use crate::asked::Asked;
 use crate::broker::Broker;
 use crate::catalog::Catalog;
 use crate::commit::{Committed, Committer};
@@ -195,22 +196,16 @@ impl<B: Broker> Owner<B> {
         self.owned.values().map(|owned| owned.control_sequence).max().unwrap_or(0)
     }
 
-    /// What the alert in a question would come to in the partitions that are owned here, a part of an
-    /// entry of the API log each. Nothing happens.
-    /// None while the configuration that the question rests on is not known here.
-    pub fn explain(&self, question: &Bytes) -> Option<Vec<Bytes>> {
-        let batch = decode_batch(question).ok();
-        if batch.as_ref().is_some_and(|batch| batch.control_sequence > self.catalog.sequence) {
+    /// Goes on with a question until it is `enough`: what its alert would come to in the partitions that
+    /// are owned here, in parts of an entry of the API log. Nothing happens. None while the configuration
+    /// that the question rests on is not known here.
+    pub fn explain(&self, asked: &mut Asked, enough: impl Fn() -> bool) -> Option<Vec<Bytes>> {
+        if asked.control_sequence > self.catalog.sequence {
             return None;
         }
-        let record = batch.and_then(|batch| batch.records.into_iter().next());
-        let record = record.and_then(|record| record_from(record).ok());
-        let Some(Content::Alert(alert)) = record.map(|record| record.content) else {
-            return Some(vec![]);
-        };
-        let asked = alert.reach.team().map(|team| self.streams.partitions.of(team));
-        let owned = self.owned.values();
-        let owned = owned.filter(|one| asked.is_none_or(|asked| asked == one.state.partition));
+        let only = asked.alert.reach.team().map(|team| self.streams.partitions.of(team));
+        let owned = || self.owned.keys().filter(|one| only.is_none_or(|only| only == **one));
+        let rest = asked.rest.get_or_insert_with(|| owned().map(|one| (*one, None)).collect());
         let folding = Folding {
             index: &self.catalog.index,
             partitions: self.streams.partitions,
@@ -219,13 +214,21 @@ impl<B: Broker> Owner<B> {
             redact: &self.redact,
             room: self.room,
         };
-        let sequence = self.catalog.sequence;
-        let encode = |told, epoch| apilog::part(told, epoch, sequence).encode();
-        let parts = |one: &Owned| {
-            let (told, epoch) = (folding.explain(&one.state, &alert), one.epoch);
-            told.into_iter().map(|told| encode(told, epoch)).collect::<Vec<_>>()
-        };
-        Some(owned.flat_map(parts).collect())
+        let mut parts = Vec::new();
+        while let Some((partition, after)) = rest.pop() {
+            // One that was let go meanwhile is another owner's to tell of.
+            let Some(one) = self.owned.get(&partition) else { continue };
+            let (told, next) = folding.explain(&one.state, &asked.alert, after, &enough);
+            let encode = |told| apilog::part(told, one.epoch, self.catalog.sequence).encode();
+            parts.extend(told.map(encode));
+            if next.is_some() {
+                rest.push((partition, next));
+            }
+            if enough() {
+                break;
+            }
+        }
+        Some(parts)
     }
 
     fn fold_message(&mut self, changes: &mut Changes) -> bool {

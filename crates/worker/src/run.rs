@@ -2,6 +2,7 @@
 //!
 //! One task owns everything, so that nothing is shared. Must not know how any of it is done.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,10 +17,11 @@ use runtime::ops::Checks;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wire::stored::member;
 use wire::subject;
 
+use crate::asked::Asked;
 use crate::catalog::Catalog;
 use crate::commit::Committed;
 use crate::membership::wanted;
@@ -27,8 +29,13 @@ use crate::owner::Owner;
 use crate::takeover;
 
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
-/// The most questions that wait here; more wait before they are read.
-const ASKED: usize = 4;
+/// The most questions that wait: who asks has given up on older ones.
+const ASKED: usize = 8;
+/// How long who asks waits for answers.
+const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);
+/// For how long at a time questions are answered, but for the service that is begun.
+const EXPLAIN_TURN: Duration = Duration::from_millis(50);
+const EXPLAIN_PAUSE: Duration = Duration::from_millis(5);
 /// For how many times as long as it took to answer questions none is answered.
 const EXPLAIN_SHARE: u32 = 4;
 const PURGE: Duration = Duration::from_secs(5);
@@ -102,7 +109,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         applied,
         reader: None,
         questions: nats.questions(subject::EXPLAIN).await?,
-        asked: Vec::new(),
+        asked: VecDeque::new(),
         explain_after: Instant::now(),
         take_after: Instant::now(),
     };
@@ -146,7 +153,7 @@ struct Worker {
     /// What alerts would come to.
     questions: Questions,
     /// Questions that are not answered yet.
-    asked: Vec<Question>,
+    asked: VecDeque<(Question, Asked, Instant)>,
     /// No question is answered before this.
     explain_after: Instant,
     take_after: Instant,
@@ -155,7 +162,8 @@ struct Worker {
 enum Woken {
     Control(u64, domain::directory::Snapshot),
     Input(Message),
-    Explain(Question),
+    Asked(Question),
+    Explain,
     Members,
     Tick,
     Purge,
@@ -180,7 +188,8 @@ impl Worker {
                     self.applied.store(sequence, Ordering::Relaxed);
                 }
                 Woken::Input(message) => self.read(&message),
-                Woken::Explain(question) => self.asked.push(question),
+                Woken::Asked(question) => self.ask(question),
+                Woken::Explain => {}
                 Woken::Members => self.take_partitions().await?,
                 Woken::Tick => {
                     self.take_partitions().await?;
@@ -196,26 +205,36 @@ impl Worker {
         }
     }
 
-    /// Answers what is asked, as far as the configuration is known and there is time.
+    /// Lets a question wait; the oldest goes where there are too many.
+    fn ask(&mut self, question: Question) {
+        if let Some(asked) = Asked::read(&question.payload) {
+            while self.asked.len() >= ASKED {
+                self.asked.pop_front();
+            }
+            self.asked.push_back((question, asked, Instant::now() + EXPLAIN_PATIENCE));
+        }
+    }
+
+    /// Answers what is asked for a while, as far as the configuration is known and somebody waits.
     async fn explain(&mut self) {
         let began = Instant::now();
         if self.asked.is_empty() || began < self.explain_after {
             return;
         }
-        let mut early = Vec::new();
-        for question in std::mem::take(&mut self.asked) {
-            match self.owner.explain(&question.payload) {
-                Some(answers) => {
-                    for answer in answers {
-                        question.answer(answer).await;
-                    }
-                }
-                None => early.push(question),
+        self.asked.retain(|(_, _, until)| began < *until);
+        let enough = || began.elapsed() >= EXPLAIN_TURN;
+        for (question, asked, _) in &mut self.asked {
+            for answer in self.owner.explain(asked, enough).unwrap_or_default() {
+                question.answer(answer).await;
+            }
+            if enough() {
+                break;
             }
         }
-        self.asked = early;
+        self.asked.retain(|(_, asked, _)| !asked.is_done());
         // Alerts come first: explaining has a small part of the time.
-        self.explain_after = Instant::now() + EXPLAIN_SHARE * began.elapsed();
+        let pause = EXPLAIN_PAUSE.max(EXPLAIN_SHARE * began.elapsed());
+        self.explain_after = Instant::now() + pause;
     }
 
     async fn wait(
@@ -242,9 +261,8 @@ impl Worker {
                 let (sequence, snapshot) = changed?;
                 Woken::Control(sequence, snapshot)
             }
-            Some(question) = self.questions.next(), if self.asked.len() < ASKED => {
-                Woken::Explain(question)
-            }
+            Some(question) = self.questions.next() => Woken::Asked(question),
+            () = sleep_until(self.explain_after), if !self.asked.is_empty() => Woken::Explain,
             message = input => Woken::Input(message),
         })
     }

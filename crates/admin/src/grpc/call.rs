@@ -9,11 +9,13 @@ use std::time::Duration;
 use domain::aggregate::Rejection;
 use domain::commit::{self, Change};
 use domain::directory::Directory;
+use domain::id::PrincipalId;
 use domain::secret::{Kind, Secret};
 use domain::time::Timestamp;
 use prost::Message;
 use runtime::clock::Clock;
 use runtime::nats::members::{Members, PATIENCE};
+use runtime::places::Places;
 use runtime::random::{Random, id_bytes};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -45,6 +47,8 @@ pub struct Calls {
     pub bootstrap: Arc<Path>,
     /// What page tokens are sealed with.
     pub pages: page::Key,
+    /// Places for trying filters.
+    pub trying: Places<PrincipalId>,
 }
 
 impl Calls {

@@ -141,7 +141,7 @@ impl CatalogService for Calls {
         &self,
         request: Request<api::TestFilterRequest>,
     ) -> Result<Response<api::TestFilterResponse>, Status> {
-        self.try_filters(request)
+        self.try_filters(request).await
     }
 
     async fn create_service(
@@ -155,7 +155,8 @@ impl CatalogService for Calls {
         let team = team_name(&message.parent, "parent")?;
         let service = message.service.ok_or_else(|| error::field("service", "is required"))?;
         let name = display_name(&service.display_name, "service.display_name")?;
-        let filters = Arc::new(filters_from(&service.filters, || self.fresh_id())?);
+        let filters =
+            Arc::new(filters_from("service.filters", &service.filters, || self.fresh_id())?);
         let id = ServiceId::from_bytes(self.fresh_id());
         let done = self.execute(&caller, "", asked, move |directory, _| {
             let name_taken = directory.named(Siblings::Services(team), name.as_str()).is_some();
@@ -230,7 +231,8 @@ impl CatalogService for Calls {
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name = name.then(|| display_name(&sent.display_name, "service.display_name"));
         let filters = mask.has("filters", !sent.filters.is_empty());
-        let filters = filters.then(|| filters_from(&sent.filters, || self.fresh_id()));
+        let filters =
+            filters.then(|| filters_from("service.filters", &sent.filters, || self.fresh_id()));
         let (name, filters) = (name.transpose()?, filters.transpose()?.map(Arc::new));
         let disabled = mask.has("disabled", sent.disabled).then_some(sent.disabled);
         let expected = expected(&sent.etag, "service.etag")?;

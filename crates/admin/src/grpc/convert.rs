@@ -233,12 +233,13 @@ pub fn service_to(service: &Service, now: Timestamp) -> api::Service {
 
 /// Reads filters; those without an id get a fresh one.
 pub fn filters_from(
+    at: &str,
     filters: &[api::Filter],
     mut fresh: impl FnMut() -> [u8; 16],
 ) -> Result<Filters, Status> {
-    let read = |(n, filter)| filter_from(filter, &format!("service.filters[{n}]"), &mut fresh);
+    let read = |(n, filter)| filter_from(filter, &format!("{at}[{n}]"), &mut fresh);
     let filters = filters.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    Filters::new(filters).map_err(|rule| field("service.filters", rule))
+    Filters::new(filters).map_err(|rule| field(at, rule))
 }
 
 fn filter_from(

@@ -12,7 +12,7 @@ mod call;
 mod catalog;
 mod convert;
 pub mod error;
-mod filter_test;
+pub mod filter_test;
 mod handover;
 mod incident;
 mod maintenance;

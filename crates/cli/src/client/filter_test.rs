@@ -83,7 +83,8 @@ async fn one(
     match args.expect {
         Some(expected) => {
             ensure!(!idle(&answer, expected), "the service is disabled");
-            ensure!(came_to(&answer, expected), "it is not as expected: {expected:?}")
+            let (wanted, came) = (expected.as_str(), came(&answer));
+            ensure!(came_to(&answer, expected), "expected {wanted}, but {came}")
         }
         None => ensure!(!came_to(&answer, Expected::Nothing), "no filter matches"),
     }
@@ -161,24 +162,35 @@ impl Case {
     fn wrong(&self, answer: &api::TestFilterResponse) -> Vec<String> {
         let mut wrong = Vec::new();
         if !came_to(answer, self.expect) {
-            wrong.push(format!("expected {}", self.expect.as_str()));
+            wrong.push(format!("expected {}, but {}", self.expect.as_str(), came(answer)));
         }
         if idle(answer, self.expect) {
             wrong.push("the service is disabled".to_owned());
         }
         let decides = deciding(answer, self.expect);
         let name = decides.map(|filter| filter.display_name.as_str()).unwrap_or_default();
-        if self.filter.as_ref().is_some_and(|wanted| wanted != name) {
-            wrong.push(format!("it is filter {name:?}"));
+        if let Some(wanted) = self.filter.as_ref().filter(|wanted| *wanted != name) {
+            wrong.push(format!("expected filter {wanted:?}, but it is {name:?}"));
         }
         let value = decides.map(|filter| filter.mapped_value.as_str()).unwrap_or_default();
-        if self.mapped_value.as_ref().is_some_and(|wanted| wanted != value) {
-            wrong.push(format!("the mapped value is {value:?}"));
+        if let Some(wanted) = self.mapped_value.as_ref().filter(|wanted| *wanted != value) {
+            wrong.push(format!("expected the mapped value {wanted:?}, but it is {value:?}"));
         }
-        if self.title.as_ref().is_some_and(|wanted| *wanted != answer.title) {
-            wrong.push(format!("the title is {:?}", answer.title));
+        if let Some(wanted) = self.title.as_ref().filter(|wanted| **wanted != answer.title) {
+            wrong.push(format!("expected the title {wanted:?}, but it is {:?}", answer.title));
         }
         wrong
+    }
+}
+
+/// What it came to.
+fn came(answer: &api::TestFilterResponse) -> &'static str {
+    let of = |expected| came_to(answer, expected);
+    match () {
+        () if of(Expected::Triggers) => "it triggers",
+        () if of(Expected::Suppressed) => "it is suppressed",
+        () if of(Expected::Resolves) => "it resolves",
+        () => "nothing matches",
     }
 }
 
@@ -297,11 +309,20 @@ mod tests {
         let fine = case(Expected::Triggers, Some("am"), Some("disk"));
         assert!(fine.wrong(&answer).is_empty());
         assert_eq!(case(Expected::Triggers, Some("x"), Some("y")).wrong(&answer).len(), 2);
-        assert_eq!(case(Expected::Nothing, None, None).wrong(&answer), ["expected nothing"]);
-        assert_eq!(case(Expected::Resolves, None, None).wrong(&answer), ["expected resolves"]);
+        assert_eq!(
+            case(Expected::Nothing, None, None).wrong(&answer),
+            ["expected nothing, but it triggers"]
+        );
+        assert_eq!(
+            case(Expected::Resolves, None, None).wrong(&answer),
+            ["expected resolves, but it triggers"]
+        );
         let disabled = api::TestFilterResponse { disabled: true, ..answer };
         assert_eq!(fine.wrong(&disabled), ["the service is disabled"]);
-        assert_eq!(case(Expected::Nothing, None, None).wrong(&disabled), ["expected nothing"]);
+        assert_eq!(
+            case(Expected::Nothing, None, None).wrong(&disabled),
+            ["expected nothing, but it triggers"]
+        );
     }
 
     #[test]

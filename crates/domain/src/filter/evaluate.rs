@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Condition, Filter, Key, Trigger, Urgency, contains_all, lower};
+use super::{Condition, Filter, Key, Trigger, Urgency, contains_all};
 use crate::id::FilterId;
 use crate::json::Json;
 use crate::name::is_unprintable;
@@ -130,8 +130,8 @@ impl<'p, 'a> Seen<'p, 'a> {
             None => contains_all(self.payload.lower(), &condition.contains),
             Some(key) => {
                 let values = self.json.map(|json| key.find(json)).unwrap_or_default();
-                let holds = |text: &str| contains_all(&lower(text), &condition.contains);
-                values.iter().any(|value| holds(&value.text()))
+                let holds = |text: &str| contains_all(text, &condition.contains);
+                values.iter().any(|value| self.payload.in_lower(value, holds))
             }
         }
     }

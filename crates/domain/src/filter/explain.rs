@@ -4,7 +4,7 @@
 //! eyes, and a property compares them. Must not know services, incidents or who asks.
 
 use super::evaluate::{Seen, cut};
-use super::{Condition, Filter, Item, lower};
+use super::{Condition, Filter, Item};
 use crate::payload::Payload;
 use crate::secret;
 
@@ -133,8 +133,7 @@ fn look<'f>(looking: &Looking<'_, '_, '_>, condition: &'f Condition) -> Looked<'
     let mut looked =
         Looked { condition, values: values.len(), found: None, holds: false, missing: None };
     for (n, value) in values.iter().enumerate() {
-        let text = value.text();
-        let missing = first_missing(condition, &lower(&text));
+        let missing = seen.payload.in_lower(value, |text| first_missing(condition, text));
         if n == 0 || missing.is_none() {
             let found = visible.get(n).filter(|_| visible.len() == values.len());
             let found = found.map_or_else(|| REDACTED.to_owned(), |value| shown(&value.text()));

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use domain::id::ServiceId;
 use domain::incident::{self, Deciding, Decision, Trace, Verdict};
 use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
@@ -67,21 +68,26 @@ impl Folding<'_> {
         done
     }
 
-    /// What an alert would come to in this partition if it came now, and why, in as many parts as it
-    /// takes. Nothing happens.
-    pub(crate) fn explain(&self, state: &PartitionState, alert: &Alert) -> Vec<Told> {
+    /// What an alert would come to in this partition if it came now, and why: in one more service at
+    /// least after this one, and until it is `enough`. Nothing happens. The second value is the service
+    /// to go on after; none where that was all.
+    pub(crate) fn explain(
+        &self,
+        state: &PartitionState,
+        alert: &Alert,
+        after: Option<ServiceId>,
+        enough: impl Fn() -> bool,
+    ) -> (Option<Told>, Option<ServiceId>) {
         let text = payload::text(&alert.payload);
         let (payload, seen) = (Payload::new(&text), alert.to_domain());
         // Whoever asks has the payload.
         let view = View { payload: &payload, shown: &payload };
-        let mut told = Vec::new();
-        let mut draft = Draft::begin(alert, state.partition, None);
-        let mut reached = None;
+        let mut draft = Draft::begin(alert, state.partition, after);
+        let mut reached = after;
         let ours = |team| self.partitions.of(team) == state.partition;
-        for entry in self.index.visit(alert.reach, None, ours) {
-            if draft.is_full() {
-                let next = Draft::begin(alert, state.partition, reached);
-                told.extend(std::mem::replace(&mut draft, next).end(reached, false));
+        for entry in self.index.visit(alert.reach, after, ours) {
+            if draft.is_full() || (reached != after && enough()) {
+                return (draft.end(reached, false), reached);
             }
             reached = Some(entry.service);
             if entry.disabled {
@@ -92,8 +98,7 @@ impl Folding<'_> {
             let decision = decided.unwrap_or_else(failed).decision;
             draft.tell(entry, alert.received_at, view, &decision);
         }
-        told.extend(draft.end(reached, true));
-        told
+        (draft.end(reached, true), None)
     }
 
     const fn deciding<'a>(

@@ -5,10 +5,11 @@
 //! - `worker`: a worker as the loop drives it, by orders. `schedule`: random orders and faults.
 //! - `oracle`: what the stored commits must have led to, computed another way.
 //! - `invariants`: what must hold, each a function of that name. `told`: the same for the API log.
-//! - `random`, `points`, `parking`, `taking`: the tests.
+//! - `random`, `points`, `parking`, `taking`, `asking`: the tests.
 //!
 //! Must not know NATS, sockets or the loop's timers.
 
+mod asking;
 mod broker;
 mod invariants;
 mod oracle;

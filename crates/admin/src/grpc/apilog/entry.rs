@@ -15,7 +15,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::stored::v1 as stored;
 use wire::stored::apilog::{LogPart, Part};
 
-use super::told::{Happened, Told};
+use super::told::{Happened, Told, is_matched, matched};
 
 /// The most bytes of a body, and of an answer, that are shown.
 const BODY_BYTES: usize = 256 * 1024;
@@ -177,12 +177,16 @@ impl Entry {
             let (request, answer) = short_call(call);
             (shown.request, shown.answer) = (Some(request), Some(answer));
         }
-        let busy = self.told.reasons().filter(|service| Happened::of(service).is_something());
+        let happened = |service: &&api::ServiceReasons| Happened::of(service).is_something();
+        let mut busy: Vec<_> = self.told.reasons().filter(happened).collect();
+        if busy.is_empty() {
+            busy.extend(self.told.reasons().filter(|service| matched(service)));
+        }
         let bare = |service: &api::ServiceReasons| api::ServiceReasons {
-            filters: vec![],
+            filters: service.filters.iter().filter(|one| is_matched(one)).map(verdict_of).collect(),
             ..service.clone()
         };
-        shown.services = busy.take(LISTED_SERVICES).map(bare).collect();
+        shown.services = busy.into_iter().take(LISTED_SERVICES).map(bare).collect();
         shown
     }
 
@@ -201,6 +205,16 @@ impl Entry {
             left_out_count: self.told.left_out(),
             ..api::ApiLogEntry::default()
         }
+    }
+}
+
+/// What a list shows of a filter that matched: what it came to.
+fn verdict_of(filter: &api::FilterReasons) -> api::FilterReasons {
+    api::FilterReasons {
+        filter: filter.filter.clone(),
+        display_name: filter.display_name.clone(),
+        verdict: filter.verdict,
+        ..api::FilterReasons::default()
     }
 }
 
@@ -289,6 +303,22 @@ mod tests {
             let created = entry([reasons(1, true, Verdict::Created), call(status, 0)]);
             assert_eq!(created.outcome(), Outcome::Created);
         }
+    }
+
+    #[test]
+    fn a_list_tells_of_a_resolve_that_finds_nothing_open() {
+        let Part::Reasons(mut part) = reasons(1, true, api::TriggerVerdict::Unspecified) else {
+            unreachable!("they are reasons")
+        };
+        let conditions = vec![api::ConditionReasons::default()];
+        let verdict = api::FilterVerdict::Resolves.into();
+        part.services[0].filters =
+            vec![api::FilterReasons { verdict, conditions, ..Default::default() }];
+        let short = entry([call(202, 1), Part::Reasons(part)]).short();
+        assert_eq!((short.outcome(), short.unmatched_count), (api::ApiLogOutcome::Unmatched, 0));
+        let filter = &short.services[0].filters[0];
+        assert_eq!(filter.verdict(), api::FilterVerdict::Resolves);
+        assert!(filter.conditions.is_empty(), "that is what GetApiLogEntry is for");
     }
 
     #[test]

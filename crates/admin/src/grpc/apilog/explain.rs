@@ -51,9 +51,7 @@ impl ApiLog {
         let mut entry = Entry::new(alert.id, token);
         let partitions = Content::Alert(alert.clone()).partitions(self.partitions);
         entry.add(call(&alert, partitions.0));
-        for part in self.ask(alert, partitions.0.count_ones()).await? {
-            entry.add(part);
-        }
+        self.ask(alert, partitions.0.count_ones(), &mut entry).await?;
         let mut shown = self.calls.with_token_name(entry.whole());
         for service in &mut shown.services {
             if service.trigger() == api::TriggerVerdict::Created {
@@ -64,8 +62,8 @@ impl ApiLog {
         Ok(api::ApiLogEntry { name: String::new(), request: None, answer: None, ..shown })
     }
 
-    /// What the owners of so many partitions tell.
-    async fn ask(&self, alert: Alert, count: u32) -> Result<Vec<LogPart>, Status> {
+    /// Adds what the owners of so many partitions tell.
+    async fn ask(&self, alert: Alert, count: u32, entry: &mut Entry) -> Result<(), Status> {
         let id = alert.id;
         let content = Content::Alert(alert);
         let record = Record { partition: None, outcome_wanted: false, content, trace: None };
@@ -73,7 +71,7 @@ impl ApiLog {
         // Workers answer once they know all that is configured now.
         let sequence = self.calls.store.read(Directory::sequence);
         let question = encode_batch(sequence, me, vec![record_to(record)]);
-        let (mut told, mut done) = (Vec::new(), BTreeSet::new());
+        let mut done = BTreeSet::new();
         let take = |answer: Bytes| {
             if let Ok(part) = LogPart::decode(&answer)
                 && let Part::Reasons(reasons) = &part.part
@@ -82,13 +80,12 @@ impl ApiLog {
                 if reasons.last {
                     done.insert(reasons.partition);
                 }
-                told.push(part);
+                entry.add(part);
             }
             done.len() < usize::try_from(count).unwrap_or(usize::MAX)
         };
         let asked = self.nats.ask_all(subject::EXPLAIN, question, PATIENCE, take).await;
-        asked.map_err(unreadable)?;
-        Ok(told)
+        asked.map_err(unreadable)
     }
 }
 

@@ -12,7 +12,7 @@ use tonic::Status;
 use wire::subject;
 
 use super::entry::{Entry, begun};
-use super::read::{Met, NEAR, SKEW_MICROS, before, subject_of};
+use super::read::{Met, NEAR, SKEW_MICROS, after, before, subject_of};
 use super::{ApiLog, too_slow, unreadable};
 use crate::access::Caller;
 
@@ -46,6 +46,9 @@ impl ApiLog {
                 if let Some((_, part, _)) = self.part(met.sequence).await? {
                     entry.add(part);
                 }
+            }
+            if found.is_none() && stored.stored_at > after(alert) {
+                break;
             }
             // What is written again comes soon.
             let is_all = |(entry, last): &(Entry, u64)| {

@@ -34,8 +34,9 @@ const SMALLEST: u64 = 1_024;
 const LARGEST: u64 = 65_536;
 /// With fewer entries than this in a window the next one is larger.
 const FEW: usize = 100;
-/// Entries that are read before it is seen which of them fit, and at the same time.
-const CHUNK: usize = 64;
+/// Entries that are read before it is seen which of them fit, and at the same time. Each may have some
+/// MiB until it is seen.
+const CHUNK: usize = 16;
 const AT_ONCE: usize = 8;
 
 /// A window of sequences.

@@ -102,6 +102,11 @@ pub fn before(alert: AlertId) -> Timestamp {
     Timestamp::from_micros(begun(alert).as_micros().saturating_sub(SKEW_MICROS))
 }
 
+/// After the first part of this entry was stored, as far as clocks differ.
+pub fn after(alert: AlertId) -> Timestamp {
+    Timestamp::from_micros(begun(alert).as_micros().saturating_add(2 * SKEW_MICROS))
+}
+
 /// The subject with the entries of a token, or of all.
 pub fn subject_of(token: Option<TokenId>) -> String {
     token.map_or(subject::APILOG_ALL.to_owned(), subject::apilog)

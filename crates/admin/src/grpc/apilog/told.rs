@@ -57,9 +57,13 @@ impl Happened {
 }
 
 /// Whether something matched in the service, or its evaluation failed.
-fn matched(service: &api::ServiceReasons) -> bool {
-    let idle = |filter: &api::FilterReasons| filter.verdict() == api::FilterVerdict::Unspecified;
-    Happened::of(service).is_something() || !service.filters.iter().all(idle)
+pub fn matched(service: &api::ServiceReasons) -> bool {
+    Happened::of(service).is_something() || service.filters.iter().any(is_matched)
+}
+
+/// Whether something of the filter holds.
+pub fn is_matched(filter: &api::FilterReasons) -> bool {
+    filter.verdict() != api::FilterVerdict::Unspecified
 }
 
 /// What is told of a service, and by which part.

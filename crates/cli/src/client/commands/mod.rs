@@ -315,14 +315,14 @@ pub struct FilterTestArgs {
     #[arg(long, value_name = "FILE")]
     pub payload: Option<PathBuf>,
     /// The name of the source.
-    #[arg(long, requires = "payload")]
+    #[arg(long, requires = "payload", conflicts_with = "file")]
     pub from: Option<String>,
     /// Try these filters instead of those of the service: JSON as `gander filter list --output json`
     /// shows it.
     #[arg(long, value_name = "FILE")]
     pub filters: Option<PathBuf>,
     /// What is to come of it.
-    #[arg(long, value_enum, requires = "payload")]
+    #[arg(long, value_enum, requires = "payload", conflicts_with = "file")]
     pub expect: Option<Expected>,
     /// A file of tests.
     #[arg(long, value_name = "FILE")]

@@ -15,16 +15,18 @@ mod words;
 use std::io::Write;
 use std::path::Path;
 
+use domain::id::AlertId;
 use runtime::clock::SystemClock;
 use runtime::fresh_file::FreshFile;
+use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::api_log_service_client::ApiLogServiceClient;
 
 use super::commands::{LogCommand, LogScope, LogSpan, OutcomeArg};
 use super::names::Labels;
 use super::when::Ago;
-use super::{Authorized, Connect, NotFound, Output, names, shown_time};
-use crate::out::{json, json_line, say, write};
+use super::{Authorized, Connect, NotFound, Output, Usage, names, shown_time};
+use crate::out::{complain, harmless, json, json_line, say, write};
 
 pub use reasons::reasons;
 
@@ -33,6 +35,10 @@ type Client = ApiLogServiceClient<Authorized>;
 /// Entries are larger than what clients take where nothing else is said, by what is around them.
 const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 const PAGE: i32 = 1_000;
+const NO_WORKER: &str = "not every partition was answered for in time: is a worker running, and not too busy? see gander status";
+const NO_ID: Usage = Usage(
+    "that is no id of an entry: it is the `id` in the answer to the sender, and in `gander log list`",
+);
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> {
@@ -43,10 +49,14 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
         LogCommand::List { scope, span, limit } => {
             let filter = filter(&channel, scope, Some(span)).await?;
             let entries = list(&mut client, filter, usize::try_from(*limit)?).await?;
-            show(connect, &channel, &entries).await
+            show(connect, &channel, &entries).await?;
+            if entries.is_empty() {
+                tell_untracked(&channel, scope).await;
+            }
+            Ok(())
         }
         LogCommand::Get { entry, token, body, unmatched } => {
-            let name = named(entry);
+            let name = named(entry)?;
             let token = match token {
                 Some(wanted) => self::token(&channel, wanted).await?,
                 None => String::new(),
@@ -75,7 +85,10 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
                 Output::Json => say(&json(&entry)?),
                 Output::Table => tree::why(&Labels::read(&channel).await?, &entry),
             }
-            Ok(())
+            match entry.missing {
+                Some(_) => Err(Status::unavailable(NO_WORKER).into()),
+                None => Ok(()),
+            }
         }
         LogCommand::Replay { entries } => {
             let labels = Labels::read(&channel).await?;
@@ -83,6 +96,7 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
         }
         LogCommand::Tail { scope, cursor } => {
             let filter = Some(filter(&channel, scope, None).await?);
+            tell_untracked(&channel, scope).await;
             let cursor = cursor.clone().unwrap_or_default();
             let labels = Labels::read(&channel).await?;
             let request = api::TailApiLogEntriesRequest { filter, cursor };
@@ -95,8 +109,10 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
     }
 }
 
-fn named(entry: &str) -> String {
-    if entry.contains('/') { entry.to_owned() } else { format!("apiLogEntries/{entry}") }
+fn named(entry: &str) -> anyhow::Result<String> {
+    let id = entry.strip_prefix("apiLogEntries/").unwrap_or(entry).trim();
+    let id = AlertId::parse(&id.to_ascii_lowercase()).map_err(|_| NO_ID)?;
+    Ok(format!("apiLogEntries/{id}"))
 }
 
 /// The resource name of a token. A deleted one has no other name than its id.
@@ -105,6 +121,18 @@ async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<String> {
     match domain::id::TokenId::parse(id) {
         Ok(id) => Ok(format!("tokens/{id}")),
         Err(_) => Ok(names::token(channel, wanted).await?.name),
+    }
+}
+
+/// Tells whoever waits for entries that there are none to come.
+async fn tell_untracked(channel: &Authorized, scope: &LogScope) {
+    let Some(wanted) = &scope.token else { return };
+    let Ok(token) = names::token(channel, wanted).await else { return };
+    if token.tracking != Some(true) {
+        let name = harmless(&token.display_name);
+        complain(&format!(
+            "the token {name} is not tracked, so its calls are not kept: gander token update {name} --tracking on"
+        ));
     }
 }
 

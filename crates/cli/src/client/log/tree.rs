@@ -8,6 +8,7 @@ use super::super::names::Labels;
 use super::super::shown_time;
 use super::indent::indented;
 use super::reasons;
+use super::replay;
 use super::words::{self, missing, one_line, or_dash, outcome, verdict};
 use crate::out::{Colour, harmless, painted, say};
 
@@ -24,8 +25,20 @@ fn lines(labels: &Labels, entry: &api::ApiLogEntry) -> Vec<String> {
     lines.extend(request(entry));
     lines.extend(answer(entry));
     lines.extend([String::new(), "Why".to_owned()]);
+    lines.extend(no_json(entry).map(|line| format!("  {line}")));
     lines.extend(services(labels, entry).into_iter().map(|line| format!("  {line}")));
     lines
+}
+
+/// Said of a whole body that is text and no JSON.
+fn no_json(entry: &api::ApiLogEntry) -> Option<&'static str> {
+    let request = entry.request.as_ref().filter(|request| !request.body_cut)?;
+    let is = |header: &api::ApiLogHeader| {
+        matches!(header.name.as_str(), "content-encoding")
+            || (header.name == "content-type" && header.value.contains("form"))
+    };
+    let body = request.body.as_ref().filter(|_| !request.headers.iter().any(is))?;
+    (!replay::is_json(body)).then_some("the payload is no JSON: no key finds anything in it")
 }
 
 /// Shows only why, of an alert that has not come.
@@ -121,7 +134,7 @@ fn text(body: &[u8]) -> Vec<String> {
 /// What there is beside the services that are shown.
 fn rest(entry: &api::ApiLogEntry) -> Vec<String> {
     let mut lines = Vec::new();
-    let shown = entry.services.iter().filter(|one| verdict(one) == "nothing matched").count();
+    let shown = entry.services.iter().filter(|one| verdict(one) == words::NOTHING).count();
     let more = entry.unmatched_count.saturating_sub(u64::try_from(shown).unwrap_or(0));
     if more > 0 {
         lines.push(format!("nothing matched in {more} more services: see --unmatched"));
@@ -137,7 +150,7 @@ fn rest(entry: &api::ApiLogEntry) -> Vec<String> {
     }
     if lines.is_empty() && entry.services.is_empty() {
         let refused = entry.outcome() == api::ApiLogOutcome::Refused;
-        let none = "there is no service in reach";
+        let none = words::NO_SERVICE;
         lines.push(if refused { "nothing was stored: see the answer" } else { none }.to_owned());
     }
     lines

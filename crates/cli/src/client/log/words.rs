@@ -10,6 +10,11 @@ use crate::out::harmless;
 /// Why there was no answer.
 pub const GONE: &str = "the client went away before there was an answer";
 
+/// What is said of a service in which nothing held.
+pub const NOTHING: &str = "nothing matched";
+/// Disabled ones are in no entry.
+pub const NO_SERVICE: &str = "no service in reach that is not disabled";
+
 /// The id.
 pub fn id(entry: &api::ApiLogEntry) -> &str {
     entry.name.trim_start_matches("apiLogEntries/")
@@ -54,7 +59,11 @@ pub fn why(labels: &Labels, entry: &api::ApiLogEntry) -> String {
         }
         Outcome::Pending => missing(entry),
         Outcome::Unmatched => match entry.unmatched_count {
-            0 => "no service in reach".to_owned(),
+            0 if !entry.services.is_empty() => {
+                let first = &entry.services[0];
+                format!("{}: {}", labels.of(&first.service), verdict(first))
+            }
+            0 => NO_SERVICE.to_owned(),
             1 => "nothing matched in 1 service".to_owned(),
             count => format!("nothing matched in {count} services"),
         },
@@ -130,5 +139,18 @@ pub fn verdict(service: &api::ServiceReasons) -> String {
     let failed = if service.failed { "evaluation failed, the alert is parked" } else { "" };
     let all: Vec<_> = [trigger.as_str(), &resolve, failed].into_iter().collect();
     let all: Vec<_> = all.into_iter().filter(|text| !text.is_empty()).collect();
-    if all.is_empty() { "nothing matched".to_owned() } else { all.join("; ") }
+    if all.is_empty() { nothing(service).to_owned() } else { all.join("; ") }
+}
+
+/// Why nothing came of a service.
+fn nothing(service: &api::ServiceReasons) -> &'static str {
+    use api::FilterVerdict;
+    let any = |wanted| service.filters.iter().any(|filter| filter.verdict() == wanted);
+    if any(FilterVerdict::Resolves) {
+        "a filter resolves, but no incident of its value is open"
+    } else if any(FilterVerdict::ResolvesNothing) {
+        "a filter resolves, but the payload has no value that names an episode"
+    } else {
+        NOTHING
+    }
 }
