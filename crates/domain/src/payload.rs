@@ -23,8 +23,8 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
 }
 
-/// A payload.
-#[derive(Clone, Debug)]
+/// A payload. Not to be cloned: what it remembers is by where values are.
+#[derive(Debug)]
 pub struct Payload<'a> {
     /// The whole text.
     pub text: &'a str,
@@ -34,7 +34,7 @@ pub struct Payload<'a> {
 }
 
 /// Large values in lower case, by where they are.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Large {
     values: BTreeMap<usize, Rc<str>>,
     bytes: usize,
