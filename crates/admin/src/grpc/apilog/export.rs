@@ -28,6 +28,8 @@ use crate::grpc::error;
 const CHUNK: usize = 32;
 /// The most entries that lack parts and are waited for.
 const OPEN: usize = 100_000;
+/// How long an export may last: there are few places, and who reads slowly keeps one.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long it is looked for parts far away of those that lack some.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -43,6 +45,7 @@ pub struct Export {
     ready: VecDeque<(u64, AlertId)>,
     /// Those that were told with all their parts: of what is stored again they are not told again.
     told: Seen,
+    until: Instant,
 }
 
 impl Export {
@@ -54,7 +57,8 @@ impl Export {
         sender: mpsc::Sender<Result<api::ExportApiLogEntriesResponse, Status>>,
     ) -> Self {
         let (join, ready, told) = (Join::default(), VecDeque::new(), Seen::default());
-        Self { log: log.clone(), credential, wanted, sender, join, ready, told }
+        let until = Instant::now() + LONGEST;
+        Self { log: log.clone(), credential, wanted, sender, join, ready, told, until }
     }
 
     /// Tells all of them.
@@ -175,6 +179,11 @@ impl Export {
         }
         let entry = Some(calls.with_token_name(entry.whole()));
         let answer = api::ExportApiLogEntriesResponse { entry };
+        if Instant::now() >= self.until {
+            return Err(error::read_timeout(
+                "an export lasts an hour at most: ask for a span of time",
+            ));
+        }
         let sent = timeout(PATIENCE, self.sender.send(Ok(answer))).await;
         // Where the caller is gone, the export is ended elsewhere.
         sent.map(drop).map_err(|_| error::watch_not_read())
