@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak log-kills log-rates instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling simulate soak log-kills log-rates instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ deploy-check: ## Check the files in deploy/ with the tools that read them
 
 chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
 	KILLS=20 cargo test --locked --workspace --tests kills::nothing -- --nocapture
+
+simulate: build ## Gateways and workers against a model broker with faults, by 10,000 seeds (SEEDS, SEED)
+	SEEDS=$(or $(SEEDS),10000) cargo test --locked --workspace --lib model::random -- --nocapture
 
 rolling: setup build ## Replace one of two gateways 200 times under load
 	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::id::InstanceId;
 use tokio::sync::{mpsc, oneshot};
 use wire::partition::PartitionSet;
@@ -14,11 +15,40 @@ use wire::proto::gander::stored::v1::AlertRecord;
 use wire::stored::alert::{Content, Record, encode_batch, record_to};
 use wire::{header, subject};
 
-use crate::nats::Nats;
 use crate::nats::publish;
+use crate::nats::{Headers, Nats};
 
 /// The most records in one message.
 const MAX_RECORDS: usize = 1_000;
+
+/// What the loop needs of the broker: a seam, so that a model with faults can stand in.
+pub trait Append: Send + Sync + 'static {
+    /// Appends a message to GANDER_ALERTS; gives its sequence once it is stored.
+    fn append(
+        &self,
+        headers: Headers<'_>,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<u64, publish::Error>> + Send;
+
+    /// Drops the connection and makes a new one.
+    fn reconnect(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Append for Nats {
+    async fn append(
+        &self,
+        headers: Headers<'_>,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<u64, publish::Error> {
+        self.publish(subject::ALERTS.to_owned(), headers, payload, None, deadline).await
+    }
+
+    async fn reconnect(&self) {
+        Self::reconnect(self).await;
+    }
+}
 
 /// Why a record is not known to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +92,13 @@ impl Ingest {
     /// Starts the loop; it ends when all handles are gone. `applied` tells the control sequence
     /// that this process has applied.
     pub fn start(
-        nats: Nats,
+        broker: impl Append,
         instance: InstanceId,
         settings: Settings,
         applied: impl Fn() -> u64 + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, receiver) = mpsc::channel(settings.queue);
-        let run = run(nats, instance, settings, applied, receiver);
+        let run = run(broker, instance, settings, applied, receiver);
         (Self { queue }, run)
     }
 
@@ -94,7 +124,7 @@ impl Ingest {
 }
 
 async fn run(
-    nats: Nats,
+    broker: impl Append,
     instance: InstanceId,
     settings: Settings,
     applied: impl Fn() -> u64,
@@ -114,12 +144,12 @@ async fn run(
         }
         metrics::histogram!("gander_ingest_batch_records").record(batch.len() as f64);
         metrics::gauge!("gander_ingest_queue_records").set(queue.len() as f64);
-        commit(&nats, instance, settings.deadline, applied(), batch).await;
+        commit(&broker, instance, settings.deadline, applied(), batch).await;
     }
 }
 
 async fn commit(
-    nats: &Nats,
+    broker: &impl Append,
     instance: InstanceId,
     deadline: Duration,
     applied: u64,
@@ -140,15 +170,14 @@ async fn commit(
     let message = encode_batch(applied, instance, records);
     let headers = [(header::PARTITIONS, format!("{:016x}", partitions.0))];
     let started = tokio::time::Instant::now();
-    let subject = subject::ALERTS.to_owned();
-    let stored = nats.publish(subject, &headers, message, None, deadline).await;
+    let stored = broker.append(&headers, message, deadline).await;
     metrics::histogram!("gander_ingest_commit_seconds").record(started.elapsed().as_secs_f64());
     if stored == Err(publish::Error::TimedOut) {
         tracing::warn!(
             records = waiting.len(),
             "alerts are not known to be stored: no answer in time"
         );
-        nats.reconnect().await;
+        broker.reconnect().await;
     }
     for done in waiting {
         let _ = done.send(stored.clone());

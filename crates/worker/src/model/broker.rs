@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::time::Timestamp;
+use runtime::ingest::Append;
 use runtime::nats::batch::{MAX_MESSAGES, Message};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Headers, Start};
@@ -110,6 +111,13 @@ impl State {
             );
             self.told.extend_from_slice(messages);
             return Ok(self.told.len() as u64 + 1 - messages.len() as u64);
+        }
+        if let [Message { subject, payload, .. }] = messages
+            && subject == subject::ALERTS
+        {
+            let sequence = self.alerts.append(subject, payload, false);
+            self.input.push((sequence, payload.clone()));
+            return Ok(sequence);
         }
         for (n, message) in messages.iter().enumerate() {
             let last = self.incidents.last_of(&message.subject).map_or(0, |(n, _)| n);
@@ -277,6 +285,23 @@ fn found(sequence: u64, subject: &str, payload: &Bytes) -> nats::Message {
     // Nothing of a worker asks when a message was stored.
     let stored_at = Timestamp::default();
     nats::Message { sequence, stored_at, subject, payload, pending: 0 }
+}
+
+impl Append for Connection {
+    async fn append(
+        &self,
+        _: Headers<'_>,
+        payload: Bytes,
+        _: Duration,
+    ) -> Result<u64, publish::Error> {
+        let subject = subject::ALERTS.to_owned();
+        let message = Message { subject, headers: vec![], payload, expect: None };
+        self.call(|state| state.write(&[message])).await
+    }
+
+    async fn reconnect(&self) {
+        self.step().await;
+    }
 }
 
 impl Broker for Connection {

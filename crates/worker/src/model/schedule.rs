@@ -1,4 +1,5 @@
-//! Random schedules: orders to workers, crashes, faults, input and changes, in any order.
+//! Random schedules: orders to workers, what gateways are sent, crashes, faults and changes, in any
+//! order.
 //!
 //! Must not know what must hold.
 
@@ -7,11 +8,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::broker::{Fault, Model};
+use super::gateway::{Gateway, Told};
 use super::worker::{Order, Running, Worker};
 use super::world::{Change, Recipe, Say, World};
 use crate::fold::PartitionState;
 
 const WORKERS: usize = 3;
+const GATEWAYS: usize = 2;
 /// No step of a worker is its last.
 const IMMORTAL: u64 = u64::MAX;
 /// Longer than all that any worker has been told takes.
@@ -20,19 +23,25 @@ const QUIET: Duration = Duration::from_secs(3_600);
 /// One step of a schedule.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A message comes in.
-    Append(Vec<Recipe>),
+    /// A gateway is sent something by clients that wait so many milliseconds.
+    Send(usize, Vec<Recipe>, u64),
+    /// A message comes in with a record that cannot be read.
+    Broken(Recipe),
     /// A message comes in that cannot be read.
     Garbage,
     /// The configuration changes.
     Change(Change),
     /// A worker follows the configuration.
     Follow(usize),
+    /// A gateway follows the configuration.
+    FollowGateway(usize),
     /// A worker is told to do something.
     Order(usize, Order),
     /// A worker dies, and another takes its place.
     Crash(usize),
-    /// A batch that nobody knows of arrives.
+    /// A gateway dies, and another takes its place.
+    CrashGateway(usize),
+    /// A batch or message that nobody knows of arrives.
     Land(usize),
 }
 
@@ -65,7 +74,6 @@ fn recipes() -> impl Strategy<Value = Recipe> {
         3 => (0..4_usize, 0..5_u8).prop_map(|(back, service)| Recipe::Resolve { back, service }),
         3 => (0..4_usize, 0..5_u8)
             .prop_map(|(back, service)| Recipe::Acknowledge { back, service }),
-        1 => prop::option::of(0..2_u32).prop_map(|partition| Recipe::Broken { partition }),
     ]
 }
 
@@ -80,14 +88,24 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// How long clients wait: mostly as long as it takes.
+fn patience() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => Just(100_000_u64), 1 => 1..40_u64]
+}
+
 fn steps(changing: bool) -> impl Strategy<Value = Step> {
     let order = |order: BoxedStrategy<Order>| {
         (0..WORKERS, order).prop_map(|(worker, order)| Step::Order(worker, order)).boxed()
     };
     let change = move |change| if changing { Step::Change(change) } else { Step::Garbage };
     prop_oneof![
-        8 => prop::collection::vec(recipes(), 1..5).prop_map(Step::Append),
+        8 => (0..GATEWAYS, prop::collection::vec(recipes(), 1..5), patience())
+            .prop_map(|(gateway, recipes, patience)| Step::Send(gateway, recipes, patience)),
+        1 => prop::option::of(0..2_u32)
+            .prop_map(|partition| Step::Broken(Recipe::Broken { partition })),
         1 => Just(Step::Garbage),
+        1 => (0..GATEWAYS).prop_map(Step::FollowGateway),
+        1 => (0..GATEWAYS).prop_map(Step::CrashGateway),
         3 => changes().prop_map(change),
         2 => (0..WORKERS).prop_map(Step::Follow),
         6 => order((0..2_u32).prop_map(Order::Take).boxed()),
@@ -139,6 +157,8 @@ pub struct Run {
     pub world: World,
     /// The partitions as the last worker has them.
     pub reached: Vec<PartitionState>,
+    /// What the clients of gateways were told.
+    pub told: Told,
 }
 
 /// Runs something in a time that passes only while all wait.
@@ -158,10 +178,20 @@ impl Schedule {
         let start = |world: &World, n: u8| Worker::start(&model, world, n, IMMORTAL, self.messages);
         let mut workers: Vec<_> = (1..=3).map(|n| Running::start(start(&world, n))).collect();
         let mut born = 3;
+        let told = Told::default();
+        let gateway = |world: &World| Gateway::start(&model, world, &told);
+        let mut gateways: Vec<_> = (0..GATEWAYS).map(|_| gateway(&world)).collect();
         for (step, pause) in self.steps {
             match step {
-                Step::Append(recipes) => {
-                    model.append(world.batch(&recipes));
+                Step::Send(n, recipes, patience) => {
+                    gateways[n].take(world.records(&recipes), Duration::from_millis(patience));
+                }
+                Step::Broken(recipe) => {
+                    model.append(world.batch(&[recipe]));
+                }
+                Step::FollowGateway(n) => gateways[n].follow(&world),
+                Step::CrashGateway(n) => {
+                    std::mem::replace(&mut gateways[n], gateway(&world)).kill();
                 }
                 Step::Garbage => {
                     model.append(bytes::Bytes::from_static(b"\xff\xff"));
@@ -183,6 +213,7 @@ impl Schedule {
         let mut last = start(&world, born + 1);
         last.finish(&world).await.expect("nothing was skipped");
         model.land_all();
+        last.finish(&world).await.expect("nothing was skipped");
         for worker in &workers {
             worker.order(Order::Follow(world.clone()));
             worker.order(Order::Read(64));
@@ -193,6 +224,6 @@ impl Schedule {
         }
         last.finish(&world).await.expect("nothing was skipped");
         let reached = last.owner.owned.into_values().map(|owned| owned.state).collect();
-        Run { model, world, reached }
+        Run { model, world, reached, told }
     }
 }

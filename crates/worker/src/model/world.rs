@@ -233,7 +233,18 @@ impl World {
         encode_batch(self.sequence(), GATEWAY, records)
     }
 
+    /// Records as a gateway makes them of what it is sent; what cannot be read is no record.
+    pub fn records(&mut self, recipes: &[Recipe]) -> Vec<Record> {
+        recipes.iter().filter_map(|recipe| self.readable(*recipe)).collect()
+    }
+
     fn record(&mut self, recipe: Recipe) -> AlertRecord {
+        let partition = if let Recipe::Broken { partition } = recipe { partition } else { None };
+        let broken = || AlertRecord { partition, outcome_wanted: true, ..AlertRecord::default() };
+        self.readable(recipe).map_or_else(broken, record_to)
+    }
+
+    fn readable(&mut self, recipe: Recipe) -> Option<Record> {
         let content = match recipe {
             Recipe::Alert { reach, say, after } => {
                 self.now += after;
@@ -248,16 +259,14 @@ impl World {
             Recipe::Acknowledge { back, service } => {
                 Content::Acknowledge(self.command(back, service))
             }
-            Recipe::Broken { partition } => {
-                return AlertRecord { partition, outcome_wanted: true, ..AlertRecord::default() };
-            }
+            Recipe::Broken { .. } => return None,
         };
         let team = match &content {
             Content::Alert(alert) => alert.reach.team(),
             Content::Resolve(command) | Content::Acknowledge(command) => Some(command.says.team),
         };
         let partition = team.map(|team| streams().partitions.of(team));
-        record_to(Record { partition, outcome_wanted: true, content, trace: None })
+        Some(Record { partition, outcome_wanted: true, content, trace: None })
     }
 
     /// A command about what one of the last alerts may have opened; each is another principal's.
