@@ -12,6 +12,7 @@ mod explain;
 mod floods;
 mod foreign;
 mod full_disk;
+mod hostile;
 mod http;
 mod incidents;
 mod journal;
