@@ -33,8 +33,9 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
-    let text = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
-    match text.as_str() {
+    // What is no text names no encoding either: taken for none, the body would be stored as it is.
+    let text = value.to_str().map_err(|_| Problem::UnsupportedEncoding)?;
+    match text.trim().to_ascii_lowercase().as_str() {
         _ if values.next().is_some() => Err(Problem::UnsupportedEncoding),
         "" | "identity" => Ok(Encoding::Identity),
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
@@ -121,6 +122,25 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn an_encoding_is_known_or_refused() {
+        let named = |value: &[u8]| {
+            let value = http::HeaderValue::from_bytes(value).unwrap();
+            encoding(&HeaderMap::from_iter([(header::CONTENT_ENCODING, value)]))
+        };
+        for (value, expected) in [
+            (&b""[..], Encoding::Identity),
+            (b" Identity ", Encoding::Identity),
+            (b"x-gzip", Encoding::Gzip),
+            (b"DEFLATE", Encoding::Deflate),
+        ] {
+            assert_eq!(named(value), Ok(expected), "{value:?}");
+        }
+        for value in [&b"br"[..], b"gzip, gzip", b"\xc3\xa9", b"gzip\xff"] {
+            assert_eq!(named(value), Err(Problem::UnsupportedEncoding), "{value:?}");
+        }
     }
 
     #[test]
