@@ -141,7 +141,10 @@ pub fn json(bytes: &[u8]) {
         }
         Err(json::Error::Syntax(at)) => {
             assert!(at <= text.len());
-            assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "only others read it");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(text).is_err(),
+                "only others read it"
+            );
         }
         Err(json::Error::TooDeep) => {}
     }
@@ -152,9 +155,9 @@ pub fn key(bytes: &[u8]) {
     let (text, rest) = line(bytes);
     let Ok(key) = Key::parse(text) else { return };
     assert_eq!(Key::parse(&key.to_string()).as_ref(), Ok(&key));
-    let Ok(mut json) = std::str::from_utf8(rest).map_err(drop).and_then(|text| {
-        Json::parse(text).map_err(drop)
-    }) else {
+    let Ok(mut json) =
+        std::str::from_utf8(rest).map_err(drop).and_then(|text| Json::parse(text).map_err(drop))
+    else {
         return;
     };
     let _ = key.find(&json);
@@ -201,8 +204,7 @@ fn filter_from(n: u8, line: &str) -> Option<Filter> {
     let mapped = parts.next().and_then(|text| Key::parse(text).ok());
     let condition = Condition::new(key.clone(), items).ok()?;
     let resolve = mapped.clone().filter(|_| n == 2);
-    let resolve =
-        resolve.map(|mapped_with| Resolve { condition: condition.clone(), mapped_with });
+    let resolve = resolve.map(|mapped_with| Resolve { condition: condition.clone(), mapped_with });
     let conditions = vec![condition];
     let trigger = Trigger::new(Urgency::High, conditions, key.clone(), key, mapped).ok()?;
     let name = DisplayName::parse(&format!("filter {n}")).ok()?;

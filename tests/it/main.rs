@@ -30,6 +30,7 @@ mod secrets;
 mod settings;
 mod soak;
 mod status;
+mod status_rows;
 mod story;
 mod systemd;
 mod tls;

@@ -47,8 +47,10 @@ pub struct Report {
     pub kinds: BTreeMap<&'static str, u64>,
     /// Answers by status and code; status 0 where there was none.
     pub answers: BTreeMap<(u16, String), u64>,
-    /// The longest time from the last byte to the end.
-    pub longest: Duration,
+    /// The longest time from the last byte to the end, and the case.
+    pub longest: (Duration, u64),
+    /// Cases that took longer than a second.
+    pub late: u64,
     /// Failures, by the number of their case.
     pub failures: BTreeMap<u64, String>,
     /// How many failures there were.
@@ -75,9 +77,15 @@ pub async fn run(gateway: SocketAddr, grammar: Arc<Grammar>, plan: Plan) -> anyh
                     break;
                 }
                 let case = grammar.case(plan.first + n);
-                let seen = send(gateway, Ipv4Addr::new(127, 0, 1, host), &case, plan.patience).await;
+                let seen =
+                    send(gateway, Ipv4Addr::new(127, 0, 1, host), &case, plan.patience).await;
                 let judged = seen.and_then(|seen| judged(&case, seen, &errors, &grammar.token));
-                report.lock().expect("no client panics").add(plan.first + n, &case, judged);
+                report.lock().expect("no client panics").add(
+                    plan.first + n,
+                    &case,
+                    &grammar.token,
+                    judged,
+                );
             }
         });
     }
@@ -185,23 +193,31 @@ impl Report {
         &mut self,
         number: u64,
         case: &Case,
+        token: &str,
         judged: anyhow::Result<(Vec<(u16, String)>, Duration)>,
     ) {
         *self.kinds.entry(case.kind).or_default() += 1;
         match judged {
             Ok((answers, took)) => {
                 if answers.is_empty() {
-                    *self.answers.entry((0, "closed without an answer".to_owned())).or_default() += 1;
+                    *self.answers.entry((0, "closed without an answer".to_owned())).or_default() +=
+                        1;
                 }
                 for answer in answers {
                     *self.answers.entry(answer).or_default() += 1;
                 }
-                self.longest = self.longest.max(took);
+                self.longest = self.longest.max((took, number));
+                self.late += u64::from(took > Duration::from_secs(1));
             }
             Err(error) => {
                 self.failed += 1;
                 if self.failures.len() < TOLD {
-                    let text = format!("{} ({}): {error:#}\n{}", number, case.kind, printf(&case.bytes));
+                    let text = format!(
+                        "{} ({}): {error:#}\n{}",
+                        number,
+                        case.kind,
+                        printf(&case.bytes, token)
+                    );
                     self.failures.insert(number, text);
                 }
             }
@@ -224,17 +240,19 @@ impl Report {
         }
         let _ = write!(
             text,
-            "{} cases, {} failed, longest {:.0} ms after the last byte",
+            "{} cases, {} failed, {} later than a second after the last byte, the latest {:.0} ms (case {})",
             self.kinds.values().sum::<u64>(),
             self.failed,
-            self.longest.as_secs_f64() * 1_000.0
+            self.late,
+            self.longest.0.as_secs_f64() * 1_000.0,
+            self.longest.1,
         );
         text
     }
 }
 
-/// Bytes as a command of a shell that writes them; long ones are cut.
-fn printf(bytes: &[u8]) -> String {
+/// Bytes as a command of a shell that writes them, with `TOKEN` for the token; long ones are cut.
+fn printf(bytes: &[u8], token: &str) -> String {
     const MOST: usize = 2_000;
     let mut text = String::from("printf '");
     for byte in bytes.iter().take(MOST) {
@@ -246,6 +264,7 @@ fn printf(bytes: &[u8]) -> String {
         }
     }
     text.push('\'');
+    text = text.replace(token, "TOKEN");
     if bytes.len() > MOST {
         let _ = write!(text, " # the first {MOST} of {} bytes", bytes.len());
     }

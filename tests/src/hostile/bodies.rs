@@ -48,11 +48,19 @@ pub fn json(dice: &mut Dice) -> Vec<u8> {
         3 => format!("{{\"status\":\"firing\",{}\"status\":\"x\"}}", "\"status\":1,".repeat(wide)),
         4 => format!("{{\"key\":{}}}", "9".repeat(wide)),
         5 => "{\"key\":1e999999999,\"status\":-0.0000000e-999}".to_owned(),
-        6 => dice.one(&[r#"{"status":"\ud800"}"#, r#"{"status":"\udc00\ud800"}"#, r#"{"\u0000":"\u0000"}"#]).to_owned(),
+        6 => dice
+            .one(&[
+                r#"{"status":"\ud800"}"#,
+                r#"{"status":"\udc00\ud800"}"#,
+                r#"{"\u0000":"\u0000"}"#,
+            ])
+            .to_owned(),
         7 => format!("{{\"status\":\"firing\",\"key\":\"{}\"}}", "\u{202e}\u{0}".repeat(20)),
         8 => format!("{{\"alerts\":[{}1]}}", "{\"labels\":[[[1]]]},".repeat(wide)),
         9 => "\u{feff}{\"status\":\"firing\"}".to_owned(),
-        10 => dice.one(&["NaN", "{,}", "[1,]", "{'a':1}", "\"", "nul", "1 2", "// x\n{}", "\u{0}", " "]).to_owned(),
+        10 => dice
+            .one(&["NaN", "{,}", "[1,]", "{'a':1}", "\"", "nul", "1 2", "// x\n{}", "\u{0}", " "])
+            .to_owned(),
         11 => format!("{{\"status\":\"{}\"}}", "İıſK".repeat(wide)),
         12 => format!("{{\"status\":\"{}\"}}", "\\u0041\\n".repeat(wide)),
         _ => format!("{{\"{}\":1}}", "a.b[*]".repeat(80)),
@@ -67,13 +75,27 @@ pub fn json(dice: &mut Dice) -> Vec<u8> {
 
 /// A content type and a body that has not much to do with it.
 pub fn typed(dice: &mut Dice) -> (String, Vec<u8>) {
-    let boundary = dice.one(&["X", "", "\"a b\"", "--", "X; boundary=Y", "\u{e9}", "X\"", "0123456789".repeat(10).as_str()]).to_owned();
+    let boundary = dice
+        .one(&[
+            "X",
+            "",
+            "\"a b\"",
+            "--",
+            "X; boundary=Y",
+            "\u{e9}",
+            "X\"",
+            "0123456789".repeat(10).as_str(),
+        ])
+        .to_owned();
     let part = |name: &str, body: &str| {
         format!("--{boundary}\r\nContent-Disposition: form-data; name={name}\r\n\r\n{body}\r\n")
     };
     let many = if dice.once_in(20) { 2_000 } else { 3 };
     match dice.below(8) {
-        0 => (format!("multipart/form-data; boundary={boundary}"), part("\"data\"", "{\"a\":1}").into_bytes()),
+        0 => (
+            format!("multipart/form-data; boundary={boundary}"),
+            part("\"data\"", "{\"a\":1}").into_bytes(),
+        ),
         1 => {
             let parts = part("\"payload\"", "[").repeat(many) + &format!("--{boundary}--");
             (format!("multipart/form-data; boundary={boundary}"), parts.into_bytes())
@@ -83,13 +105,34 @@ pub fn typed(dice: &mut Dice) -> (String, Vec<u8>) {
             format!("multipart/form-data; boundary={boundary}"),
             format!("--{boundary}\r\n{}\r\n\r\n", "A: b\r\n".repeat(many)).into_bytes(),
         ),
-        4 => ("application/x-www-form-urlencoded".to_owned(), "payload=%7B%7D&".repeat(many).into_bytes()),
+        4 => (
+            "application/x-www-form-urlencoded".to_owned(),
+            "payload=%7B%7D&".repeat(many).into_bytes(),
+        ),
         5 => (
             "application/x-www-form-urlencoded".to_owned(),
-            dice.one(&["payload=%", "payload", "=&=&=", "data=%ff", "payload={\"a\":1}&data=[", "%00"]).as_bytes().to_vec(),
+            dice.one(&[
+                "payload=%",
+                "payload",
+                "=&=&=",
+                "data=%ff",
+                "payload={\"a\":1}&data=[",
+                "%00",
+            ])
+            .as_bytes()
+            .to_vec(),
         ),
         6 => (
-            dice.one(&["image/png", "application/pdf", "video/", "/", ";", "a/b/c; q=\"", "text/plain; charset=utf-16"]).to_owned(),
+            dice.one(&[
+                "image/png",
+                "application/pdf",
+                "video/",
+                "/",
+                ";",
+                "a/b/c; q=\"",
+                "text/plain; charset=utf-16",
+            ])
+            .to_owned(),
             dice.bytes(300),
         ),
         _ => ("text/plain".to_owned(), dice.bytes(300)),

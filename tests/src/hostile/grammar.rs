@@ -110,7 +110,8 @@ fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
         0 => bytes[at] ^= 1 << dice.below(8),
         1 => bytes[at] = dice.next().to_le_bytes()[0],
         2 => {
-            let odd = dice.one(&["\r", "\n", "\0", " ", "\t", ":", "\r\n\r\n", "\u{fffd}", "%", "0"]);
+            let odd =
+                dice.one(&["\r", "\n", "\0", " ", "\t", ":", "\r\n\r\n", "\u{fffd}", "%", "0"]);
             bytes.splice(at..at, odd.bytes());
         }
         3 => {
@@ -128,17 +129,57 @@ fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
 
 fn request_line(grammar: &Grammar, dice: &mut Dice) -> Made {
     let method = dice.one(&[
-        "POST", "post", "GET", "PATCH", "TRACE", "CONNECT", "OPTIONS", "PRI", "M-SEARCH", "P\0ST",
-        "POST\t", "", " POST", "DELETE", "{}", "POST POST", "Ω",
+        "POST",
+        "post",
+        "GET",
+        "PATCH",
+        "TRACE",
+        "CONNECT",
+        "OPTIONS",
+        "PRI",
+        "M-SEARCH",
+        "P\0ST",
+        "POST\t",
+        "",
+        " POST",
+        "DELETE",
+        "{}",
+        "POST POST",
+        "Ω",
     ]);
     let target = dice.one(&[
-        "/v1/process", "*", "http://g/v1/process", "https://u:p@g:99999/v1/process", "g:443", "",
-        "/v1/process#part", "//", "\\v1\\process", "/v1/process HTTP/1.1", "/%", "/\u{e9}", "/\0",
-        "http://[::1/v1/process", "/v1/process?\u{1F600}", "/v1/process?a=<>\"{}|^`",
+        "/v1/process",
+        "*",
+        "http://g/v1/process",
+        "https://u:p@g:99999/v1/process",
+        "g:443",
+        "",
+        "/v1/process#part",
+        "//",
+        "\\v1\\process",
+        "/v1/process HTTP/1.1",
+        "/%",
+        "/\u{e9}",
+        "/\0",
+        "http://[::1/v1/process",
+        "/v1/process?\u{1F600}",
+        "/v1/process?a=<>\"{}|^`",
     ]);
     let version = dice.one(&[
-        "HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.2", "HTTP/1.", "http/1.1", "HTTP/1.1 ",
-        "HTTP/11", "HTTP/1.1\r", "", "ICY", "HTTP/3", "HTTP/1.1\0",
+        "HTTP/1.1",
+        "HTTP/1.0",
+        "HTTP/0.9",
+        "HTTP/2.0",
+        "HTTP/1.2",
+        "HTTP/1.",
+        "http/1.1",
+        "HTTP/1.1 ",
+        "HTTP/11",
+        "HTTP/1.1\r",
+        "",
+        "ICY",
+        "HTTP/3",
+        "HTTP/1.1\0",
     ]);
     let space = dice.one(&[" ", " ", " ", "  ", "\t", "\u{b}", "\u{a0}"]);
     let end = dice.one(&["\r\n", "\r\n", "\n", "\r", "\r\r\n", "\n\r\n"]);
@@ -158,10 +199,18 @@ fn path(grammar: &Grammar, dice: &mut Dice) -> Made {
         0 => (format!("/{long}"), ANY),
         1 => (format!("/v1/process?from={long}"), ANY),
         2 => (format!("/v1/process?{long}"), ANY),
-        3 => (dice.one(&["/livez", "/readyz", "/readyz?verbose", "/openapi.json"]).to_owned(), &[405]),
+        3 => (
+            dice.one(&["/livez", "/readyz", "/readyz?verbose", "/openapi.json"]).to_owned(),
+            &[405],
+        ),
         4 => (dice.one(&["/livez/", "/metrics", "/v1", "/v1/process/", "/"]).to_owned(), &[404]),
-        5 => (dice.one(&["//v1/process", "/v1/./process", "/V1/PROCESS", "/v1%2fprocess"]).to_owned(), &[404]),
-        6 => (dice.one(&["/v1/../v1/process", "/v1/process;a", "/v1/process%00"]).to_owned(), &[404]),
+        5 => (
+            dice.one(&["//v1/process", "/v1/./process", "/V1/PROCESS", "/v1%2fprocess"]).to_owned(),
+            &[404],
+        ),
+        6 => {
+            (dice.one(&["/v1/../v1/process", "/v1/process;a", "/v1/process%00"]).to_owned(), &[404])
+        }
         _ => (dice.one(&["/v1/process?", "/v1/process?&", "/v1/process?%"]).to_owned(), TAKEN),
     };
     let request = String::from_utf8_lossy(&grammar.with_length("", b"{}")).into_owned();
@@ -172,17 +221,35 @@ fn header(grammar: &Grammar, dice: &mut Dice) -> Made {
     let (line, expected): (&str, &[u16]) = match dice.below(3) {
         0 => {
             let bad = [
-                "no colon\r\n", "X : space\r\n", " X: space before\r\n", "X: a\r\n folded\r\n",
-                ": no name\r\n", "X\0: a\r\n", "X: a\0b\r\n", "X: a\u{7f}b\r\n", "X: a\rb\r\n",
-                "X(): a\r\n", "X\u{e9}: a\r\n", "\tX: a\r\n", "X: \u{1b}[31m\r\n", "\"X\": a\r\n",
+                "no colon\r\n",
+                "X : space\r\n",
+                " X: space before\r\n",
+                "X: a\r\n folded\r\n",
+                ": no name\r\n",
+                "X\0: a\r\n",
+                "X: a\0b\r\n",
+                "X: a\u{7f}b\r\n",
+                "X: a\rb\r\n",
+                "X(): a\r\n",
+                "X\u{e9}: a\r\n",
+                "\tX: a\r\n",
+                "X: \u{1b}[31m\r\n",
+                "\"X\": a\r\n",
             ];
             (dice.one(&bad), BELOW)
         }
         1 => {
             let odd = [
-                "X:\r\n", "X: \t \r\n", "X: \u{e9}\u{1F600}\r\n", "X:a\r\n", "x: a\nY: b\r\n",
-                "Host: other\r\n", "Host:\r\n", "Connection: close, keep-alive\r\n",
-                "Connection: X, Authorization\r\n", "Upgrade: h2c\r\nConnection: Upgrade\r\n",
+                "X:\r\n",
+                "X: \t \r\n",
+                "X: \u{e9}\u{1F600}\r\n",
+                "X:a\r\n",
+                "x: a\nY: b\r\n",
+                "Host: other\r\n",
+                "Host:\r\n",
+                "Connection: close, keep-alive\r\n",
+                "Connection: X, Authorization\r\n",
+                "Upgrade: h2c\r\nConnection: Upgrade\r\n",
             ];
             (dice.one(&odd), TAKEN)
         }
@@ -199,12 +266,20 @@ fn many_headers(grammar: &Grammar, dice: &mut Dice) -> Made {
     let length = [0, 1, 100, 1_000, 30_000, 70_000][dice.below(6)];
     let name = dice.one(&["x", "X-Forwarded-For", "Cookie", "Prefer", "Accept-Encoding"]);
     let value = Dice::filled(dice.one(&["a", ",", "\u{e9}", "10.0.0.1,"]), length / count);
-    let lines: String = (0..count).map(|n| match dice.below(2) {
-        0 => format!("{name}: {value}\r\n"),
-        _ => format!("{name}-{n}: {value}\r\n"),
-    }).collect();
+    let lines: String = (0..count)
+        .map(|n| match dice.below(2) {
+            0 => format!("{name}: {value}\r\n"),
+            _ => format!("{name}-{n}: {value}\r\n"),
+        })
+        .collect();
     // Host, Authorization and Content-Length are three of the 64.
-    let expected = if count > 61 { BELOW } else if lines.len() < 20_000 { TAKEN } else { ANY };
+    let expected = if count > 61 {
+        BELOW
+    } else if lines.len() < 20_000 {
+        TAKEN
+    } else {
+        ANY
+    };
     (grammar.with_length(&lines, b"{}"), expected)
 }
 
@@ -212,14 +287,31 @@ fn length(grammar: &Grammar, dice: &mut Dice) -> Made {
     let (value, expected): (&str, &[u16]) = match dice.below(4) {
         0 => (
             dice.one(&[
-                "-2", "+2", "2,2", "2, 3", "0x2", "2 2", "two", "2.0", "\u{b2}", "2;", "1e1", "'2'",
-                "99999999999999999999999999", "18446744073709551616", "2\t3", "",
+                "-2",
+                "+2",
+                "2,2",
+                "2, 3",
+                "0x2",
+                "2 2",
+                "two",
+                "2.0",
+                "\u{b2}",
+                "2;",
+                "1e1",
+                "'2'",
+                "99999999999999999999999999",
+                "18446744073709551616",
+                "2\t3",
+                "",
             ]),
             &[400],
         ),
         1 => (dice.one(&["18446744073709551615", "18446744073709551614"]), &[431]),
         2 => (dice.one(&["1048577", "9223372036854775807", "18446744073709551613"]), &[413]),
-        _ => (dice.one(&["2", "02", "0000000000000000000000000000002", "2\r\nContent-Length: 2"]), TAKEN),
+        _ => (
+            dice.one(&["2", "02", "0000000000000000000000000000002", "2\r\nContent-Length: 2"]),
+            TAKEN,
+        ),
     };
     let line = format!("Content-Length: {value}\r\n");
     let line = if dice.once_in(8) { format!("{line}Content-Length: 3\r\n") } else { line };
@@ -228,14 +320,38 @@ fn length(grammar: &Grammar, dice: &mut Dice) -> Made {
 }
 
 const CODINGS: &[&str] = &[
-    "chunked", "Chunked", "chunked, chunked", "identity", "gzip", "gzip, chunked", "chunked, gzip",
-    "xchunked", "chunkedx", "\"chunked\"", "chunked;q=1", " chunked", "\tchunked", "chunked\t", ",chunked",
-    "chunked,", "", "\u{b}chunked", "identity, chunked", "chunked\0", "cow", "trailers",
+    "chunked",
+    "Chunked",
+    "chunked, chunked",
+    "identity",
+    "gzip",
+    "gzip, chunked",
+    "chunked, gzip",
+    "xchunked",
+    "chunkedx",
+    "\"chunked\"",
+    "chunked;q=1",
+    " chunked",
+    "\tchunked",
+    "chunked\t",
+    ",chunked",
+    "chunked,",
+    "",
+    "\u{b}chunked",
+    "identity, chunked",
+    "chunked\0",
+    "cow",
+    "trailers",
 ];
 
 fn transfer_coding(grammar: &Grammar, dice: &mut Dice) -> Made {
     let first = dice.one(CODINGS);
-    let name = dice.one(&["Transfer-Encoding", "transfer-encoding", "Transfer_Encoding", "Transfer-Encoding "]);
+    let name = dice.one(&[
+        "Transfer-Encoding",
+        "transfer-encoding",
+        "Transfer_Encoding",
+        "Transfer-Encoding ",
+    ]);
     let mut lines = format!("{name}: {first}\r\n");
     if dice.once_in(3) {
         let _ = write!(lines, "Transfer-Encoding: {}\r\n", dice.one(CODINGS));
@@ -277,10 +393,19 @@ fn chunks(grammar: &Grammar, dice: &mut Dice) -> Made {
     let (body, expected): (String, &[u16]) = match dice.below(4) {
         0 => (
             dice.one(&[
-                "zz\r\n{}\r\n0\r\n\r\n", "-1\r\n", "0x2\r\n{}\r\n0\r\n\r\n", "2 2\r\n{}\r\n0\r\n\r\n",
-                "fffffffffffffffff\r\n", "\r\n{}\r\n", "2\r\n{}0\r\n\r\n", "2\r\n{}}}}}", "+2\r\n{}\r\n0\r\n\r\n",
-                "2\0\r\n{}\r\n0\r\n\r\n", "\u{b2}\r\n",
-            ]).to_owned(),
+                "zz\r\n{}\r\n0\r\n\r\n",
+                "-1\r\n",
+                "0x2\r\n{}\r\n0\r\n\r\n",
+                "2 2\r\n{}\r\n0\r\n\r\n",
+                "fffffffffffffffff\r\n",
+                "\r\n{}\r\n",
+                "2\r\n{}0\r\n\r\n",
+                "2\r\n{}}}}}",
+                "+2\r\n{}\r\n0\r\n\r\n",
+                "2\0\r\n{}\r\n0\r\n\r\n",
+                "\u{b2}\r\n",
+            ])
+            .to_owned(),
             &[400],
         ),
         1 => (format!("2;{big}\r\n{{}}\r\n0\r\n\r\n"), ANY),
@@ -308,7 +433,11 @@ fn credential(grammar: &Grammar, dice: &mut Dice) -> Made {
         1 => (format!("Bearer  {token} "), TAKEN),
         2 => (format!("Bearer {token},{token}"), &[400]),
         3 => (format!("bEARER {token}"), TAKEN),
-        4 => (dice.one(&["Bearer", "Bearer ", "", "Basic", "Digest a", "Bearer\t", "Bearer a b"]).to_owned(), &[400]),
+        4 => (
+            dice.one(&["Bearer", "Bearer ", "", "Basic", "Digest a", "Bearer\t", "Bearer a b"])
+                .to_owned(),
+            &[400],
+        ),
         5 => (format!("Basic {}", base64(&dice.bytes(60))), ANY),
         6 => (format!("Basic {}", base64(format!("{long}:{token}").as_bytes())), ANY),
         7 => (format!("Basic {}", base64(format!(":{token}").as_bytes()).replace('=', "")), TAKEN),
@@ -321,25 +450,48 @@ fn credential(grammar: &Grammar, dice: &mut Dice) -> Made {
 
 fn query(grammar: &Grammar, dice: &mut Dice) -> Made {
     let token = &grammar.token;
-    let long = Dice::filled(dice.one(&["a", "%F0%9F%98%80", "&", "&from=", "+", "%"]), dice.below(7_000));
+    let long =
+        Dice::filled(dice.one(&["a", "%F0%9F%98%80", "&", "&from=", "+", "%"]), dice.below(7_000));
     let (text, expected): (String, &[u16]) = match dice.below(8) {
         0 => (format!("token={token}&from={long}"), ANY),
         1 => (format!("token={token}&token={token}"), &[400]),
         2 => (format!("token={token}&%74oken=x"), &[400]),
         3 => (format!("token={}", token.replace('_', "%5F")), TAKEN),
-        4 => (dice.one(&["token", "token=", "token=%", "token=%ff", "token=%00", "token==", "TOKEN=a"]).to_owned(), &[401]),
+        4 => (
+            dice.one(&[
+                "token",
+                "token=",
+                "token=%",
+                "token=%ff",
+                "token=%00",
+                "token==",
+                "TOKEN=a",
+            ])
+            .to_owned(),
+            &[401],
+        ),
         5 => (format!("{long}&token={token}"), ANY),
         6 => (format!("from=%ff%fe%00%0d%0a&token={token}"), TAKEN),
         _ => (format!("token={token}\u{e9}"), ANY),
     };
-    let head = format!("PUT /v1/process?{text} HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{{}}");
+    let head =
+        format!("PUT /v1/process?{text} HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{{}}");
     (head.into_bytes(), expected)
 }
 
 fn encoding(grammar: &Grammar, dice: &mut Dice) -> Made {
     let (value, body, expected): (&str, Vec<u8>, &[u16]) = match dice.below(8) {
         0 => (
-            dice.one(&["br", "zstd", "compress", "gzip, gzip", "gzip\r\nContent-Encoding: gzip", "*", "g zip", "\u{e9}"]),
+            dice.one(&[
+                "br",
+                "zstd",
+                "compress",
+                "gzip, gzip",
+                "gzip\r\nContent-Encoding: gzip",
+                "*",
+                "g zip",
+                "\u{e9}",
+            ]),
             b"{}".to_vec(),
             &[415],
         ),
@@ -374,23 +526,40 @@ fn content_type(grammar: &Grammar, dice: &mut Dice) -> Made {
 
 fn odd_headers(grammar: &Grammar, dice: &mut Dice) -> Made {
     let (line, expected): (&str, &[u16]) = match dice.below(4) {
-        0 => (dice.one(&["coffee", "100-continue, 100-continue", "", "200-ok", "100-continue;a"]), &[417]),
+        0 => (
+            dice.one(&["coffee", "100-continue, 100-continue", "", "200-ok", "100-continue;a"]),
+            &[417],
+        ),
         1 => {
             let value = dice.one(&["100-continue", "100-CONTINUE"]);
             return (grammar.with_length(&format!("Expect: {value}\r\n"), b"{}"), TAKEN);
         }
         2 => {
             let lines = [
-                "Prefer: wait=99999999999999999999\r\n", "Prefer: wait=-1\r\n", "Prefer: ,,;;==\r\n",
-                "Prefer: respond-async; wait=\"\\\r\n", "Prefer: \u{e9}\r\nPrefer: wait=0\r\n",
+                "Prefer: wait=99999999999999999999\r\n",
+                "Prefer: wait=-1\r\n",
+                "Prefer: ,,;;==\r\n",
+                "Prefer: respond-async; wait=\"\\\r\n",
+                "Prefer: \u{e9}\r\nPrefer: wait=0\r\n",
                 "traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n",
-                "traceparent: ff-\u{e9}\r\n", "traceparent: \r\ntracestate: =\r\n",
-                "X-Forwarded-For: ,,,[::\r\n", "Range: bytes=0-\r\n", "If-Match: *\r\n", "TE: trailers\r\n",
-                "Content-MD5: x\r\nDigest: y\r\n", "Keep-Alive: timeout=-1\r\n", "HTTP2-Settings: AAMAAABk\r\n",
+                "traceparent: ff-\u{e9}\r\n",
+                "traceparent: \r\ntracestate: =\r\n",
+                "X-Forwarded-For: ,,,[::\r\n",
+                "Range: bytes=0-\r\n",
+                "If-Match: *\r\n",
+                "TE: trailers\r\n",
+                "Content-MD5: x\r\nDigest: y\r\n",
+                "Keep-Alive: timeout=-1\r\n",
+                "HTTP2-Settings: AAMAAABk\r\n",
             ];
             return (grammar.with_length(dice.one(&lines), b"{}"), TAKEN);
         }
-        _ => return (b"HEAD /livez HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n".to_vec(), &[200]),
+        _ => {
+            return (
+                b"HEAD /livez HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                &[200],
+            );
+        }
     };
     (grammar.with_length(&format!("Expect: {line}\r\n"), b"{}"), expected)
 }
@@ -418,7 +587,8 @@ fn frames(_: &Grammar, dice: &mut Dice) -> Made {
     for n in 0..1 + dice.below(12) {
         let kind = u8::try_from(dice.below(13)).unwrap_or_default();
         let flags = dice.next().to_le_bytes()[0] & 0x2d;
-        let stream = [0, 1, 2, 3, u32::MAX, 2 * u32::try_from(n).unwrap_or_default() + 1][dice.below(6)];
+        let stream =
+            [0, 1, 2, 3, u32::MAX, 2 * u32::try_from(n).unwrap_or_default() + 1][dice.below(6)];
         let payload = match dice.below(3) {
             0 => POST.to_vec(),
             1 => dice.bytes(40),

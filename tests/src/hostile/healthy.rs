@@ -61,7 +61,8 @@ async fn work(gateway: SocketAddr, token: String, stop: CancellationToken) -> Se
             () = stop.cancelled() => break,
         }
         let started = Instant::now();
-        match sender.send(gateway, &token, payload("firing", &format!("healthy-{}", n % 50))).await {
+        match sender.send(gateway, &token, payload("firing", &format!("healthy-{}", n % 50))).await
+        {
             Ok(answer) if answer.status.is_success() => served.took.push(started.elapsed()),
             Ok(answer) => served.failed.push(format!("{} {}", answer.status, answer.code())),
             Err(error) => served.failed.push(format!("{error:#}")),
@@ -76,7 +77,11 @@ impl Served {
     #[must_use]
     pub fn permille(&self, part: usize) -> Duration {
         let last = self.took.len().saturating_sub(1);
-        self.took.get(self.took.len() * part / 1_000).or(self.took.get(last)).copied().unwrap_or_default()
+        self.took
+            .get(self.took.len() * part / 1_000)
+            .or(self.took.get(last))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// In words.
