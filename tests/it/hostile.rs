@@ -8,9 +8,11 @@ use anyhow::ensure;
 use e2e::admin::{Admin, filter};
 use e2e::hostile::attack::{self, Plan as Attack};
 use e2e::hostile::bodies::Bombs;
+use e2e::hostile::flood;
 use e2e::hostile::grammar::Grammar;
 use e2e::hostile::healthy::Healthy;
 use e2e::rig::{Plan, Rig, Role};
+use e2e::tools;
 use tokio_util::sync::CancellationToken;
 use wire::proto::gander::admin::v1 as api;
 
@@ -131,5 +133,80 @@ async fn no_bad_request_does_harm() -> anyhow::Result<()> {
     let report = besieged(&mut stage, "requests", attack).await?;
     println!("{}", report.told());
     ensure!(report.failed == 0, "{}", report.told());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing_or_little_disturb_nobody() -> anyhow::Result<()> {
+    let count = usize::try_from(number("IDLE_CONNECTIONS", 1_000)?)?;
+    flood::open_files(u64::try_from(count)? + 2_000)?;
+    let most = (count + 1_000).to_string();
+    let mut stage = stage(&["--max-connections", &most]).await?;
+    let gateway = stage.rig.gateway()?;
+    let attack = async {
+        let silent = flood::hold(gateway, count / 2, b"").await?;
+        let begun = b"POST /v1/process HTTP/1.1\r\nX: ";
+        let mut slow = flood::hold(gateway, count - count / 2, begun).await?;
+        // For less than the ten seconds that the gateway gives them.
+        for _ in 0..3 {
+            flood::drip(&mut slow, b'x').await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok((silent.len(), slow.len()))
+    };
+    let (silent, slow) = besieged(&mut stage, "idle connections", attack).await?;
+    ensure!(silent + slow == count, "{silent} silent and {slow} slow ones of {count}");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "make hostile shows what was done")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make hostile runs it, with the attackers of others"]
+async fn slow_clients_of_others_disturb_nobody() -> anyhow::Result<()> {
+    flood::open_files(8_000)?;
+    let mut stage = stage(&["--max-connections-per-ip", "5000"]).await?;
+    let url = format!("http://{}/v1/process?token={}", stage.rig.gateway()?, stage.token);
+    let folder = stage.rig.folder().to_owned();
+    let common = ["-c", "4000", "-r", "1000", "-l", "25", "-p", "5", "-u", &url];
+    for (name, args) in [
+        ("slow heads", &["-H", "-i", "2", "-x", "10"][..]),
+        ("slow bodies", &["-B", "-i", "2", "-x", "10", "-s", "8192", "-t", "POST"]),
+        ("slow readers", &["-X", "-k", "5", "-w", "1", "-y", "2", "-n", "5", "-z", "1"]),
+    ] {
+        let mut command = tools::attacker(&folder, "slowhttptest")?;
+        command.args(args).args(common);
+        let told = besieged(&mut stage, name, tools::output(&mut command)).await?;
+        let last = told.lines().filter(|line| line.contains(':')).rev().take(8);
+        println!("{}", last.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "make hostile shows what was done")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make hostile runs it, with the attackers of others"]
+async fn floods_over_http2_disturb_nobody() -> anyhow::Result<()> {
+    let mut stage = stage(&[]).await?;
+    let gateway = stage.rig.gateway()?;
+    let folder = stage.rig.folder().to_owned();
+    for (name, path) in [("flood of probes", "livez"), ("flood without a token", "v1/process")] {
+        let mut command = tools::attacker(&folder, "h2load")?;
+        let url = format!("http://{gateway}/{path}");
+        command.args(["-n", "200000", "-c", "50", "-m", "100", &url]);
+        let told = besieged(&mut stage, name, tools::output(&mut command)).await?;
+        let line = |part: &str| told.lines().find(|line| line.contains(part)).unwrap_or_default();
+        println!("{}\n{}\n{}", line("finished in"), line("requests: "), line("status codes"));
+        ensure!(line("requests: ").contains("200000 done"), "{told}");
+        ensure!(line("requests: ").contains(" 0 errored, 0 timeout"), "{told}");
+    }
+    let attack = async {
+        let mut taken = 0;
+        for _ in 0..500 {
+            taken += flood::rapid_reset(gateway, 2_000).await?;
+        }
+        Ok(taken)
+    };
+    let taken = besieged(&mut stage, "rapid resets", attack).await?;
+    println!("rapid resets: 500 connections ended, {taken} resets sent");
     Ok(())
 }

@@ -49,8 +49,8 @@ pub struct Report {
     pub answers: BTreeMap<(u16, String), u64>,
     /// The longest time from the last byte to the end, and the case.
     pub longest: (Duration, u64),
-    /// Cases that took longer than a second.
-    pub late: u64,
+    /// Cases that took longer than a second, by kind.
+    pub late: BTreeMap<&'static str, u64>,
     /// Failures, by the number of their case.
     pub failures: BTreeMap<u64, String>,
     /// How many failures there were.
@@ -207,7 +207,9 @@ impl Report {
                     *self.answers.entry(answer).or_default() += 1;
                 }
                 self.longest = self.longest.max((took, number));
-                self.late += u64::from(took > Duration::from_secs(1));
+                if took > Duration::from_secs(1) {
+                    *self.late.entry(case.kind).or_default() += 1;
+                }
             }
             Err(error) => {
                 self.failed += 1;
@@ -240,12 +242,12 @@ impl Report {
         }
         let _ = write!(
             text,
-            "{} cases, {} failed, {} later than a second after the last byte, the latest {:.0} ms (case {})",
+            "{} cases, {} failed, the latest {:.0} ms after its last byte (case {}), later than a second: {:?}",
             self.kinds.values().sum::<u64>(),
             self.failed,
-            self.late,
             self.longest.0.as_secs_f64() * 1_000.0,
             self.longest.1,
+            self.late,
         );
         text
     }

@@ -30,6 +30,11 @@ pub struct Case {
 
 type Made = (Vec<u8>, &'static [u16]);
 
+/// What an HTTP/2 connection begins with.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// `POST http:/v1/process` with the static table alone.
+pub const POST: &[u8] = b"\x83\x86\x04\x0b/v1/process";
+
 const TAKEN: &[u16] = &[200, 201, 202];
 const ANY: &[u16] = &[];
 const BELOW: &[u16] = &[400, 431];
@@ -576,9 +581,6 @@ fn pipeline(grammar: &Grammar, dice: &mut Dice) -> Made {
 
 /// HTTP/2 frames that a client may send or not, after a greeting that is mostly right.
 fn frames(_: &Grammar, dice: &mut Dice) -> Made {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    /// `POST http:/v1/process` with the static table alone.
-    const POST: &[u8] = b"\x83\x86\x04\x0b/v1/process";
     let mut bytes = PREFACE.to_vec();
     if dice.once_in(8) {
         spoil(dice, &mut bytes);
@@ -602,7 +604,9 @@ fn frames(_: &Grammar, dice: &mut Dice) -> Made {
     (bytes, ANY)
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// A frame of HTTP/2.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
     let head = [length[1], length[2], length[3], kind, flags];
     [&head[..], &stream.to_be_bytes(), payload].concat()
