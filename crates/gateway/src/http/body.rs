@@ -65,7 +65,10 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(
 
 /// Copies the pieces of a body into one. Kept as they come, a piece costs some fifty bytes however
 /// short it is, and a body of one-byte chunks would take many times the memory that it counts as.
-async fn together<B: Body<Data = Bytes> + Unpin>(mut body: B, limit: u64) -> Result<Bytes, Problem> {
+async fn together<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: u64,
+) -> Result<Bytes, Problem> {
     let announced = body.size_hint().exact().unwrap_or_default().min(limit);
     let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
     while let Some(frame) = body.frame().await {
@@ -164,7 +167,8 @@ mod tests {
         let mut body = Some(StreamBody::new(pieces));
         let whole = read(&mut body, 2_000, Duration::from_secs(1)).await;
         assert_eq!(whole.as_deref(), Ok("ab".repeat(1_000).as_bytes()));
-        let pieces = [b"ab"; 2].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
+        let pieces =
+            [b"ab"; 2].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
         let mut body = Some(StreamBody::new(futures::stream::iter(pieces)));
         let whole = read(&mut body, 3, Duration::from_secs(1)).await;
         assert_eq!(whole, Err(Problem::BodyTooLarge(3)));
