@@ -1,6 +1,7 @@
 //! Hostile input: bad requests made by rule, slow clients, floods, idle connections. `make test` sends
 //! a few thousand requests, `make hostile` a million.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,9 @@ async fn stage(args: &[&str]) -> anyhow::Result<Stage> {
             .map(str::to_owned)
             .to_vec();
     gateway_args.extend(args.iter().map(|&arg| arg.to_owned()));
-    let plan = Plan { gateway_args, log: "warn".to_owned(), ..Plan::default() };
+    // Such as one that was built with --release.
+    let program = std::env::var_os("HOSTILE_PROGRAM").map(PathBuf::from);
+    let plan = Plan { gateway_args, log: "warn".to_owned(), program, ..Plan::default() };
     let rig = Rig::planned(plan).await?;
     let admin: Admin = rig.first_admin().await?;
     let team = admin.team("team").await?;
@@ -192,7 +195,7 @@ async fn floods_over_http2_disturb_nobody() -> anyhow::Result<()> {
     for (name, path) in [("flood of probes", "livez"), ("flood without a token", "v1/process")] {
         let mut command = tools::attacker(&folder, "h2load")?;
         let url = format!("http://{gateway}/{path}");
-        command.args(["-n", "200000", "-c", "50", "-m", "100", &url]);
+        command.args(["-n", "200000", "-c", "500", "-m", "100", &url]);
         let told = besieged(&mut stage, name, tools::output(&mut command)).await?;
         let line = |part: &str| told.lines().find(|line| line.contains(part)).unwrap_or_default();
         println!("{}\n{}\n{}", line("finished in"), line("requests: "), line("status codes"));

@@ -97,7 +97,8 @@ async fn requests(
             if let Some(turns) = turns {
                 in_turn(&turns).await;
             }
-            let answer = handler.handle(peer, request).await;
+            // Put aside, so that a request that waits for its turn takes little.
+            let answer = Box::pin(handler.handle(peer, request)).await;
             drop(in_hand);
             Ok::<_, Infallible>(answer)
         }
