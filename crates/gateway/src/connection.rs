@@ -16,7 +16,7 @@ use runtime::activity::{Activity, InHand};
 use runtime::listen::{Stream, secure};
 use runtime::tls::Certificate;
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +89,7 @@ async fn requests(
 ) {
     let activity = Arc::new(Activity::default());
     let counted = Arc::clone(&activity);
-    let turns = Arc::new(Mutex::new(()));
+    let turns = Arc::new(Semaphore::new(config::H2_TURNS));
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, in_hand) = (handler.clone(), InHand::begin(&counted));
         let turns = (request.version() == Version::HTTP_2).then(|| Arc::clone(&turns));
@@ -117,11 +117,11 @@ async fn requests(
     }
 }
 
-/// Waits until this request is the next of its connection, and everybody else had a turn. Without it
+/// Waits until this request is among the next few of its connection, and everybody else had a turn. Without it
 /// all requests that a client sends at once over HTTP/2 would stand before those of others, and before
 /// the answers of the broker.
-async fn in_turn(turns: &Mutex<()>) {
-    let _turn = turns.lock().await;
+async fn in_turn(turns: &Semaphore) {
+    let _turn = turns.acquire().await;
     yield_now().await;
 }
 
@@ -133,7 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_much_at_once_goes_on_no_faster_than_others() {
-        let (turns, begun) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+        let turns = Arc::new(Semaphore::new(config::H2_TURNS));
+        let begun = Arc::new(AtomicUsize::new(0));
         let requests = (0..1_000).map(|_| {
             let (turns, begun) = (Arc::clone(&turns), Arc::clone(&begun));
             tokio::spawn(async move {
