@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 
+#[expect(clippy::disallowed_methods, reason = "libFuzzer has the command line for itself")]
 fn target() -> fn(&[u8]) {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     fuzz::named(&name).unwrap_or_else(|| panic!("FUZZ_TARGET names no target: {name}"))

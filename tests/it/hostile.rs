@@ -21,7 +21,7 @@ use wire::proto::gander::admin::v1 as api;
 const MOST_MORE_KIB: u64 = 256 * 1024;
 
 fn number(variable: &str, otherwise: u64) -> anyhow::Result<u64> {
-    std::env::var(variable).map_or(Ok(otherwise), |text| Ok(text.parse()?))
+    runtime::environment::variable(variable).map_or(Ok(otherwise), |text| Ok(text.parse()?))
 }
 
 /// Filters whose keys and texts are as hostile as the limits allow.
@@ -57,7 +57,7 @@ async fn stage(args: &[&str]) -> anyhow::Result<Stage> {
             .to_vec();
     gateway_args.extend(args.iter().map(|&arg| arg.to_owned()));
     // Such as one that was built with --release.
-    let program = std::env::var_os("HOSTILE_PROGRAM").map(PathBuf::from);
+    let program = runtime::environment::variable("HOSTILE_PROGRAM").map(PathBuf::from);
     let plan = Plan { gateway_args, log: "warn".to_owned(), program, ..Plan::default() };
     let rig = Rig::planned(plan).await?;
     let admin: Admin = rig.first_admin().await?;
@@ -119,7 +119,6 @@ async fn besieged<T>(
     Ok(done)
 }
 
-#[expect(clippy::print_stdout, reason = "make hostile shows what was done")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bad_request_does_harm() -> anyhow::Result<()> {
     let mut stage = stage(&[]).await?;
@@ -132,9 +131,12 @@ async fn no_bad_request_does_harm() -> anyhow::Result<()> {
     let token = stage.token.clone();
     let grammar = Arc::new(Grammar { seed, token, bombs: Bombs::default() });
     println!("HOSTILE_SEED={seed} REQUESTS={requests}; one case: HOSTILE_CASE=number REQUESTS=1");
-    let attack = attack::run(gateway, grammar, plan);
+    let attack = async {
+        let report = attack::run(gateway, grammar, plan).await?;
+        println!("{}", report.told());
+        Ok(report)
+    };
     let report = besieged(&mut stage, "requests", attack).await?;
-    println!("{}", report.told());
     ensure!(report.failed == 0, "{}", report.told());
     Ok(())
 }
@@ -162,7 +164,6 @@ async fn connections_that_say_nothing_or_little_disturb_nobody() -> anyhow::Resu
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "make hostile shows what was done")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make hostile runs it, with the attackers of others"]
 async fn slow_clients_of_others_disturb_nobody() -> anyhow::Result<()> {
@@ -185,7 +186,6 @@ async fn slow_clients_of_others_disturb_nobody() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "make hostile shows what was done")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make hostile runs it, with the attackers of others"]
 async fn floods_over_http2_disturb_nobody() -> anyhow::Result<()> {

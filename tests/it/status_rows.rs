@@ -390,6 +390,7 @@ fn refused_by_state() -> Vec<(&'static str, Test)> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one entry for each row")]
 fn others(token: &str) -> Vec<(&'static str, Test)> {
     let all = |requests: Vec<String>, status| {
         let one = |request: String| {

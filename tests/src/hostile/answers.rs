@@ -5,7 +5,7 @@
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::table::Errors;
+use super::table::{Errors, Header, Problem};
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
@@ -106,8 +106,8 @@ fn problem(errors: &Errors, answer: &Answer) -> anyhow::Result<()> {
     let body: Value = serde_json::from_slice(&answer.body).context("no JSON")?;
     let (status, code) = (answer.status, answer.code());
     ensure!(body["status"] == status && body["type"] == "about:blank", "{body}");
-    let same = |row: &&(u16, String, _)| row.0 == status && row.1 == code;
-    let has = |(name, value): &(String, Option<String>)| {
+    let same = |row: &&Problem| row.0 == status && row.1 == code;
+    let has = |(name, value): &Header| {
         let found = answer.header(name);
         found.is_some() && value.as_ref().is_none_or(|value| found == Some(value.as_str()))
     };

@@ -75,18 +75,7 @@ pub fn json(dice: &mut Dice) -> Vec<u8> {
 
 /// A content type and a body that has not much to do with it.
 pub fn typed(dice: &mut Dice) -> (String, Vec<u8>) {
-    let boundary = dice
-        .one(&[
-            "X",
-            "",
-            "\"a b\"",
-            "--",
-            "X; boundary=Y",
-            "\u{e9}",
-            "X\"",
-            "0123456789".repeat(10).as_str(),
-        ])
-        .to_owned();
+    let boundary = boundary(dice);
     let part = |name: &str, body: &str| {
         format!("--{boundary}\r\nContent-Disposition: form-data; name={name}\r\n\r\n{body}\r\n")
     };
@@ -137,4 +126,9 @@ pub fn typed(dice: &mut Dice) -> (String, Vec<u8>) {
         ),
         _ => ("text/plain".to_owned(), dice.bytes(300)),
     }
+}
+
+fn boundary(dice: &mut Dice) -> String {
+    let long = "0123456789".repeat(10);
+    dice.one(&["X", "", "\"a b\"", "--", "X; boundary=Y", "\u{e9}", "X\"", &long]).to_owned()
 }

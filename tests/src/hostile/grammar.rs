@@ -28,7 +28,9 @@ pub struct Case {
     pub frames: bool,
 }
 
+/// Bytes, and the statuses that are right.
 type Made = (Vec<u8>, &'static [u16]);
+type Make = fn(&Grammar, &mut Dice) -> Made;
 
 /// What an HTTP/2 connection begins with.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -85,7 +87,7 @@ impl Grammar {
     }
 }
 
-const KINDS: [(&str, fn(&Grammar, &mut Dice) -> Made); 16] = [
+const KINDS: [(&str, Make); 16] = [
     ("request line", request_line),
     ("path", path),
     ("header", header),
@@ -113,7 +115,7 @@ fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
     let at = dice.below(near);
     match dice.below(6) {
         0 => bytes[at] ^= 1 << dice.below(8),
-        1 => bytes[at] = dice.next().to_le_bytes()[0],
+        1 => bytes[at] = dice.number().to_le_bytes()[0],
         2 => {
             let odd =
                 dice.one(&["\r", "\n", "\0", " ", "\t", ":", "\r\n\r\n", "\u{fffd}", "%", "0"]);
@@ -131,6 +133,25 @@ fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
         }
     }
 }
+
+const TARGETS: &[&str] = &[
+    "/v1/process",
+    "*",
+    "http://g/v1/process",
+    "https://u:p@g:99999/v1/process",
+    "g:443",
+    "",
+    "/v1/process#part",
+    "//",
+    "\\v1\\process",
+    "/v1/process HTTP/1.1",
+    "/%",
+    "/\u{e9}",
+    "/\0",
+    "http://[::1/v1/process",
+    "/v1/process?\u{1F600}",
+    "/v1/process?a=<>\"{}|^`",
+];
 
 fn request_line(grammar: &Grammar, dice: &mut Dice) -> Made {
     let method = dice.one(&[
@@ -152,24 +173,7 @@ fn request_line(grammar: &Grammar, dice: &mut Dice) -> Made {
         "POST POST",
         "Ω",
     ]);
-    let target = dice.one(&[
-        "/v1/process",
-        "*",
-        "http://g/v1/process",
-        "https://u:p@g:99999/v1/process",
-        "g:443",
-        "",
-        "/v1/process#part",
-        "//",
-        "\\v1\\process",
-        "/v1/process HTTP/1.1",
-        "/%",
-        "/\u{e9}",
-        "/\0",
-        "http://[::1/v1/process",
-        "/v1/process?\u{1F600}",
-        "/v1/process?a=<>\"{}|^`",
-    ]);
+    let target = dice.one(TARGETS);
     let version = dice.one(&[
         "HTTP/1.1",
         "HTTP/1.0",
@@ -570,8 +574,7 @@ fn odd_headers(grammar: &Grammar, dice: &mut Dice) -> Made {
 }
 
 fn pipeline(grammar: &Grammar, dice: &mut Dice) -> Made {
-    let makers: [fn(&Grammar, &mut Dice) -> Made; 6] =
-        [header, length, chunks, credential, query, request_line];
+    let makers: [Make; 6] = [header, length, chunks, credential, query, request_line];
     let mut all = Vec::new();
     for _ in 0..2 + dice.below(4) {
         all.extend(makers[dice.below(makers.len())](grammar, dice).0);
@@ -588,7 +591,7 @@ fn frames(_: &Grammar, dice: &mut Dice) -> Made {
     bytes.extend(frame(4, 0, 0, &[]));
     for n in 0..1 + dice.below(12) {
         let kind = u8::try_from(dice.below(13)).unwrap_or_default();
-        let flags = dice.next().to_le_bytes()[0] & 0x2d;
+        let flags = dice.number().to_le_bytes()[0] & 0x2d;
         let stream =
             [0, 1, 2, 3, u32::MAX, 2 * u32::try_from(n).unwrap_or_default() + 1][dice.below(6)];
         let payload = match dice.below(3) {

@@ -47,11 +47,17 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
+/// A header; with its value where the page has that.
+pub type Header = (String, Option<String>);
+
+/// A status, its code, and the headers that come with it.
+pub type Problem = (u16, String, Vec<Header>);
+
 /// The statuses of errors with their codes and further headers, as the page has them.
 #[derive(Clone, Debug, Default)]
 pub struct Errors {
-    /// Status, code, and headers that come with it.
-    pub gander: Vec<(u16, String, Vec<(String, Option<String>)>)>,
+    /// Those of Gander.
+    pub gander: Vec<Problem>,
     /// The statuses that the HTTP library answers by itself.
     pub below: BTreeSet<u16>,
 }
@@ -82,7 +88,7 @@ impl Errors {
 }
 
 /// The headers in a cell such as `` `retry-after: 5`, `connection: close` ``.
-fn headers(cell: &str) -> Vec<(String, Option<String>)> {
+fn headers(cell: &str) -> Vec<Header> {
     let quoted = cell.split('`').skip(1).step_by(2);
     let pairs = quoted.map(|text| match text.split_once(": ") {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
