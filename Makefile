@@ -1,6 +1,10 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup build demo test docs-check deploy-check chaos rolling simulate soak log-kills log-rates instructions upgrade lint proto documents fmt clean
+=======
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+>>>>>>> refs/heads/fuzz
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +43,16 @@ simulate: build ## Gateways and workers against a model broker with faults, by 1
 rolling: setup build ## Replace one of two gateways 200 times under load
 	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture
 
+fuzz: ## Fuzz every parser for 60 s each, led by coverage (FUZZ_SECONDS, FUZZ_TARGETS)
+	@sh tools/fuzz.sh
+
+# Idle connections need open files; the attackers of others come from Debian.
+hostile: setup build ## Send a million bad requests (REQUESTS, HOSTILE_SEED), floods and slow clients
+	@sh tools/setup.sh hostile
+	HOSTILE_PATIENCE_MS=$(or $(HOSTILE_PATIENCE_MS),2000) REQUESTS=$(or $(REQUESTS),1000000) HOSTILE_SEED=$(or $(HOSTILE_SEED),1) IDLE_CONNECTIONS=10000 \
+	cargo test --locked --workspace --tests -- --include-ignored --nocapture --test-threads 1 \
+	hostile:: http2_connections_that_are_idle
+
 soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) cargo test --locked --workspace --tests soak::every_event -- --nocapture
 
@@ -57,7 +71,7 @@ upgrade: setup build ## Replace the build before by this one and back, under loa
 
 lint: ## Format, clippy, proto
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features fuzz/libfuzzer -- -D warnings
 	cd proto && npx --yes @bufbuild/buf@1.72.0 lint
 
 proto: ## Write the generated code anew

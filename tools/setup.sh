@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches what demo and tests need into target/tools, without root. Safe to run twice.
 # `sh tools/setup.sh demo` fetches only what the demo needs, `sh tools/setup.sh deploy` also what
-# reads the files in deploy/.
+# reads the files in deploy/, `sh tools/setup.sh hostile` also what attacks.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/tools
@@ -114,12 +114,29 @@ faketime() {
     cksum <tools/setup.sh >"$tools/faketime.from"
 }
 
+# Attackers that nobody here wrote, with the libraries that a small system has not.
+attackers() {
+    fresh attackers tools/setup.sh && return
+    for package in slowhttptest nghttp2-client libnghttp2-14 libjemalloc2 libev4; do
+        debian "$package" "$work/attackers"
+    done
+    rm -rf "$tools/attackers"
+    mkdir "$tools/attackers"
+    for name in slowhttptest h2load 'libnghttp2.so.*' 'libjemalloc.so.*' 'libev.so.*'; do
+        find "$work/attackers" -name "$name" ! -type d -exec mv {} "$tools/attackers/" \;
+    done
+    [ -x "$tools/attackers/h2load" ] || fail "h2load is not in its package"
+    [ -x "$tools/attackers/slowhttptest" ] || fail "slowhttptest is not in its package"
+    cksum <tools/setup.sh >"$tools/attackers.from"
+}
+
 python3 -m pip --version >/dev/null 2>&1 ||
     fail "python3 with pip is needed: apt-get install python3-pip"
 nats_server
 case "${1:-}" in
 demo) ;;
 deploy) deploy_tools ;;
+hostile) attackers ;;
 *)
     python_packages
     alertmanager

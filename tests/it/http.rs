@@ -1,12 +1,11 @@
-//! What the gateway answers, over raw sockets: the rows of `docs/http-status.md`.
+//! What the gateway answers where more than one request or process is looked at; `status_rows.rs` has
+//! the rows of `docs/http-status.md`.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, get, send};
 use e2e::rig::{Plan, Rig, Role};
@@ -24,7 +23,7 @@ use wire::proto::gander::admin::v1 as api;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
 /// Sends bytes and reads what comes until the server closes or a whole answer is there.
-async fn raw(gateway: SocketAddr, request: &[u8]) -> anyhow::Result<String> {
+pub async fn raw(gateway: SocketAddr, request: &[u8]) -> anyhow::Result<String> {
     let mut socket = TcpStream::connect(gateway).await?;
     // The server may answer and close before it has read everything.
     let _ = socket.write_all(request).await;
@@ -50,14 +49,14 @@ pub fn whole(answer: &[u8]) -> bool {
     length.is_some_and(|length| body.len() >= length)
 }
 
-struct Stage {
-    rig: Rig,
-    admin: Admin,
-    gateway: SocketAddr,
-    token: String,
+pub struct Stage {
+    pub rig: Rig,
+    pub admin: Admin,
+    pub gateway: SocketAddr,
+    pub token: String,
 }
 
-async fn stage(plan: Plan) -> anyhow::Result<Stage> {
+pub async fn stage(plan: Plan) -> anyhow::Result<Stage> {
     let mut rig = Rig::planned(plan).await?;
     let admin = rig.first_admin().await?;
     let team = admin.team("team").await?;
@@ -65,227 +64,6 @@ async fn stage(plan: Plan) -> anyhow::Result<Stage> {
     let token = admin.token("monitor", "").await?.secret;
     let gateway = rig.gateway()?;
     Ok(Stage { rig, admin, gateway, token })
-}
-
-/// A row: what is sent, and what the answer must begin with and contain.
-struct Row<'a> {
-    name: &'a str,
-    request: String,
-    status: u16,
-    contains: &'a [&'a str],
-}
-
-#[expect(clippy::too_many_lines, reason = "one row for each row of the page")]
-fn rows(token: &str) -> Vec<Row<'_>> {
-    let basic = BASE64_STANDARD.encode(format!("x:{token}"));
-    let row = |name, request: &str, status, contains| Row {
-        name,
-        request: request.replace("TOKEN", token).replace("BASIC", &basic),
-        status,
-        contains,
-    };
-    let auth = "Host: g\r\nAuthorization: Bearer TOKEN\r\n";
-    let post = |more: &str| format!("POST /v1/process HTTP/1.1\r\n{auth}{more}");
-    let long = "x".repeat(9_000);
-    let headers: String = (0..70).map(|n| format!("x-{n}: 1\r\n")).collect();
-    let oversized = format!("x-big: {}\r\n", "x".repeat(70_000));
-    vec![
-        row(
-            "no token",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}",
-            401,
-            &["www-authenticate: Bearer\r\n", "INVALID_TOKEN"],
-        ),
-        row(
-            "neither bearer nor basic",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Digest eA==\r\nContent-Length: 2\r\n\r\n{}",
-            400,
-            &["INVALID_REQUEST"],
-        ),
-        row(
-            "basic without a password",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic eA==\r\nContent-Length: 2\r\n\r\n{}",
-            400,
-            &["INVALID_REQUEST"],
-        ),
-        row(
-            "basic with a wrong token",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic eDp4\r\nContent-Length: 2\r\n\r\n{}",
-            401,
-            &["www-authenticate: Bearer error=\"invalid_token\"", "INVALID_TOKEN"],
-        ),
-        row(
-            "token in basic and in the URL",
-            "POST /v1/process?token=TOKEN HTTP/1.1\r\nHost: g\r\nAuthorization: Basic BASIC\r\nContent-Length: 2\r\n\r\n{}",
-            400,
-            &["INVALID_REQUEST"],
-        ),
-        row(
-            "taken with basic",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Basic BASIC\r\nContent-Length: 2\r\n\r\n{}",
-            202,
-            &["cache-control: no-store", "referrer-policy: no-referrer"],
-        ),
-        row(
-            "malformed token",
-            "POST /v1/process HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer gdr_x\r\nContent-Length: 2\r\n\r\n{}",
-            401,
-            &["www-authenticate: Bearer error=\"invalid_token\"", "INVALID_TOKEN"],
-        ),
-        row(
-            "token in two places",
-            "POST /v1/process?token=TOKEN HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer TOKEN\r\nContent-Length: 2\r\n\r\n{}",
-            400,
-            &["INVALID_REQUEST"],
-        ),
-        row(
-            "two tokens in the URL",
-            "POST /v1/process?token=TOKEN&token=TOKEN HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}",
-            400,
-            &["INVALID_REQUEST"],
-        ),
-        row(
-            "unknown path",
-            "POST /v2/process HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}",
-            404,
-            &["NOT_FOUND"],
-        ),
-        row(
-            "unknown method",
-            "GET /v1/process HTTP/1.1\r\nHost: g\r\n\r\n",
-            405,
-            &["allow: POST, PUT", "METHOD_NOT_ALLOWED"],
-        ),
-        row(
-            "probe with another method",
-            "POST /livez HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
-            405,
-            &["allow: GET, HEAD"],
-        ),
-        row(
-            "body announced too large",
-            &post("Content-Length: 1048577\r\n\r\n"),
-            413,
-            &["BODY_TOO_LARGE", "\"limit_bytes\":1048576", "connection: close"],
-        ),
-        row(
-            "URI too long",
-            &format!("POST /v1/process?from={long} HTTP/1.1\r\nHost: g\r\n\r\n"),
-            414,
-            &["URI_TOO_LONG"],
-        ),
-        row(
-            "unknown encoding",
-            &post("Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"),
-            415,
-            &["accept-encoding: gzip, deflate", "UNSUPPORTED_ENCODING"],
-        ),
-        row(
-            "encoded twice",
-            &post("Content-Encoding: gzip, gzip\r\nContent-Length: 2\r\n\r\n{}"),
-            415,
-            &["UNSUPPORTED_ENCODING"],
-        ),
-        row(
-            "not what the encoding says",
-            &post("Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
-            400,
-            &["ENCODING_BROKEN"],
-        ),
-        row(
-            "unknown expectation",
-            &post("Expect: coffee\r\nContent-Length: 2\r\n\r\n{}"),
-            417,
-            &["EXPECTATION_FAILED"],
-        ),
-        row(
-            "broken chunk",
-            &post("Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            400,
-            &["BODY_BROKEN"],
-        ),
-        row("garbage", "garbage\r\n\r\n", 400, &[]),
-        row("bad header", "POST /v1/process HTTP/1.1\r\nHost : g\r\n\r\n", 400, &[]),
-        row("two lengths", &post("Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), 400, &[]),
-        row(
-            "length and chunks: the chunks count",
-            &post("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-            202,
-            &[],
-        ),
-        row("too many headers", &post(&format!("{headers}\r\n")), 431, &[]),
-        row("headers too large", &post(&format!("{oversized}\r\n")), 431, &[]),
-        row(
-            "taken",
-            &post("Content-Length: 2\r\n\r\n{}"),
-            202,
-            &["\"triggered\":{\"created\":false,\"duplicate\":false}"],
-        ),
-        row(
-            "taken by PUT",
-            &post("Content-Length: 2\r\n\r\n{}").replace("POST", "PUT"),
-            202,
-            &["cache-control: no-store", "referrer-policy: no-referrer"],
-        ),
-        row(
-            "taken in chunks",
-            &post("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
-            202,
-            &["\"id\":\""],
-        ),
-        row(
-            "token in the URL",
-            "POST /v1/process?token=TOKEN HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}",
-            202,
-            &["\"id\":\""],
-        ),
-        row(
-            "not waiting",
-            &post("Prefer: respond-async\r\nContent-Length: 2\r\n\r\n{}"),
-            202,
-            &["preference-applied: respond-async", "\"status\":\"accepted\""],
-        ),
-        row("empty body", &post("Content-Length: 0\r\n\r\n"), 202, &["\"id\":\""]),
-        row("alive", "GET /livez HTTP/1.1\r\nHost: g\r\n\r\n", 200, &["ok"]),
-        row(
-            "described",
-            "GET /openapi.json HTTP/1.1\r\nHost: g\r\n\r\n",
-            200,
-            &["content-type: application/json", "\"openapi\":\"3.1.0\""],
-        ),
-        row(
-            "described, with another method",
-            "POST /openapi.json HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
-            405,
-            &["allow: GET, HEAD"],
-        ),
-        row(
-            "ready",
-            "GET /readyz?verbose HTTP/1.1\r\nHost: g\r\n\r\n",
-            200,
-            &["[+] broker ok", "[+] tokens ok"],
-        ),
-    ]
-}
-
-#[tokio::test]
-async fn each_row_of_the_table_is_answered_as_it_says() -> anyhow::Result<()> {
-    let stage = stage(Plan::default()).await?;
-    for row in rows(&stage.token) {
-        let started = Instant::now();
-        let answer = raw(stage.gateway, row.request.as_bytes()).await?;
-        let begin = format!("{} ", row.status);
-        let status = answer.split_once(' ').map(|(_, rest)| rest.starts_with(&begin));
-        assert_eq!(status, Some(true), "{}: {answer}", row.name);
-        for text in row.contains {
-            assert!(answer.contains(text), "{}: {text} is missing in {answer}", row.name);
-        }
-        assert!(started.elapsed() < ONE_SECOND, "{}: {:?}", row.name, started.elapsed());
-        if row.status >= 400 && answer.contains("problem+json") {
-            assert!(!answer.contains(&stage.token), "{}", row.name);
-        }
-    }
-    Ok(())
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 //! - [`contract`]: what is promised of events, checked on each that is read.
 //! - [`disk`]: a disk that can be full. [`files`]: what files hold. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
+//! - [`hostile`]: bad requests, made by rule, and who must not notice.
 //! - [`load`]: clients that keep sending. [`ledger`]: what they were told against what is stored.
 //!
 //! Must not know a single test.
@@ -24,6 +25,7 @@ pub mod contract;
 pub mod disk;
 pub mod events;
 pub mod files;
+pub mod hostile;
 pub mod ledger;
 pub mod load;
 pub mod process;

@@ -27,12 +27,23 @@ pub fn python(folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// An attacker that was fetched by `sh tools/setup.sh hostile`; dropped, it is killed.
+///
+/// # Errors
+/// It was not fetched.
+pub fn attacker(folder: &Path, name: &str) -> anyhow::Result<Command> {
+    let home = tool("attackers")?;
+    let mut command = Command::new(home.join(name));
+    command.current_dir(folder).env("LD_LIBRARY_PATH", home).kill_on_drop(true);
+    Ok(command)
+}
+
 /// What a program writes, on both ways; it must succeed.
 ///
 /// # Errors
 /// It does not; with what it wrote.
 pub async fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().await.context("python3")?;
+    let output = command.output().await.context("it cannot be started")?;
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     anyhow::ensure!(output.status.success(), "{} after: {text}", output.status);
     Ok(text)

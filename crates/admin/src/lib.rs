@@ -5,6 +5,7 @@
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
 //! - `audit`: is the chain of commits whole, and what was changed when.
 //! - `last_use`: when tokens were last used.
+//! - [`doors`]: ways in for fuzz targets.
 //! - `judge`: what is wrong. `incoming`: connections. `measure`: what admin sees of the others, as
 //!   metrics. `run`: how it is put together.
 //!
@@ -13,6 +14,7 @@
 mod access;
 pub mod audit;
 pub mod bootstrap;
+pub mod doors;
 mod grpc;
 mod incoming;
 mod judge;

@@ -178,6 +178,9 @@ pub const LEAVE: Duration = Duration::from_secs(5);
 
 /// HTTP/2: the most requests at a time on a connection.
 pub const H2_STREAMS: u32 = 100;
+/// HTTP/2: requests of a connection that are begun before others have a turn. With 4 a healthy client
+/// waits four times as long while 500 connections flood, and not much more is answered.
+pub const H2_TURNS: usize = 1;
 /// HTTP/2: the most bytes of headers of a request, 32 added for each.
 pub const H2_HEADER_BYTES: u32 = 16 * 1024;
 /// HTTP/2: requests that the client takes back before they are looked at; with more the connection

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -14,6 +16,8 @@ use runtime::activity::{Activity, InHand};
 use runtime::listen::{Stream, secure};
 use runtime::tls::Certificate;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
@@ -85,10 +89,16 @@ async fn requests(
 ) {
     let activity = Arc::new(Activity::default());
     let counted = Arc::clone(&activity);
-    let service = service_fn(move |request| {
+    let turns = Arc::new(Semaphore::new(config::H2_TURNS));
+    let service = service_fn(move |request: Request<Incoming>| {
         let (handler, in_hand) = (handler.clone(), InHand::begin(&counted));
+        let turns = (request.version() == Version::HTTP_2).then(|| Arc::clone(&turns));
         async move {
-            let answer = handler.handle(peer, request).await;
+            if let Some(turns) = turns {
+                in_turn(&turns).await;
+            }
+            // Put aside, so that a request that waits for its turn takes little.
+            let answer = Box::pin(handler.handle(peer, request)).await;
             drop(in_hand);
             Ok::<_, Infallible>(answer)
         }
@@ -104,5 +114,43 @@ async fn requests(
         let _ = tokio::time::timeout(config::LEAVE, connection).await;
     } else {
         let _ = connection.await;
+    }
+}
+
+/// Waits until this request is among the next few of its connection, and everybody else had a turn. Without it
+/// all requests that a client sends at once over HTTP/2 would stand before those of others, and before
+/// the answers of the broker.
+async fn in_turn(turns: &Semaphore) {
+    let _turn = turns.acquire().await;
+    yield_now().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_much_at_once_goes_on_no_faster_than_others() {
+        let turns = Arc::new(Semaphore::new(config::H2_TURNS));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let requests = (0..1_000).map(|_| {
+            let (turns, begun) = (Arc::clone(&turns), Arc::clone(&begun));
+            tokio::spawn(async move {
+                in_turn(&turns).await;
+                begun.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        let requests: Vec<_> = requests.collect();
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let between = begun.load(Ordering::Relaxed);
+        assert!(between <= 100, "{between} requests before ten turns of another");
+        for request in requests {
+            request.await.unwrap();
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 1_000);
     }
 }

@@ -23,4 +23,5 @@ mod tokens;
 mod unstored;
 
 pub use config::Config;
+pub use http::doors;
 pub use run::{Error, run};

@@ -19,7 +19,7 @@ use crate::out::{harmless, json, json_line, say};
 /// A file of tests.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Tests {
+pub struct Tests {
     /// The service whose filters are tried.
     service: Option<String>,
     /// A file with the filters that are tried, beside this one.
@@ -63,6 +63,14 @@ pub async fn run(connect: &Connect, args: &FilterTestArgs) -> anyhow::Result<()>
     }
 }
 
+/// Reads a file of tests.
+///
+/// # Errors
+/// It is none.
+pub fn tests(text: &str) -> Result<Tests, toml::de::Error> {
+    toml::from_str(text)
+}
+
 async fn one(
     connect: &Connect,
     channel: &Authorized,
@@ -100,7 +108,7 @@ async fn all(
 ) -> anyhow::Result<()> {
     let at = || format!("in {}", file.display());
     let text = String::from_utf8(read_payload(file)?).with_context(at)?;
-    let tests: Tests = toml::from_str(&text).with_context(at)?;
+    let tests = tests(&text).with_context(at)?;
     ensure!(!tests.cases.is_empty(), "{} has no [[case]]", file.display());
     let folder = file.parent().unwrap_or(Path::new("."));
     let proposed = match (&args.filters, &tests.filters) {

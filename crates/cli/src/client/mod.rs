@@ -13,7 +13,7 @@ mod audit_verify;
 mod clear;
 pub mod commands;
 mod filter;
-mod filter_test;
+pub mod filter_test;
 mod incident;
 mod log;
 mod maintenance;
@@ -27,7 +27,7 @@ mod tail;
 mod team;
 mod tls;
 mod token;
-mod when;
+pub mod when;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

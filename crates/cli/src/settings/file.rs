@@ -90,7 +90,8 @@ fn text(path: &Path) -> Result<String, String> {
     })
 }
 
-fn parse(mut file: File, text: &str) -> (File, Vec<Problem>) {
+/// What a text says; its path is that of `file`.
+pub fn parse(mut file: File, text: &str) -> (File, Vec<Problem>) {
     let line = |span: Option<Range<usize>>| {
         let before = span.map_or(0, |span| span.start.min(text.len()));
         text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1

@@ -8,7 +8,7 @@
 //! setting that is added to a role is in the file without a line here. Must not know any setting.
 
 mod check;
-mod file;
+pub mod file;
 mod known;
 mod layers;
 mod manual;

@@ -5,10 +5,10 @@
 use std::io::Read;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
 
 use super::problem::Problem;
@@ -33,8 +33,9 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
-    let text = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
-    match text.as_str() {
+    // What is no text names no encoding either: taken for none, the body would be stored as it is.
+    let text = value.to_str().map_err(|_| Problem::UnsupportedEncoding)?;
+    match text.trim().to_ascii_lowercase().as_str() {
         _ if values.next().is_some() => Err(Problem::UnsupportedEncoding),
         "" | "identity" => Ok(Encoding::Identity),
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
@@ -47,8 +48,8 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 ///
 /// # Errors
 /// It is too long, too slow or broken.
-pub async fn read(
-    body: &mut Option<Incoming>,
+pub async fn read<B: Body<Data = Bytes> + Unpin>(
+    body: &mut Option<B>,
     limit: u64,
     timeout: Duration,
 ) -> Result<Bytes, Problem> {
@@ -58,13 +59,26 @@ pub async fn read(
     let Some(body) = body.take() else {
         return Ok(Bytes::new());
     };
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let collected = tokio::time::timeout(timeout, Limited::new(body, most).collect()).await;
-    match collected.map_err(|_| Problem::BodyTimeout)? {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge(limit)),
-        Err(_) => Err(Problem::BodyBroken),
+    let whole = tokio::time::timeout(timeout, together(body, limit)).await;
+    whole.unwrap_or(Err(Problem::BodyTimeout))
+}
+
+/// Copies the pieces of a body into one. Kept as they come, a piece costs some fifty bytes however
+/// short it is, and a body of one-byte chunks would take many times the memory that it counts as.
+async fn together<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: u64,
+) -> Result<Bytes, Problem> {
+    let announced = body.size_hint().exact().unwrap_or_default().min(limit);
+    let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Problem::BodyBroken)?.into_data() else { continue };
+        if (whole.len() + data.len()) as u64 > limit {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
 /// Reads and forgets a body that nobody wants, as far as is sensible: an answer that is sent while
@@ -109,10 +123,15 @@ fn inflate(reader: impl Read, limit: u64) -> Result<Bytes, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use futures::StreamExt;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
     use proptest::prelude::*;
 
     use super::*;
@@ -121,6 +140,57 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap().into()
+    }
+
+    /// A piece of a body that counts how many are alive.
+    struct Piece<'a>(&'a AtomicUsize, &'static [u8]);
+
+    impl AsRef<[u8]> for Piece<'_> {
+        fn as_ref(&self) -> &[u8] {
+            self.1
+        }
+    }
+
+    impl Drop for Piece<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_piece_of_a_body_is_kept() {
+        static ALIVE: AtomicUsize = AtomicUsize::new(0);
+        let pieces = futures::stream::iter(0..1_000).map(|_| {
+            assert_eq!(ALIVE.fetch_add(1, Ordering::Relaxed), 0, "the one before is still there");
+            Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Piece(&ALIVE, b"ab"))))
+        });
+        let mut body = Some(StreamBody::new(pieces));
+        let whole = read(&mut body, 2_000, Duration::from_secs(1)).await;
+        assert_eq!(whole.as_deref(), Ok("ab".repeat(1_000).as_bytes()));
+        let pieces =
+            [b"ab"; 2].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
+        let mut body = Some(StreamBody::new(futures::stream::iter(pieces)));
+        let whole = read(&mut body, 3, Duration::from_secs(1)).await;
+        assert_eq!(whole, Err(Problem::BodyTooLarge(3)));
+    }
+
+    #[test]
+    fn an_encoding_is_known_or_refused() {
+        let named = |value: &[u8]| {
+            let value = http::HeaderValue::from_bytes(value).unwrap();
+            encoding(&HeaderMap::from_iter([(header::CONTENT_ENCODING, value)]))
+        };
+        for (value, expected) in [
+            (&b""[..], Encoding::Identity),
+            (b" Identity ", Encoding::Identity),
+            (b"x-gzip", Encoding::Gzip),
+            (b"DEFLATE", Encoding::Deflate),
+        ] {
+            assert_eq!(named(value), Ok(expected), "{value:?}");
+        }
+        for value in [&b"br"[..], b"gzip, gzip", b"\xc3\xa9", b"gzip\xff"] {
+            assert_eq!(named(value), Err(Problem::UnsupportedEncoding), "{value:?}");
+        }
     }
 
     #[test]

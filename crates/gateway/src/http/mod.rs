@@ -3,6 +3,7 @@
 //! - `process`: alerts. `credential`, `body`, `content`, `prefer`: what a request carries, parsed.
 //! - `answer`, `problem`: what goes back. `openapi`: all of this, described.
 //! - `call`, `redact`: what the API log keeps of a call, without secrets.
+//! - `doors`: ways in for fuzz targets.
 //! - `trace`: what a collector of traces is told.
 //!
 //! Must not know connections.
@@ -12,6 +13,7 @@ mod body;
 mod call;
 mod content;
 mod credential;
+pub mod doors;
 mod openapi;
 mod prefer;
 mod problem;

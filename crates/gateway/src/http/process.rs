@@ -240,4 +240,9 @@ mod tests {
         assert!(is_certain(&ingest::Error::Overloaded));
         assert!(is_certain(&Broker::Full.into()));
     }
+
+    #[test]
+    fn what_is_not_stored_because_the_process_stops_is_told_as_draining() {
+        assert_eq!(problem(ingest::Error::Stopping), Problem::Draining);
+    }
 }

@@ -1,0 +1,64 @@
+//! The `gander` program: reads the command line, runs what it names, tells how that ended.
+//!
+//! [`doors`] are ways in for fuzz targets. Must not know how anything is done.
+
+mod args;
+mod backup;
+mod client;
+pub mod doors;
+mod man;
+mod nats_url;
+mod out;
+mod preflight;
+mod roles;
+mod settings;
+mod stored;
+
+use std::process::ExitCode;
+
+use args::{Act, ConfigAct};
+use domain::secret;
+
+/// Settings with which nothing is started.
+fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
+    problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
+    ExitCode::from(2)
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    runtime::tls::install_provider();
+    let cli = match settings::read(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(settings::Stop::Clap(error)) => error.exit(),
+        Err(settings::Stop::Problems(problems)) => return wrong(&problems),
+    };
+    let problems = preflight::problems(&cli.act);
+    if !problems.is_empty() {
+        return wrong(&problems);
+    }
+    let ended = match cli.act {
+        Act::Up(args) => roles::up(&args),
+        Act::Admin(args) => roles::admin(&args),
+        Act::Gateway(args) => roles::gateway(&args),
+        Act::Worker(args) => roles::worker(&args),
+        Act::Config { act: ConfigAct::Check(asked) } => settings::check(&asked),
+        Act::Config { act: ConfigAct::Print(asked) } => settings::print(&asked, cli.connect.output),
+        Act::Config { act: ConfigAct::Example } => settings::example(),
+        Act::Man { folder } => man::write(folder.as_deref()),
+        Act::Backup { command } => backup::run(&command, cli.connect.output),
+        Act::Completions { shell } => args::completions(shell),
+        Act::Client(command) => client::run(&cli.connect, &command),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Errors quote files, answers and what was typed.
+            let told = format!("error: {}", client::explain(&error));
+            let masked = secret::mask(told.as_bytes(), b"(a secret)");
+            out::complain(&out::harmless(&String::from_utf8_lossy(&masked)));
+            ExitCode::from(client::exit_code(&error))
+        }
+    }
+}
