@@ -1,10 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling simulate soak log-kills log-rates instructions upgrade lint proto documents fmt clean
-=======
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
->>>>>>> refs/heads/fuzz
+.PHONY: help setup build demo test docs-check deploy-check chaos rolling simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -20,6 +20,7 @@ use runtime::places::Places;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -202,10 +203,7 @@ pub async fn run(
         },
     };
     writing.abort();
-    commits.abort();
-    measuring.abort();
-    ending.abort();
-    following.abort();
+    [commits, measuring, ending, following].iter().for_each(JoinHandle::abort);
     served
 }
 

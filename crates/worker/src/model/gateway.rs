@@ -20,18 +20,21 @@ const SETTINGS: Settings =
 /// No step of a gateway is its last; it is killed from outside.
 const IMMORTAL: u64 = u64::MAX;
 
-/// What was told of each record: the sequence of its message, or why there is none; nothing where the
-/// client has gone away or the gateway was killed.
+/// What a client is told: the sequence of its record's message, or why there is none; nothing where it
+/// has gone away or the gateway was killed.
+type Answer = Option<Result<u64, Error>>;
+
+/// What was told of each record.
 #[derive(Clone, Debug, Default)]
-pub struct Told(Arc<Mutex<BTreeMap<AlertId, Option<Result<u64, Error>>>>>);
+pub struct Told(Arc<Mutex<BTreeMap<AlertId, Answer>>>);
 
 impl Told {
     /// All of it.
-    pub fn all(&self) -> BTreeMap<AlertId, Option<Result<u64, Error>>> {
+    pub fn all(&self) -> BTreeMap<AlertId, Answer> {
         self.0.lock().unwrap().clone()
     }
 
-    fn note(&self, id: AlertId, said: Option<Result<u64, Error>>) {
+    fn note(&self, id: AlertId, said: Answer) {
         self.0.lock().unwrap().insert(id, said);
     }
 }

@@ -81,14 +81,7 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
             let from = from.clone().unwrap_or_default();
             let request = api::ExplainAlertRequest { token, payload, from };
             let entry = client.explain_alert(request).await?.into_inner();
-            match connect.output {
-                Output::Json => say(&json(&entry)?),
-                Output::Table => tree::why(&Labels::read(&channel).await?, &entry),
-            }
-            match entry.missing {
-                Some(_) => Err(Status::unavailable(NO_WORKER).into()),
-                None => Ok(()),
-            }
+            tell_explained(connect, &channel, &entry).await
         }
         LogCommand::Replay { entries } => {
             let labels = Labels::read(&channel).await?;
@@ -106,6 +99,22 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
             let filter = filter(&channel, scope, Some(span)).await?;
             export(&mut client, filter, file.as_deref()).await
         }
+    }
+}
+
+/// What it would come to; an error where that is not known of every partition.
+async fn tell_explained(
+    connect: &Connect,
+    channel: &Authorized,
+    entry: &api::ApiLogEntry,
+) -> anyhow::Result<()> {
+    match connect.output {
+        Output::Json => say(&json(entry)?),
+        Output::Table => tree::why(&Labels::read(channel).await?, entry),
+    }
+    match entry.missing {
+        Some(_) => Err(Status::unavailable(NO_WORKER).into()),
+        None => Ok(()),
     }
 }
 
