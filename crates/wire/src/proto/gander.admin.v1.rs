@@ -16,7 +16,8 @@ pub struct ServiceReasons {
     /// What the triggers came to.
     #[prost(enumeration = "TriggerVerdict", tag = "4")]
     pub trigger: i32,
-    /// The incident that was created, or of which it is a duplicate, as a resource name.
+    /// The incident that was created, or of which it is a duplicate, as a resource name. Empty where one
+    /// would only be created.
     #[prost(string, tag = "5")]
     pub triggered_incident: ::prost::alloc::string::String,
     /// What the resolve parts came to.
