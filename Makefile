@@ -13,8 +13,8 @@ build: ## Build everything, tests included, with one set of features
 
 demo: ## Set up, run the main job, show incidents made from a real payload
 	@sh tools/setup.sh demo
-	@echo "building (some minutes the first time)"
-	@cargo build --quiet --workspace --all-targets --locked
+	@echo "building (about ten minutes the first time, on two cores)"
+	@cargo build --workspace --all-targets --locked
 	@sh deploy/demo/run.sh
 
 # Most of an end-to-end test is waiting for processes, so one more at a time than there are cores.

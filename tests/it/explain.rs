@@ -109,6 +109,9 @@ async fn an_alert_is_explained_with_what_is_open_and_in_maintenance_and_nothing_
     stage.admin.window(&stage.service, None, &[]).await?;
     let tried = stage.try_on(payload("firing", "b")).await?;
     assert_eq!(tried.reasons.unwrap_or_default().trigger(), api::TriggerVerdict::Suppressed);
+    let tried = stage.try_on("{}".to_owned()).await?.reasons.unwrap_or_default();
+    assert_eq!(tried.maintenance_windows.len(), 1, "as the log has it, whatever matches");
+    assert_eq!(tried.trigger(), api::TriggerVerdict::Unspecified);
     // The worker follows the configuration a moment later than admin.
     eventually("the window to be known", async || {
         let explained = stage.explain(payload("firing", "b")).await.ok()?;

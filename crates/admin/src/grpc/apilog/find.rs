@@ -13,6 +13,7 @@ use wire::subject;
 
 use super::entry::{Entry, begun};
 use super::read::{Met, NEAR, SKEW_MICROS, after, before, subject_of};
+use super::wanted::may_read;
 use super::{ApiLog, too_slow, unreadable};
 use crate::access::Caller;
 
@@ -20,7 +21,8 @@ use crate::access::Caller;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 impl ApiLog {
-    /// The entry with this id, if there is any part of it; with its token it is found faster.
+    /// The entry with this id, if there is any part of it and its token is not one of which the caller may
+    /// read nothing; with its token it is found faster.
     /// Where there is no time to look for all of it, what was found.
     pub async fn find(
         &self,
@@ -41,6 +43,9 @@ impl ApiLog {
             };
             let Some(stored) = next.map_err(unreadable)? else { break };
             if let Some(met) = Met::of(&stored).filter(|met| met.alert == alert) {
+                if !self.may_have(caller, met.token) {
+                    return Ok(None);
+                }
                 let (entry, last) = found.get_or_insert_with(|| (Entry::new(alert, met.token), 0));
                 *last = met.sequence;
                 if let Some((_, part, _)) = self.part(met.sequence).await? {
@@ -59,6 +64,13 @@ impl ApiLog {
             }
         }
         Ok(found.map(|(entry, _)| entry))
+    }
+
+    /// Whether the caller may read entries of this token, as far as is known without reading one.
+    fn may_have(&self, caller: &Caller, token: TokenId) -> bool {
+        self.calls.store.read(|directory| {
+            directory.reach_of(token).is_none() || may_read(caller, directory, token, None)
+        })
     }
 
     /// Whether the call is of a time that the stream has. Anybody can make up ids of other times, for
