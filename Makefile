@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos rolling simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos reliability-page rolling simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,8 +30,14 @@ deploy-check: ## Check the files in deploy/ with the tools that read them
 	@sh tools/setup.sh deploy
 	python3 tools/deploy_check.py
 
-chaos: setup build ## Kill gateway, worker, admin and nats-server 20 times each under load
-	KILLS=20 cargo test --locked --workspace --tests kills::nothing -- --nocapture
+chaos: setup build ## Faults under load, one after another (MINUTES, FAULT, SEED)
+	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) \
+	cargo test --locked --workspace --tests chaos::the_campaign -- --ignored --nocapture
+
+page = cargo test --locked --workspace --tests the_page_of_reliability_is_current
+
+reliability-page: build ## Write the tables of docs/RELIABILITY.md from tests/chaos/ledger.json
+	$(page) || $(page)
 
 simulate: build ## Gateways and workers against a model broker with faults, by 10,000 seeds (SEEDS, SEED)
 	SEEDS=$(or $(SEEDS),10000) cargo test --locked --workspace --lib model::random -- --nocapture

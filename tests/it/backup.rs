@@ -9,7 +9,7 @@ use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::send;
 use e2e::events;
 use e2e::ledger::Ledger;
-use e2e::load::{Load, Recorder};
+use e2e::load::{Load, Mix, Recorder};
 use e2e::process::{Process, run, run_with};
 use e2e::rig::{Rig, free_address};
 use e2e::wait::eventually;
@@ -105,7 +105,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     }
     let before = admin.open_incidents().await?.remove(0);
     let recorder = Recorder::start(&rig.nats.url()).await?;
-    let load = Load::start(gateway, &tokens, 8, admin.clone(), rig.grpc());
+    let load = Load::start(vec![gateway], &tokens, 8, Mix::Triggers, &admin, rig.grpc());
     eventually("work", async || (load.acked().0 > 300).then_some(())).await?;
     let acked = load.acked().0 as u64;
     let create = format!("backup create all.backup --nats-url {}", rig.nats.url());

@@ -4,18 +4,14 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
-use async_nats::jetstream::stream::ClusterInfo;
 use async_nats::jetstream::{self, Context};
 use e2e::cluster;
 use e2e::events::connect;
 use e2e::rig::{Plan, Rig};
-use e2e::wait::eventually;
+use e2e::stage::Stage;
 use futures::{StreamExt, TryStreamExt};
-use runtime::nats_server::NatsServer;
 use tokio::time::Instant;
 use wire::subject;
-
-use crate::kills::stage_of;
 
 const INCIDENTS: &str = subject::INCIDENTS_STREAM;
 const STREAMS: [&str; 3] = [subject::ALERTS_STREAM, subject::CONTROL_STREAM, INCIDENTS];
@@ -23,44 +19,27 @@ const STREAMS: [&str; 3] = [subject::ALERTS_STREAM, subject::CONTROL_STREAM, INC
 /// A message that somebody might send: its subject, its content, and where the answer is to go.
 type Attempt = (String, String, Option<String>);
 
-async fn group(url: &str, stream: &str) -> Option<ClusterInfo> {
-    let mut stream = connect(url).await.ok()?.get_stream(stream).await.ok()?;
-    stream.info().await.ok()?.cluster.clone()
-}
-
-fn server<'a>(rig: &'a mut Rig, name: &str) -> Option<&'a mut NatsServer> {
-    let servers = std::iter::once(&mut rig.nats).chain(&mut rig.peers);
-    servers.enumerate().find(|(n, _)| cluster::name(*n) == name).map(|(_, server)| server)
-}
-
 /// Kills the leader of the alerts in the middle of its work: the alerts that it acknowledged are on
 /// another server, or they would be missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_with_a_server_of_three() -> anyhow::Result<()> {
     let plan = Plan { workers: 2, cluster: true, ..Plan::default() };
-    let mut stage = stage_of(plan).await?;
+    let mut stage = Stage::start(plan).await?;
     let url = stage.rig.nats_url();
     stage.progress("work of three servers").await?;
-    let before = group(&url, STREAMS[0]).await.context("a leader of the alerts")?;
+    let before = cluster::group(&url, STREAMS[0]).await.context("a leader of the alerts")?;
     let leader = before.leader.context("a leader of the alerts")?;
     assert_eq!(before.replicas.len(), cluster::SERVERS - 1);
 
-    server(&mut stage.rig, &leader).context("the leader")?.kill().await?;
+    stage.rig.server(&leader).context("the leader")?.kill().await?;
     let killed = Instant::now();
     stage.progress("work with two of three servers").await?;
     println!("{leader} killed; 100 alerts and a command more after {:?}", killed.elapsed());
 
-    server(&mut stage.rig, &leader).context("the leader")?.restart().await?;
-    eventually("the third server to have caught up", async || {
-        for stream in STREAMS {
-            let group = group(&url, stream).await?;
-            group.replicas.iter().all(|replica| replica.current).then_some(())?;
-        }
-        Some(())
-    })
-    .await?;
+    stage.rig.server(&leader).context("the leader")?.restart().await?;
+    cluster::caught_up(&url).await?;
     let (ledger, rig) = stage.settle().await?;
-    println!("{} alerts acked, {} stored", ledger.acked.len(), ledger.stored.len());
+    println!("{} alerts acked, {} stored", ledger.told.acked.len(), ledger.stored.len());
     assert_eq!(ledger.violations(), Vec::<String>::new());
     a_subscriber_reads_events_and_writes_nothing(&rig).await
 }

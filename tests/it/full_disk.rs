@@ -4,21 +4,17 @@
 //! without them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use e2e::admin::{Admin, payload};
 use e2e::alerts;
 use e2e::disk::SmallDisk;
+use e2e::load::SOON;
 use e2e::rig::{Plan, Rig, Role};
+use e2e::stage::Stage;
 use e2e::wait::eventually;
 use runtime::environment;
 use tokio::time::Instant;
-
-use crate::kills::stage_of;
-
-/// Answers within a second, and what this machine adds.
-const SOON: Duration = Duration::from_millis(1_200);
 
 /// Set, these tests are passed over.
 const WITHOUT: &str = "GANDER_TEST_NO_DISK";
@@ -46,7 +42,7 @@ async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::R
         return Ok(());
     };
     let plan = Plan { nats_disk: Some(Arc::clone(&disk)), ..Plan::default() };
-    let mut stage = stage_of(plan).await?;
+    let mut stage = Stage::start(plan).await?;
     stage.progress("work before the disk is full").await?;
     disk.fill().await?;
 
@@ -96,7 +92,7 @@ async fn a_full_disk_of_the_journal_ends_admin_and_loses_no_command() -> anyhow:
     disk.empty().await?;
     rig.restart(Role::Admin).await?;
     let admin = Admin::connect(rig.grpc(), &admin.credential).await?;
-    let teams = crate::kills::teams(&admin).await?;
+    let teams = admin.teams().await?;
     let lost: Vec<_> = made.iter().filter(|name| !teams.contains(name)).collect();
     assert_eq!(lost, Vec::<&String>::new());
     admin.team("after").await?;

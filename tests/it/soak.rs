@@ -16,6 +16,7 @@ use e2e::admin::{Admin, filter, payload, request_id};
 use e2e::alerts::Sender;
 use e2e::events::{Stored, follow};
 use e2e::rig::{Plan, Rig};
+use e2e::seeded::mixed;
 use e2e::wait::eventually;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -33,14 +34,6 @@ const ADMINISTRATION_EVERY: Duration = Duration::from_millis(100);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// So many values share the episodes of a service.
 const KEYS: u64 = 12;
-
-/// Of this many the same number in the same order, spread evenly (splitmix64).
-const fn mixed(n: u64) -> u64 {
-    let z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 /// An alert of some kind: of those that real tools send, and of those that nobody should.
 fn alert(n: u64) -> String {

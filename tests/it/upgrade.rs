@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use e2e::process;
 use e2e::rig::{Plan, Role};
-
-use crate::kills::stage_of;
+use e2e::stage::Stage;
 
 /// Who reads what others write goes up before them, and back after them.
 const ORDER: [Role; 4] = [Role::Worker(0), Role::Worker(1), Role::Gateway(0), Role::Admin];
@@ -26,7 +25,7 @@ fn before() -> anyhow::Result<PathBuf> {
 async fn the_build_before_is_upgraded_and_brought_back_under_load() -> anyhow::Result<()> {
     let before = before()?;
     let plan = Plan { workers: 2, program: Some(before.clone()), ..Plan::default() };
-    let mut stage = stage_of(plan).await?;
+    let mut stage = Stage::start(plan).await?;
     stage.progress("work of the build before").await?;
     stage.rig.run_program(None);
     for role in ORDER {
@@ -39,10 +38,10 @@ async fn the_build_before_is_upgraded_and_brought_back_under_load() -> anyhow::R
     let (ledger, _rig) = stage.settle().await?;
     println!(
         "{} alerts acked, {} stored, {} events, {} commands acked",
-        ledger.acked.len(),
+        ledger.told.acked.len(),
         ledger.stored.len(),
         ledger.events.len(),
-        ledger.acked_teams.len(),
+        ledger.told.commands,
     );
     assert_eq!(ledger.violations(), Vec::<String>::new());
     Ok(())

@@ -301,6 +301,53 @@ impl Admin {
         Ok(self.tokens().create_token(request).await?.into_inner())
     }
 
+    /// The names that people gave to all teams.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn teams(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = api::ListTeamsRequest { page_size: 1_000, page_token };
+            let page = self.catalog().list_teams(request).await?.into_inner();
+            names.extend(page.teams.into_iter().map(|team| team.display_name));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The resource names of all tokens.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn all_tokens(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let target = String::new();
+            let request = api::ListTokensRequest { target, page_size: 1_000, page_token };
+            let page = self.tokens().list_tokens(request).await?.into_inner();
+            names.extend(page.tokens.into_iter().map(|token| token.name));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The names that people gave to the filters of a service.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn filters(&self, service: &str) -> anyhow::Result<Vec<String>> {
+        let request = api::GetServiceRequest { name: service.to_owned() };
+        let service = self.catalog().get_service(request).await?.into_inner();
+        Ok(service.filters.into_iter().map(|filter| filter.display_name).collect())
+    }
+
     /// Switches the tracking of a token on or off.
     ///
     /// # Errors

@@ -5,10 +5,14 @@
 use std::path::Path;
 
 use anyhow::Context;
+use async_nats::jetstream::stream::ClusterInfo;
 use futures::future::try_join_all;
 use runtime::nats_server::NatsServer;
+use wire::subject::{ALERTS_STREAM, CONTROL_STREAM, INCIDENTS_STREAM};
 
+use crate::events::connect;
 use crate::rig::free_address;
+use crate::wait::eventually;
 
 const CONFIG: &str = include_str!("../../deploy/kubernetes/base/nats.conf");
 /// How many servers there are, and the copies of each stream.
@@ -47,6 +51,27 @@ pub fn name(n: usize) -> String {
 #[must_use]
 pub fn url(server: &NatsServer, user: &str) -> String {
     server.url().replace("nats://", &format!("nats://{user}:{PASSWORD}@"))
+}
+
+/// The servers that hold a stream, as its leader sees them; none while there is no leader.
+pub async fn group(url: &str, stream: &str) -> Option<ClusterInfo> {
+    let mut stream = connect(url).await.ok()?.get_stream(stream).await.ok()?;
+    stream.info().await.ok()?.cluster.clone()
+}
+
+/// Waits until every server has all of the streams.
+///
+/// # Errors
+/// One has not.
+pub async fn caught_up(url: &str) -> anyhow::Result<()> {
+    eventually("every server to have caught up", async || {
+        for stream in [ALERTS_STREAM, CONTROL_STREAM, INCIDENTS_STREAM] {
+            let group = group(url, stream).await?;
+            group.replicas.iter().all(|replica| replica.current).then_some(())?;
+        }
+        Some(())
+    })
+    .await
 }
 
 fn config(n: usize, routes: &[String]) -> anyhow::Result<String> {

@@ -92,6 +92,17 @@ impl SmallDisk {
         self.shell(&format!("rm {}", self.mounted.join("ballast").display())).await.map(drop)
     }
 
+    /// Lets nobody write to it from here on, or everybody again. Nobody may have a file of it open
+    /// for writing.
+    ///
+    /// # Errors
+    /// It cannot be run, or somebody has.
+    pub async fn read_only(&self, so: bool) -> anyhow::Result<()> {
+        let how = if so { "ro" } else { "rw" };
+        let remount = format!("mount -o remount,{how} {}", self.mounted.display());
+        self.shell(&remount).await.map(drop)
+    }
+
     async fn shell(&self, command: &str) -> anyhow::Result<String> {
         let shell = self.seen_by(Path::new("/bin/sh"))?;
         let output = Command::new(shell).args(["-c", command]).output().await?;

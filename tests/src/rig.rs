@@ -17,8 +17,11 @@ use crate::alerts;
 use crate::cluster;
 use crate::disk::SmallDisk;
 use crate::process::{self, Process};
+use crate::proxy::Proxy;
 use crate::wait::eventually;
 
+/// So many bytes of a log tell what happened last.
+const LOG_END: usize = 3_000;
 const NATS_TEMPLATE: &str = include_str!("../../deploy/nats.conf");
 
 /// A process of the rig.
@@ -57,6 +60,9 @@ pub struct Plan {
     pub program: Option<PathBuf>,
     /// Whether nats-server is a cluster of three, with three copies of each stream.
     pub cluster: bool,
+    /// Whether there is a proxy between each kind of role and the broker, and before each gateway;
+    /// not with a cluster.
+    pub proxies: bool,
 }
 
 impl Default for Plan {
@@ -73,6 +79,7 @@ impl Default for Plan {
             journal_disk: None,
             program: None,
             cluster: false,
+            proxies: false,
         }
     }
 }
@@ -88,6 +95,44 @@ pub struct Running {
     pub ops: SocketAddr,
 }
 
+/// What lies between the parts.
+#[derive(Debug)]
+pub struct Links {
+    /// From all gateways to the broker.
+    pub gateways: Proxy,
+    /// From all workers to the broker.
+    pub workers: Proxy,
+    /// From admin to the broker.
+    pub admin: Proxy,
+    /// From clients to each gateway.
+    pub fronts: Vec<Proxy>,
+}
+
+impl Links {
+    async fn start(broker: SocketAddr, gateways: usize) -> anyhow::Result<Self> {
+        let mut fronts = Vec::new();
+        for _ in 0..gateways {
+            // Aimed once the gateway has an address.
+            fronts.push(Proxy::start(broker).await?);
+        }
+        Ok(Self {
+            gateways: Proxy::start(broker).await?,
+            workers: Proxy::start(broker).await?,
+            admin: Proxy::start(broker).await?,
+            fronts,
+        })
+    }
+
+    fn broker_of(&self, role: Role) -> String {
+        let proxy = match role {
+            Role::Admin => &self.admin,
+            Role::Gateway(_) => &self.gateways,
+            Role::Worker(_) => &self.workers,
+        };
+        format!("nats://{}", proxy.address())
+    }
+}
+
 /// All of Gander, on this machine.
 #[derive(Debug)]
 pub struct Rig {
@@ -101,6 +146,8 @@ pub struct Rig {
     pub gateways: Vec<Option<Running>>,
     /// The workers.
     pub workers: Vec<Option<Running>>,
+    /// What lies between them, where that is planned.
+    pub links: Option<Links>,
     plan: Plan,
     grpc: SocketAddr,
     folder: TempDir,
@@ -134,9 +181,16 @@ impl Rig {
             };
             (NatsServer::start(&program, &home, NATS_TEMPLATE, 0).await?, vec![])
         };
+        let links = if plan.proxies {
+            let broker = nats.url().trim_start_matches("nats://").parse()?;
+            Some(Links::start(broker, plan.gateways).await?)
+        } else {
+            None
+        };
         let mut rig = Self {
             nats,
             peers,
+            links,
             admin: None,
             gateways: (0..plan.gateways).map(|_| None).collect(),
             workers: (0..plan.workers).map(|_| None).collect(),
@@ -205,7 +259,7 @@ impl Rig {
             }
         };
         let common = [
-            ("--nats-url", self.nats_url()),
+            ("--nats-url", self.broker_of(role)),
             ("--nats-monitor-url", self.nats.monitor_url()),
             ("--ops-listen", ops.to_string()),
             ("--log", self.plan.log.clone()),
@@ -214,8 +268,15 @@ impl Rig {
         args.extend(common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         let program = self.program(role)?;
         let process = Process::start_program(&program, self.folder.path(), &name, &args)?;
+        if let (Some(links), Role::Gateway(n)) = (&self.links, role) {
+            links.fronts[n].aim(address);
+        }
         *self.slot(role) = Some(Running { process, address, ops });
         Ok(())
+    }
+
+    fn broker_of(&self, role: Role) -> String {
+        self.links.as_ref().map_or_else(|| self.nats_url(), |links| links.broker_of(role))
     }
 
     /// What runs this role: of processes that are started from here on, those run `program`.
@@ -266,6 +327,12 @@ impl Rig {
         running.process.kill().await
     }
 
+    /// A server of the cluster by its name.
+    pub fn server(&mut self, name: &str) -> Option<&mut NatsServer> {
+        let servers = std::iter::once(&mut self.nats).chain(&mut self.peers);
+        servers.enumerate().find(|(n, _)| cluster::name(*n) == name).map(|(_, server)| server)
+    }
+
     /// Where Gander finds the broker: all servers of a cluster.
     #[must_use]
     pub fn nats_url(&self) -> String {
@@ -284,6 +351,19 @@ impl Rig {
         Ok(self.running(Role::Gateway(0))?.address)
     }
 
+    /// Where clients find all gateways.
+    ///
+    /// # Errors
+    /// One is stopped.
+    pub fn fronts(&mut self) -> anyhow::Result<Vec<SocketAddr>> {
+        match &self.links {
+            Some(links) => Ok(links.fronts.iter().map(Proxy::address).collect()),
+            None => (0..self.gateways.len())
+                .map(|n| Ok(self.running(Role::Gateway(n))?.address))
+                .collect(),
+        }
+    }
+
     /// Where admin serves gRPC, also while it is stopped.
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
@@ -294,6 +374,18 @@ impl Rig {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The end of what each process has written.
+    #[must_use]
+    pub fn logs(&self) -> Vec<String> {
+        let roles = std::iter::once(&self.admin).chain(&self.gateways).chain(&self.workers);
+        let log = |running: &Running| {
+            let log = running.process.log();
+            let from = log.len().saturating_sub(LOG_END);
+            String::from_utf8_lossy(&log.as_bytes()[from..]).into_owned()
+        };
+        roles.flatten().map(log).collect()
     }
 
     fn data(&self) -> PathBuf {

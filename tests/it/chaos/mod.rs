@@ -1,0 +1,176 @@
+//! Faults under load, one after another: nothing acknowledged is lost, nothing is doubled, and whatever
+//! clients are told is so.
+//!
+//! - [`faults`]: what can go wrong. [`turn`]: an installation in which it does. [`record`]: what it
+//!   has come to. [`page`]: `docs/RELIABILITY.md`.
+//!
+//! A few faults in `make test`. `make chaos` goes on for MINUTES (10), with one FAULT or all, in the
+//! order of a SEED, and adds what it found to `tests/chaos/ledger.json`.
+
+mod faults;
+mod page;
+mod record;
+mod turn;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use e2e::rig::Plan;
+use e2e::seeded::Seeded;
+use e2e::stage::Stage;
+use faults::{Place, Row, TABLE};
+use record::Record;
+use runtime::environment::variable;
+use runtime::random::{Random, SystemRandom};
+use tokio::time::Instant;
+
+/// What `make test` tries.
+const SHORT: [&str; 9] = [
+    "kill-gateway",
+    "kill-worker",
+    "kill-admin",
+    "kill-nats",
+    "pause-nats",
+    "pause-gateway",
+    "black-hole-gateways-nats",
+    "reset-clients-gateways",
+    "replace-worker",
+];
+
+/// So often a turn has the faults of its place, since it takes seconds to begin and end.
+const fn repeats(place: Place) -> usize {
+    match place {
+        Place::Whole => 1,
+        Place::Disks => 2,
+        Place::Cluster => 4,
+    }
+}
+
+fn named(name: &str) -> anyhow::Result<Row> {
+    let names = || TABLE.map(|row| row.name).join(", ");
+    let row = TABLE.into_iter().find(|row| row.name == name);
+    row.with_context(|| format!("{name} is no fault; there are {}", names()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_one_after_another_break_no_promise() -> anyhow::Result<()> {
+    let mut faults = SHORT.map(named).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let mut draw = Seeded::new(seed()?);
+    draw.shuffle(&mut faults);
+    let mut record = Record::default();
+    turn::play(&faults, draw, None, &mut record).await?;
+    println!("{}\n{}", record.tables(), record.silence());
+    assert_eq!(record.violations(), 0);
+    assert!(record.revoked_tried > 0 && !record.silent.answers.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: `make chaos`"]
+async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
+    let given = |name| variable(name).filter(|text| !text.is_empty());
+    let minutes: f64 = given("MINUTES").map_or(Ok(10.0), |text| text.parse())?;
+    let one = given("FAULT").map(|name| named(&name)).transpose()?;
+    let seed = seed()?;
+    let mut record = Record::here(seed)?;
+    let begun = Instant::now();
+    let until = begun + Duration::from_secs_f64(60.0 * minutes);
+    let mut draw = Seeded::new(seed);
+    while Instant::now() < until {
+        let faults = one.map_or_else(|| next(&record, &mut draw), |row| vec![row; 20]);
+        let of_turn = Seeded::new(draw.below(usize::MAX) as u64);
+        turn::play(&faults, of_turn, Some(until), &mut record).await?;
+        if record.faults.values().all(|sum| sum.times == 0) {
+            break;
+        }
+    }
+    record.seconds = begun.elapsed().as_secs();
+    record::add(&record)?;
+    let times: u64 = record.faults.values().map(|sum| sum.times).sum();
+    println!("{}\n\n{}", record.tables(), record.silence());
+    println!(
+        "SEED={seed}: {times} faults in {} s, {} an hour; {} alerts and {} commands acked, {} requests \
+         with deleted tokens; written to {}",
+        record.seconds,
+        3_600 * times / record.seconds.max(1),
+        record.alerts_acked,
+        record.commands_acked,
+        record.revoked_tried,
+        record::LEDGER,
+    );
+    assert_eq!(record.violations(), 0, "promises were broken");
+    Ok(())
+}
+
+/// The faults of the place that has had the fewest, in an order that is drawn.
+fn next(record: &Record, draw: &mut Seeded) -> Vec<Row> {
+    let can = |place: &Place| {
+        let of = |row: &&Row| row.place == *place;
+        !TABLE
+            .iter()
+            .filter(of)
+            .any(|row| record.faults.get(row.name).is_some_and(|sum| sum.not_tested.is_some()))
+    };
+    let places = [Place::Whole, Place::Disks, Place::Cluster].into_iter().filter(can);
+    let place = places.min_by_key(|place| record.share(*place)).unwrap_or(Place::Whole);
+    let rows = TABLE.into_iter().filter(|row| row.place == place);
+    let mut faults: Vec<_> = rows.flat_map(|row| vec![row; row.weight * repeats(place)]).collect();
+    draw.shuffle(&mut faults);
+    faults
+}
+
+/// What is drawn is the same for the same seed.
+fn seed() -> anyhow::Result<u64> {
+    if let Some(text) = variable("SEED").filter(|text| !text.is_empty()) {
+        return text.parse().context("SEED is a number");
+    }
+    let mut bytes = [0; 8];
+    SystemRandom.fill(&mut bytes);
+    let seed = u64::from_le_bytes(bytes) >> 16;
+    say(&format!("SEED={seed}"));
+    Ok(seed)
+}
+
+#[expect(clippy::print_stdout, reason = "a campaign tells how far it has come")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_judge_notices_each_promise_that_is_broken() -> anyhow::Result<()> {
+    let mut stage = Stage::start(Plan { workers: 2, ..Plan::default() }).await?;
+    stage.revoke().await?;
+    stage.progress("some alerts").await?;
+    let (ledger, _rig) = stage.settle().await?;
+    assert_eq!(ledger.violations(), Vec::<String>::new());
+
+    let mut lost = ledger.clone();
+    let id = lost.told.acked.first().cloned().unwrap_or_default();
+    lost.stored.retain(|alert| alert.id != id);
+    assert!(lost.violations().contains(&format!("acked alert lost: {id}")));
+
+    let mut doubled = ledger.clone();
+    let mut twin = doubled.events[0].clone();
+    let twin_incident = twin.incident.get_or_insert_default();
+    let episode = twin_incident.mapped_value.clone();
+    "another".clone_into(&mut twin_incident.id);
+    "another".clone_into(&mut twin.id);
+    doubled.events.insert(1, twin);
+    assert!(doubled.violations().contains(&format!("2 open incidents for {episode}")));
+
+    let mut miscounted = ledger.clone();
+    miscounted.totals[0].created += 1;
+    // Of the partition, and of all.
+    assert_eq!(miscounted.violations().len(), 2);
+
+    let mut forgotten = ledger.clone();
+    let is_there = forgotten.told.facts.iter().find(|(_, is_there)| **is_there);
+    let fact = is_there.context("a command")?.0.clone();
+    forgotten.found.retain(|found| *found != fact);
+    assert_eq!(forgotten.violations(), [format!("{fact} is there 0 times")]);
+    let mut revived = ledger.clone();
+    revived.told.facts.insert("token gone".to_owned(), false);
+    revived.found.push("token gone".to_owned());
+    assert_eq!(revived.violations(), ["token gone is there 1 times"]);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! `docs/RELIABILITY.md`: its tables are written from the ledger.
+//!
+//! Must not know how faults are tried.
+
+use std::fs;
+
+use anyhow::Context;
+
+use super::record::{self, PAGE, Record};
+
+const BEGIN: &str = "<!-- written by `make reliability-page` -->\n";
+const END: &str = "<!-- up to here -->\n";
+
+/// The last of a commit that is whole; else the last of all.
+fn shown(all: &[Record]) -> Option<&Record> {
+    let whole = all.iter().rev().find(|record| !record.commit.ends_with("-dirty"));
+    whole.or(all.last())
+}
+
+fn section(record: &Record) -> String {
+    format!(
+        "Commit `{}`, {}, Linux {}; {} s in {} installations, one after another; {} alerts and {} commands \
+         acknowledged, {} requests with tokens that were deleted before.\n\n{}\n\n{}\n",
+        record.commit,
+        record.nats_server,
+        record.kernel,
+        record.seconds,
+        record.turns,
+        record.alerts_acked,
+        record.commands_acked,
+        record.revoked_tried,
+        record.tables(),
+        record.silence(),
+    )
+}
+
+#[test]
+fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
+    let all = record::read()?;
+    let file = record::root().join(PAGE);
+    let page = fs::read_to_string(&file)?;
+    let (before, rest) = page.split_once(BEGIN).context(BEGIN)?;
+    let (_, after) = rest.split_once(END).context(END)?;
+    let section = shown(&all).map(section).unwrap_or_default();
+    let current = format!("{before}{BEGIN}\n{section}\n{END}{after}");
+    if page != current {
+        fs::write(&file, current)?;
+        anyhow::bail!("{PAGE} was not current and has been written anew");
+    }
+    Ok(())
+}
