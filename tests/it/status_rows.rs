@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use e2e::admin::payload;
 use e2e::hostile::bodies::gzip;
-use e2e::hostile::table;
+use e2e::http_status;
 use e2e::rig::{Plan, Role};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -497,7 +497,7 @@ fn others(token: &str) -> Vec<(&'static str, Test)> {
 
 #[test]
 fn each_row_has_a_test_and_each_test_a_row() -> anyhow::Result<()> {
-    let (rows, tests) = (table::rows(), tests("gdr_token_that_is_not_sent_here"));
+    let (rows, tests) = (http_status::rows(), tests("gdr_token_that_is_not_sent_here"));
     for row in &rows {
         let found = tests.iter().filter(|(name, _)| row.name().starts_with(name)).count();
         ensure!(found == 1, "{found} tests for the row {}", row.name());

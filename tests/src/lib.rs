@@ -11,30 +11,30 @@
 //! - [`disk`]: a disk that can be full. [`files`]: what files hold. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
 //! - [`hostile`]: bad requests, made by rule, and who must not notice.
-//! - [`proxy`]: what a network can do to connections. [`seeded`]: numbers by a seed.
+//! - [`proxy`]: what a network can do to connections. [`dice`]: chance with a seed.
 //! - [`stage`]: an installation under load. [`load`]: its clients. [`ledger`]: what they were told
-//!   against what is stored. [`answers`]: what they may be told.
+//!   against what is stored. [`http_status`]: what they may be told.
 //!
 //! Must not know a single test.
 
 pub mod admin;
 pub mod alerts;
-pub mod answers;
 pub mod apilog;
 pub mod certificates;
 pub mod cluster;
 pub mod collector;
 pub mod contract;
+pub mod dice;
 pub mod disk;
 pub mod events;
 pub mod files;
 pub mod hostile;
+pub mod http_status;
 pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod proxy;
 pub mod rig;
-pub mod seeded;
 pub mod stage;
 pub mod tools;
 pub mod wait;

@@ -15,8 +15,8 @@ mod turn;
 use std::time::Duration;
 
 use anyhow::Context;
+use e2e::dice::Dice;
 use e2e::rig::Plan;
-use e2e::seeded::Seeded;
 use e2e::stage::Stage;
 use faults::{Place, Row, TABLE};
 use record::Record;
@@ -55,7 +55,7 @@ fn named(name: &str) -> anyhow::Result<Row> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_one_after_another_break_no_promise() -> anyhow::Result<()> {
     let mut faults = SHORT.map(named).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let mut draw = Seeded::new(seed()?);
+    let mut draw = Dice::new(seed()?);
     draw.shuffle(&mut faults);
     let mut record = Record::default();
     turn::play(&faults, draw, None, &mut record).await?;
@@ -75,10 +75,10 @@ async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
     let mut record = Record::here(seed)?;
     let begun = Instant::now();
     let until = begun + Duration::from_secs_f64(60.0 * minutes);
-    let mut draw = Seeded::new(seed);
+    let mut draw = Dice::new(seed);
     while Instant::now() < until {
         let faults = one.map_or_else(|| next(&record, &mut draw), |row| vec![row; 20]);
-        let of_turn = Seeded::new(draw.below(usize::MAX) as u64);
+        let of_turn = Dice::new(draw.below(usize::MAX) as u64);
         turn::play(&faults, of_turn, Some(until), &mut record).await?;
         if record.faults.values().all(|sum| sum.times == 0) {
             break;
@@ -103,7 +103,7 @@ async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
 }
 
 /// The faults of the place that has had the fewest, in an order that is drawn.
-fn next(record: &Record, draw: &mut Seeded) -> Vec<Row> {
+fn next(record: &Record, draw: &mut Dice) -> Vec<Row> {
     let can = |place: &Place| {
         let of = |row: &&Row| row.place == *place;
         !TABLE

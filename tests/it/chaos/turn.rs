@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use e2e::dice::Dice;
 use e2e::disk::SmallDisk;
 use e2e::rig::Plan;
-use e2e::seeded::Seeded;
 use e2e::stage::Stage;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ pub const STUCK: &str = "no recovery";
 /// An installation and what is drawn for it.
 pub struct Turn {
     pub stage: Stage,
-    pub draw: Seeded,
+    pub draw: Dice,
     /// What was answered while nothing could be stored.
     pub silent: Silent,
     /// For nats-server and for the journal.
@@ -30,7 +30,7 @@ pub struct Turn {
 
 impl Turn {
     /// Starts one; none where this machine does not let us have its disks.
-    async fn start(place: Place, draw: Seeded) -> anyhow::Result<Option<Self>> {
+    async fn start(place: Place, draw: Dice) -> anyhow::Result<Option<Self>> {
         let disks = match place {
             Place::Disks => {
                 let nats = SmallDisk::mounted_at("store", MEBIBYTES).await?;
@@ -71,7 +71,7 @@ impl Turn {
 /// Lets faults strike in this order until it is time to stop, judges, and records it.
 pub async fn play(
     faults: &[Row],
-    draw: Seeded,
+    draw: Dice,
     until: Option<Instant>,
     record: &mut Record,
 ) -> anyhow::Result<()> {

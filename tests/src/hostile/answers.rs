@@ -5,7 +5,7 @@
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::table::{Errors, Header, Problem};
+use crate::http_status::{Errors, Header, Problem};
 
 /// An answer as it came.
 #[derive(Clone, Debug)]

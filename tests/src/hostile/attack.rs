@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use super::answers;
 use super::grammar::{Case, Grammar};
-use super::table::Errors;
+use crate::http_status::Errors;
 
 /// Where a request is refused before its end, a client that still sends may see a reset instead of
 /// the answer: only longer ones can be in the middle of sending.

@@ -7,7 +7,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// Encoded bodies that are short and become long, made once.
 #[derive(Debug)]

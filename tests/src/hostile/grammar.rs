@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::bodies::{self, Bombs};
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// What is sent over one connection.
 #[derive(Clone, Debug)]

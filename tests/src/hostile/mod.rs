@@ -1,7 +1,6 @@
 //! Bad requests over raw sockets, made by rule from a seed, while a healthy client is served.
 //!
-//! - [`grammar`], [`bodies`], [`dice`]: what is sent. [`table`]: what may be answered, from
-//!   `docs/http-status.md`. [`answers`]: what was.
+//! - [`grammar`], [`bodies`]: what is sent. [`answers`]: what was answered.
 //! - [`attack`]: many connections at a time, and what went wrong. [`healthy`]: who must not notice.
 //! - [`flood`]: attacks that keep connections.
 //!
@@ -10,8 +9,6 @@
 pub mod answers;
 pub mod attack;
 pub mod bodies;
-pub mod dice;
 pub mod flood;
 pub mod grammar;
 pub mod healthy;
-pub mod table;

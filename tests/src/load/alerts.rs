@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Kind, PAUSE, Shared};
 use crate::admin::payload;
 use crate::alerts::Sender;
-use crate::seeded::mixed;
+use crate::dice::mixed;
 
 /// Alerts of one episode before the next begins.
 const REPEATS: usize = 20;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::alerts::Answer;
-use crate::answers;
+use crate::http_status;
 
 /// Answers come within a second, and what this machine adds.
 pub const SOON: Duration = Duration::from_millis(1_200);
@@ -62,7 +62,7 @@ impl Told {
         let unavailable = answer.status.as_u16() == 503;
         let hinted = answer.headers.contains_key("retry-after");
         let may_be = answer.status.is_success() || (unavailable && hinted);
-        if !may_be || !answers::documented(answer) {
+        if !may_be || !http_status::documented(answer) {
             self.outside.push(label(answer));
         }
         answer.status.is_success()
@@ -75,7 +75,7 @@ impl Told {
         if answer.status.is_success() {
             self.let_in.push(format!("{token}: {}", label(answer)));
             self.acked.insert(answer.id().to_owned());
-        } else if !answers::documented(answer) {
+        } else if !http_status::documented(answer) {
             self.outside.push(label(answer));
         }
     }

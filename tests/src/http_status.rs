@@ -3,10 +3,25 @@
 //! Must not know how a row is tested.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use anyhow::Context;
 
-const PAGE: &str = include_str!("../../../docs/http-status.md");
+use crate::alerts::Answer;
+
+const PAGE: &str = include_str!("../../docs/http-status.md");
+
+static ERRORS: LazyLock<Errors> = LazyLock::new(|| Errors::read().expect("the page is readable"));
+
+/// Whether the page has this answer to an alert.
+#[must_use]
+pub fn documented(answer: &Answer) -> bool {
+    let status = answer.status.as_u16();
+    match answer.code() {
+        "" => [200, 201, 202].contains(&status) && !answer.id().is_empty(),
+        code => ERRORS.gander.iter().any(|(known, name, _)| (*known, &**name) == (status, code)),
+    }
+}
 
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,4 +110,18 @@ fn headers(cell: &str) -> Vec<Header> {
         None => (text.to_owned(), None),
     });
     pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_rows_of_errors() {
+        let has = |status: u16, code: &str| {
+            ERRORS.gander.iter().any(|(known, name, _)| (*known, &**name) == (status, code))
+        };
+        assert!(has(503, "BROKER_UNAVAILABLE") && has(401, "INVALID_TOKEN"), "{:?}", *ERRORS);
+        assert!(!has(500, "INTERNAL"));
+    }
 }
