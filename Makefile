@@ -30,8 +30,8 @@ deploy-check: ## Check the files in deploy/ with the tools that read them
 	@sh tools/setup.sh deploy
 	python3 tools/deploy_check.py
 
-chaos: setup build ## Faults under load, one after another (MINUTES, FAULT, SEED)
-	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) \
+chaos: setup build ## Faults under load, one after another (MINUTES, FAULT, SEED, JOBS)
+	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) JOBS=$(JOBS) \
 	cargo test --locked --workspace --tests chaos::the_campaign -- --ignored --nocapture
 
 page = cargo test --locked --workspace --tests the_page_of_reliability_is_current

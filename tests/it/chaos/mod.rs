@@ -5,7 +5,8 @@
 //!   has come to. [`page`]: `docs/RELIABILITY.md`.
 //!
 //! A few faults in `make test`. `make chaos` goes on for MINUTES (10), with one FAULT or all, in the
-//! order of a SEED, and adds what it found to `tests/chaos/ledger.json`.
+//! order of a SEED, with JOBS installations at a time (1), and adds what each turn found to
+//! `tests/chaos/ledger.json`.
 
 mod faults;
 mod page;
@@ -71,28 +72,21 @@ async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
     let given = |name| variable(name).filter(|text| !text.is_empty());
     let minutes: f64 = given("MINUTES").map_or(Ok(10.0), |text| text.parse())?;
     let one = given("FAULT").map(|name| named(&name)).transpose()?;
+    let jobs: u64 = given("JOBS").map_or(Ok(1), |text| text.parse())?;
     let seed = seed()?;
-    let mut record = Record::here(seed)?;
-    let begun = Instant::now();
-    let until = begun + Duration::from_secs_f64(60.0 * minutes);
-    let mut draw = Dice::new(seed);
-    while Instant::now() < until {
-        let faults = one.map_or_else(|| next(&record, &mut draw), |row| vec![row; 20]);
-        let of_turn = Dice::new(draw.below(usize::MAX) as u64);
-        turn::play(&faults, of_turn, Some(until), &mut record).await?;
-        if record.faults.values().all(|sum| sum.times == 0) {
-            break;
-        }
+    let until = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
+    // Each has a seed of its own, so that what is drawn does not depend on who was faster.
+    let campaigns = (0..jobs).map(|job| campaign(seed + job, one, until));
+    let mut record = Record::here()?;
+    for of_job in futures::future::try_join_all(campaigns).await? {
+        record.add(&of_job);
     }
-    record.seconds = begun.elapsed().as_secs();
-    record::add(&record)?;
     let times: u64 = record.faults.values().map(|sum| sum.times).sum();
     println!("{}\n\n{}", record.tables(), record.silence());
     println!(
-        "SEED={seed}: {times} faults in {} s, {} an hour; {} alerts and {} commands acked, {} requests \
-         with deleted tokens; written to {}",
-        record.seconds,
-        3_600 * times / record.seconds.max(1),
+        "SEED={seed}: {times} faults in {} turns; {} alerts and {} commands acked, {} requests with deleted \
+         tokens; added to {}",
+        record.turns,
         record.alerts_acked,
         record.commands_acked,
         record.revoked_tried,
@@ -100,6 +94,26 @@ async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
     );
     assert_eq!(record.violations(), 0, "promises were broken");
     Ok(())
+}
+
+/// Turn after turn until it is time to stop; each is added to the ledger when it has ended.
+async fn campaign(seed: u64, one: Option<Row>, until: Instant) -> anyhow::Result<Record> {
+    let mut draw = Dice::new(seed);
+    let mut all = Record::here()?;
+    while Instant::now() < until {
+        let faults = one.map_or_else(|| next(&all, &mut draw), |row| vec![row; 20]);
+        let of_turn = Dice::new(draw.below(usize::MAX) as u64);
+        let mut turn = Record { seeds: vec![seed], ..Record::here()? };
+        let begun = Instant::now();
+        turn::play(&faults, of_turn, Some(until), &mut turn).await?;
+        turn.seconds = begun.elapsed().as_secs();
+        record::add(&turn)?;
+        all.add(&turn);
+        if all.faults.values().all(|sum| sum.times == 0) {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// The faults of the place that has had the fewest, in an order that is drawn.

@@ -19,13 +19,13 @@ fn shown(all: &[Record]) -> Option<&Record> {
 
 fn section(record: &Record) -> String {
     format!(
-        "Commit `{}`, {}, Linux {}; {} s in {} installations, one after another; {} alerts and {} commands \
+        "Commit `{}`, {}, Linux {}; {} installations, {} s in all; {} alerts and {} commands \
          acknowledged, {} requests with tokens that were deleted before.\n\n{}\n\n{}\n",
         record.commit,
         record.nats_server,
         record.kernel,
-        record.seconds,
         record.turns,
+        record.seconds,
         record.alerts_acked,
         record.commands_acked,
         record.revoked_tried,

@@ -3,6 +3,7 @@
 //! Must not know how a fault strikes.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,7 @@ pub struct Record {
     pub kernel: String,
     /// Of each run.
     pub seeds: Vec<u64>,
+    /// Of all turns, also where several went on at a time.
     pub seconds: u64,
     pub turns: u64,
     pub alerts_acked: u64,
@@ -80,7 +82,7 @@ impl Silent {
 
 impl Record {
     /// An empty one of what runs here.
-    pub fn here(seed: u64) -> anyhow::Result<Self> {
+    pub fn here() -> anyhow::Result<Self> {
         let others = [".", &format!(":!{LEDGER}"), &format!(":!{PAGE}")].map(str::to_owned);
         let git = |args: &[&str]| said("git", args, &others);
         let commit = git(&["log", "-1", "--format=%H", "--"])?;
@@ -91,7 +93,6 @@ impl Record {
             commit: if dirty { format!("{commit}-dirty") } else { commit },
             nats_server: version.trim_start_matches("nats-server: ").to_owned(),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-            seeds: vec![seed],
             ..Self::default()
         })
     }
@@ -140,8 +141,11 @@ impl Record {
         key(self) == key(other)
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds what another has come to.
+    pub fn add(&mut self, other: &Self) {
         self.seeds.extend(&other.seeds);
+        self.seeds.sort_unstable();
+        self.seeds.dedup();
         self.seconds += other.seconds;
         self.turns += other.turns;
         self.alerts_acked += other.alerts_acked;
@@ -209,8 +213,10 @@ pub fn read() -> anyhow::Result<Vec<Record>> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Adds a run to the ledger.
+/// Adds a run to the ledger, also where another process does the same.
 pub fn add(run: &Record) -> anyhow::Result<()> {
+    let ledger = File::open(root().join(LEDGER))?;
+    ledger.lock()?;
     let mut all = read()?;
     let mut sum = run.clone();
     if let Some(at) = all.iter().position(|record| record.is_of(run)) {

@@ -97,8 +97,7 @@ pub async fn play(
         }
         let (alerts, commands) = turn.stage.load.acked();
         say(&format!(
-            "turn {}, {}/{}: {:.1} s for {}; {alerts} alerts, {commands} commands acked in it",
-            record.turns + 1,
+            "{}/{} of a turn: {:.1} s for {}; {alerts} alerts, {commands} commands acked in it",
             struck.len(),
             faults.len(),
             begun.elapsed().as_secs_f64(),
