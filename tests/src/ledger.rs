@@ -53,8 +53,8 @@ pub enum Promise {
     CommandsAreInForce,
     /// Answers are those of `docs/http-status.md`.
     AnswersAreDocumented,
-    /// What cannot be stored is refused within a second.
-    RefusalsAreSoon,
+    /// What cannot be stored is refused within a second, and no request waits for an answer in vain.
+    AnswersAreSoon,
 }
 
 impl Promise {
@@ -67,7 +67,7 @@ impl Promise {
         Self::RevokedTokensAreOut,
         Self::CommandsAreInForce,
         Self::AnswersAreDocumented,
-        Self::RefusalsAreSoon,
+        Self::AnswersAreSoon,
     ];
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for Promise {
             Self::RevokedTokensAreOut => "revoked tokens accepted",
             Self::CommandsAreInForce => "admin commands lost",
             Self::AnswersAreDocumented => "answers outside the table",
-            Self::RefusalsAreSoon => "refusals that came late",
+            Self::AnswersAreSoon => "answers that came late",
         })
     }
 }
@@ -135,7 +135,7 @@ impl Ledger {
                 Promise::RevokedTokensAreOut => self.told.let_in.clone(),
                 Promise::CommandsAreInForce => self.invariant_acked_commands_are_in_force_once(),
                 Promise::AnswersAreDocumented => self.told.outside.clone(),
-                Promise::RefusalsAreSoon => self.told.late.clone(),
+                Promise::AnswersAreSoon => self.told.late.clone(),
             };
             wrong.into_iter().map(move |what| (promise, what))
         };
@@ -204,6 +204,11 @@ impl Ledger {
                 format!("{episode}: {outcome:?} stored, {:?} told", counted.get(episode))
             })
             .collect();
+        let mut ids = BTreeSet::new();
+        let twice = self.stored.iter().filter(|alert| !ids.insert(&alert.id));
+        wrong.extend(twice.map(|alert| format!("alert {} is stored twice", alert.id)));
+        let unknown = counted.keys().filter(|episode| !wanted.contains_key(*episode));
+        wrong.extend(unknown.map(|episode| format!("events of {episode}, which nobody sent")));
         wrong.extend(self.invariant_totals_balance_with_the_input(wanted.values()));
         wrong
     }

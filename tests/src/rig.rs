@@ -333,6 +333,12 @@ impl Rig {
         servers.enumerate().find(|(n, _)| cluster::name(*n) == name).map(|(_, server)| server)
     }
 
+    /// Whether the broker is a cluster.
+    #[must_use]
+    pub fn has_peers(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
     /// Where Gander finds the broker: all servers of a cluster.
     #[must_use]
     pub fn nats_url(&self) -> String {
@@ -386,6 +392,19 @@ impl Rig {
             String::from_utf8_lossy(&log.as_bytes()[from..]).into_owned()
         };
         roles.flatten().map(log).collect()
+    }
+
+    /// # Errors
+    /// A role has ended by itself, or a task of it has panicked.
+    pub fn unharmed(&mut self) -> anyhow::Result<()> {
+        let roles = std::iter::once(&mut self.admin).chain(&mut self.gateways);
+        for running in roles.chain(&mut self.workers) {
+            let process = &mut running.as_mut().context("a role is stopped")?.process;
+            let log = process.log();
+            anyhow::ensure!(process.runs(), "a role has ended by itself: {log}");
+            anyhow::ensure!(!log.contains("panicked at"), "a task has panicked: {log}");
+        }
+        Ok(())
     }
 
     fn data(&self) -> PathBuf {

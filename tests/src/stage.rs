@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
+use async_nats::jetstream::stream::Config;
 use nix::sys::signal::Signal;
+use tokio::time::timeout;
 use wire::stored::worker::Checkpoint;
 
 use crate::admin::{Admin, filter};
@@ -13,7 +16,7 @@ use crate::events::{connect, incident_events, stored};
 use crate::ledger::{Ledger, fact};
 use crate::load::{Load, Mix, Recorder};
 use crate::rig::{Plan, Rig, Role};
-use crate::wait::eventually;
+use crate::wait::{PATIENCE, eventually};
 
 const CLIENTS: usize = 16;
 const TEAMS: usize = 4;
@@ -49,6 +52,9 @@ impl Stage {
             let team = admin.team(&format!("load {n}")).await?;
             let service = admin.service(&team, "one", vec![filter("status")]).await?;
             tokens.push(admin.token("load", &service.name).await?.secret);
+        }
+        if rig.has_peers() {
+            keep_alerts(&rig.nats_url()).await?;
         }
         let recorder = Recorder::start(&rig.nats_url()).await?;
         let (fronts, grpc) = (rig.fronts()?, rig.grpc());
@@ -95,7 +101,8 @@ impl Stage {
     pub async fn terminate(&mut self, role: Role) -> anyhow::Result<()> {
         let process = &mut self.rig.running(role)?.process;
         process.signal(Signal::SIGTERM)?;
-        let code = process.ended().await?;
+        let ended = timeout(PATIENCE, process.ended()).await;
+        let code = ended.with_context(|| format!("{role:?} goes on: {}", process.log()))??;
         anyhow::ensure!(code == Some(0), "{role:?} ended with {code:?}: {}", process.log());
         Ok(())
     }
@@ -141,21 +148,40 @@ impl Stage {
     /// It does not come to an end, or cannot be read.
     pub async fn settle(self) -> anyhow::Result<(Ledger, Rig)> {
         let Self { rig, load, recorder, admin, token: _ } = self;
-        let told = load.stop().await;
+        let told = timeout(3 * PATIENCE, load.stop()).await.context("clients go on")?;
         let url = rig.nats_url();
-        eventually("every alert to be folded", async || {
+        let folded = eventually("every alert to be folded", async || {
             let found = checkpoints(&url).await.ok()?;
             let slowest = found.iter().map(|found| found.position.sequence).min()?;
             let done = found.len() == PARTITIONS && slowest >= last(&url).await.ok()?;
             (done && recorder.last() >= slowest).then_some(())
-        })
-        .await?;
+        });
+        if let Err(error) = folded.await {
+            let positions = checkpoints(&url)
+                .await
+                .map(|found| found.iter().map(|found| found.position.sequence).collect::<Vec<_>>());
+            let (last, logs) = (last(&url).await, rig.logs().join("\n"));
+            let recorded = (recorder.last(), recorder.stop().await.err());
+            anyhow::bail!(
+                "{error:#}: positions {positions:?}, the last {last:?}, recorded {recorded:?}\n{logs}"
+            );
+        }
         let admin = Admin::connect(rig.grpc(), &admin.credential).await?;
         let found = found(&admin, told.facts.keys()).await?;
         let totals = checkpoints(&url).await?.iter().map(|found| found.totals).collect();
         let (stored, events) = (recorder.stop().await?, incident_events(&url).await?);
         Ok((Ledger { told, stored, events, totals, found }, rig))
     }
+}
+
+/// Lets nobody purge alerts: with servers of a cluster, workers can go on for longer than the recorder
+/// is cut off, and it would miss what was purged.
+async fn keep_alerts(url: &str) -> anyhow::Result<()> {
+    let nats = connect(url).await?;
+    let mut stream = nats.get_stream("GANDER_ALERTS").await?;
+    let config = stream.info().await?.config.clone();
+    nats.update_stream(Config { deny_purge: true, ..config }).await?;
+    Ok(())
 }
 
 async fn checkpoints(url: &str) -> anyhow::Result<Vec<Checkpoint>> {

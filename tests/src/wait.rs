@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How long tests wait for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +20,8 @@ pub async fn eventually<T>(
 ) -> anyhow::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = ask().await {
+        // An answer that never comes is waited for as long.
+        if let Ok(Some(found)) = timeout_at(deadline, ask()).await {
             return Ok(found);
         }
         anyhow::ensure!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");

@@ -247,6 +247,12 @@ impl Turn {
         for _ in 0..2 * FEW {
             crowd.push(TcpStream::connect(address).await?);
         }
+        let pid = self.stage.rig.running(role)?.process.pid()?;
+        eventually("all its files to be open", async || {
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+            (open >= FEW).then_some(())
+        })
+        .await?;
         drop(crowd);
         // It goes on as it is once they have left.
         self.stage.rig.ready(role).await?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use e2e::dice::Dice;
+use e2e::ledger::Promise;
 use e2e::rig::Plan;
 use e2e::stage::Stage;
 use faults::{Place, Row, TABLE};
@@ -171,6 +172,34 @@ async fn the_judge_notices_each_promise_that_is_broken() -> anyhow::Result<()> {
     "another".clone_into(&mut twin.id);
     doubled.events.insert(1, twin);
     assert!(doubled.violations().contains(&format!("2 open incidents for {episode}")));
+
+    let mut stored_twice = ledger.clone();
+    stored_twice.stored.push(ledger.stored[0].clone());
+    let found = format!("alert {} is stored twice", ledger.stored[0].id);
+    assert!(stored_twice.violations().contains(&found));
+
+    let mut unsent = ledger.clone();
+    unsent.stored.retain(|alert| alert.episode != episode);
+    let found = format!("events of {episode}, which nobody sent");
+    assert!(unsent.violations().contains(&found));
+
+    let mut illegal = ledger.clone();
+    illegal.events.retain(|event| !event.r#type.contains("created"));
+    assert!(illegal.broken().iter().any(|(promise, _)| *promise == Promise::HistoriesAreLegal));
+
+    // What clients saw at once.
+    for promise in
+        [Promise::RevokedTokensAreOut, Promise::AnswersAreDocumented, Promise::AnswersAreSoon]
+    {
+        let mut told = ledger.clone();
+        let seen = match promise {
+            Promise::RevokedTokensAreOut => &mut told.told.let_in,
+            Promise::AnswersAreDocumented => &mut told.told.outside,
+            _ => &mut told.told.late,
+        };
+        seen.push("seen".to_owned());
+        assert_eq!(told.broken(), [(promise, "seen".to_owned())]);
+    }
 
     let mut miscounted = ledger.clone();
     miscounted.totals[0].created += 1;

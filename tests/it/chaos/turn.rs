@@ -91,7 +91,11 @@ pub async fn play(
         }
         struck.push(row.name);
         let begun = Instant::now();
-        if let Err(error) = turn.strike(*row).await {
+        let struck_down = match turn.stage.rig.unharmed() {
+            Ok(()) => turn.strike(*row).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = struck_down {
             wrong.push((STUCK.to_owned(), format!("{}: {error:#}", row.name)));
             break;
         }
@@ -103,6 +107,9 @@ pub async fn play(
             begun.elapsed().as_secs_f64(),
             row.name,
         ));
+    }
+    if let Err(error) = turn.stage.rig.unharmed() {
+        wrong.push((STUCK.to_owned(), format!("in the end: {error:#}")));
     }
     let logs = turn.stage.rig.logs();
     wrong.extend(Box::pin(turn.judge(record)).await);

@@ -5,12 +5,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use wire::proto::gander::admin::v1 as api;
 
 use super::{Kind, PAUSE, Shared};
 use crate::admin::{Admin, filter, request_id};
 use crate::ledger::fact;
+use crate::wait::PATIENCE;
 
 /// Somebody who repeats a call until it is done.
 pub(super) struct Caller {
@@ -32,7 +34,12 @@ impl Caller {
     {
         loop {
             if let Ok(admin) = Admin::connect(self.grpc, &self.credential).await {
-                match self.shared.count(Kind::Commands, call(admin)).await {
+                let call = self.shared.count(Kind::Commands, call(admin));
+                let Ok(answer) = timeout(PATIENCE, call).await else {
+                    self.shared.told().late.push("a command without an answer".to_owned());
+                    return None;
+                };
+                match answer {
                     Ok(done) => {
                         self.shared.told().commands += 1;
                         return Some(done);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use crate::alerts::Answer;
 use crate::http_status;
@@ -22,13 +23,15 @@ pub struct Told {
     pub commands: usize,
     /// What must be there after commands that were acknowledged, and what must not.
     pub facts: BTreeMap<String, bool>,
-    /// Requests with tokens that were deleted before their first byte was sent.
+    /// Requests with tokens that were deleted before their first byte was sent, as far as the gateway
+    /// said whether it lets them in.
     pub revoked: usize,
     /// Those that were let in.
     pub let_in: Vec<String>,
     /// Answers that are not in `docs/http-status.md`, or not for such a request.
     pub outside: Vec<String>,
-    /// Answers that came too late, or were others than 503, while nothing could be stored.
+    /// Requests without an answer in time. While nothing can be stored, also answers that took longer
+    /// than a second, or were others than 503.
     pub late: Vec<String>,
     watch: Option<Watch>,
 }
@@ -55,6 +58,7 @@ impl Told {
     /// An answer to an alert with a token that is valid. Gives whether it is stored.
     pub fn answered(&mut self, asked: Instant, answer: &anyhow::Result<Answer>) -> bool {
         self.look_at(asked, answer);
+        self.is_answered(answer);
         let Ok(answer) = answer else { return false };
         if answer.status.is_success() {
             self.acked.insert(answer.id().to_owned());
@@ -70,13 +74,21 @@ impl Told {
 
     /// An answer to an alert whose token was deleted before.
     pub fn refused(&mut self, token: &str, answer: &anyhow::Result<Answer>) {
-        self.revoked += 1;
+        self.is_answered(answer);
         let Ok(answer) = answer else { return };
+        self.revoked += usize::from(answer.status.is_success() || answer.status.as_u16() == 401);
         if answer.status.is_success() {
             self.let_in.push(format!("{token}: {}", label(answer)));
             self.acked.insert(answer.id().to_owned());
         } else if !http_status::documented(answer) {
             self.outside.push(label(answer));
+        }
+    }
+
+    /// A connection may break, but nobody must wait in vain.
+    fn is_answered(&mut self, answer: &anyhow::Result<Answer>) {
+        if answer.as_ref().is_err_and(|error| error.is::<Elapsed>()) {
+            self.late.push("no answer at all".to_owned());
         }
     }
 
@@ -119,4 +131,59 @@ impl Told {
 
 fn label(answer: &Answer) -> String {
     format!("{} {}", answer.status.as_u16(), answer.code()).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, StatusCode};
+
+    fn answer(status: u16, body: &str) -> anyhow::Result<Answer> {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", "1".parse()?);
+        let body = serde_json::from_str(body)?;
+        Ok(Answer { status: StatusCode::from_u16(status)?, headers, body })
+    }
+
+    #[test]
+    fn who_is_let_in_with_a_deleted_token_is_noticed_and_who_is_not_answered_proves_nothing() {
+        let mut told = Told::default();
+        told.refused("tokens/1", &answer(503, r#"{"code": "TOKENS_STALE"}"#));
+        told.refused("tokens/1", &Err(anyhow::anyhow!("connection reset")));
+        assert_eq!((told.revoked, told.let_in.len()), (0, 0));
+        told.refused("tokens/1", &answer(401, r#"{"code": "INVALID_TOKEN"}"#));
+        told.refused("tokens/1", &answer(202, r#"{"id": "1"}"#));
+        assert_eq!((told.revoked, told.let_in.len()), (2, 1));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_documented_is_noticed() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        assert!(told.answered(now, &answer(201, r#"{"id": "1"}"#)));
+        assert!(!told.answered(now, &answer(503, r#"{"code": "BROKER_UNAVAILABLE"}"#)));
+        assert_eq!((told.acked.len(), told.outside.len()), (1, 0));
+        for (status, body) in [(500, "{}"), (401, r#"{"code": "INVALID_TOKEN"}"#)] {
+            assert!(!told.answered(now, &answer(status, body)));
+        }
+        assert_eq!(told.outside, ["500", "401 INVALID_TOKEN"]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_is_noticed_and_who_is_cut_off_is_not() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        assert!(!told.answered(now, &Err(anyhow::anyhow!("connection reset"))));
+        assert!(told.late.is_empty());
+        let never = tokio::time::timeout(Duration::ZERO, std::future::pending::<Answer>()).await;
+        let never = anyhow::Context::context(never, "no answer in 10 s");
+        assert!(!told.answered(now, &never));
+        assert_eq!(told.late, ["no answer at all"]);
+        told.watch();
+        let begun = Instant::now();
+        told.answered(begun, &answer(201, r#"{"id": "1"}"#));
+        told.answered(begun - SOON, &answer(503, r#"{"code": "BROKER_UNAVAILABLE"}"#));
+        assert_eq!(told.late.len(), 2, "a 2xx while nothing can be stored");
+        assert_eq!(told.unwatch().answers.len(), 1);
+    }
 }
