@@ -37,7 +37,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
-use crate::grpc::filter_test::TRYING;
+use crate::grpc::filter_test::{TRYING, WAITING};
 use crate::grpc::page;
 use crate::grpc::{ApiLog, Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
@@ -175,6 +175,7 @@ pub async fn run(
         gateways,
         clock: parts.clock,
         trying: Places::new(TRYING.0, TRYING.1),
+        waiting: Places::new(WAITING.0, WAITING.1),
         pages: page::Key::draw(&*parts.random),
         random: parts.random,
         bootstrap: bootstrap::credential_path(&data).into(),

@@ -3,29 +3,43 @@
 //! Must not know what is said.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::name::is_unprintable;
 use runtime::environment;
 use serde::Serialize;
 
+/// The reader of standard output has gone away.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// A line of a result. Ends the program where it cannot be written: what is cut off must not look
-/// like all there is. A reader that has gone away wants no more: that is a success.
+/// like all there is. Where the reader has gone away it is not said, and what was begun goes on: what a
+/// command does, and its exit code, do not depend on who looks on.
 pub fn say(line: &str) {
     write(format!("{line}\n").as_bytes());
 }
 
 /// A result that is no text; ends the program as [`say`] does.
 pub fn write(bytes: &[u8]) {
+    if !is_read() {
+        return;
+    }
     let mut output = std::io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => UNREAD.store(true, Relaxed),
         Err(error) => {
             complain(&format!("error: the result cannot be written: {error}"));
             std::process::exit(1);
         }
     }
+}
+
+/// Whether results may still be read; what only shows more and more of them ends where they are not.
+pub fn is_read() -> bool {
+    !UNREAD.load(Relaxed)
 }
 
 /// A line of a process that serves, and goes on where nobody reads it.

@@ -15,6 +15,8 @@ use crate::json::Json;
 const SMALL: usize = 256;
 /// About the most bytes of values that are remembered in lower case.
 const REMEMBERED: usize = 16 * 1024 * 1024;
+/// About what remembering one takes beside its text.
+const ENTRY: usize = 64;
 
 /// The text of these bytes: a byte order mark at the start is dropped, bytes that are not UTF-8
 /// are replaced.
@@ -78,8 +80,9 @@ impl<'a> Payload<'a> {
         }
         let made: Rc<str> = lower(&value.text()).into();
         let mut large = self.large.borrow_mut();
-        if large.bytes + made.len() <= REMEMBERED {
-            large.bytes += made.len();
+        let bytes = made.len() + ENTRY;
+        if large.bytes + bytes <= REMEMBERED {
+            large.bytes += bytes;
             large.values.insert(place, Rc::clone(&made));
         }
         drop(large);

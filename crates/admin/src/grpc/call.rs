@@ -49,6 +49,8 @@ pub struct Calls {
     pub pages: page::Key,
     /// Places for trying filters.
     pub trying: Places<PrincipalId>,
+    /// Places for waiting for one of those.
+    pub waiting: Places<PrincipalId>,
 }
 
 impl Calls {

@@ -26,6 +26,8 @@ use crate::access::{About, Caller};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many filters are tried at a time: in all, and for one principal.
 pub const TRYING: (usize, usize) = (2, 1);
+/// How many wait for that, each with its payload: in all, and of one principal.
+pub const WAITING: (usize, usize) = (32, 4);
 
 /// What is tried.
 struct Tried {
@@ -54,7 +56,9 @@ impl Calls {
             Caller::Principal(by, _) => Some(by),
             Caller::Bootstrap => None,
         };
+        let waiting = self.waiting.take(holder).map_err(|_| too_busy())?;
         let place = timeout(PATIENCE, self.trying.wait(holder)).await.map_err(|_| too_busy())?;
+        drop(waiting);
         let now = self.now();
         let trying = tokio::task::spawn_blocking(move || {
             let answer = try_on(&tried, &message, now);

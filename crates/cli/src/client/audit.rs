@@ -12,7 +12,7 @@ use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::{AuditCommand, AuditFilter};
 use super::{Authorized, Connect, audit_verify, names, shown_time};
-use crate::out::{json, json_line, say};
+use crate::out::{is_read, json, json_line, say};
 
 /// The most characters of details in a table.
 const DETAILS: usize = 100;
@@ -133,7 +133,9 @@ async fn export(
     let request = api::ExportAuditRecordsRequest { start_sequence };
     let mut records = client.export_audit_records(request).await?.into_inner();
     let (Some(path), Some(mut lines)) = (file, lines) else {
-        while let Some(answer) = records.message().await? {
+        while is_read()
+            && let Some(answer) = records.message().await?
+        {
             say(&json_line(&answer.record.unwrap_or_default())?);
         }
         return Ok(());

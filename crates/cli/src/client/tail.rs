@@ -11,7 +11,7 @@ use wire::proto::gander::events::v1 as events;
 
 use super::names::Labels;
 use super::{Authorized, Connect, Output, incident, shown_time};
-use crate::out::{complain, json_line, say};
+use crate::out::{complain, is_read, json_line, say};
 
 /// Between two attempts to resume.
 pub const PAUSE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub async fn run(
     mut request: api::WatchIncidentsRequest,
 ) -> anyhow::Result<()> {
     let mut events = client.watch_incidents(request.clone()).await?.into_inner();
-    loop {
+    while is_read() {
         match events.message().await {
             Ok(Some(response)) => {
                 request.cursor.clone_from(&response.cursor);
@@ -42,6 +42,7 @@ pub async fn run(
             Err(status) => return Err(status.into()),
         }
     }
+    Ok(())
 }
 
 async fn resume(

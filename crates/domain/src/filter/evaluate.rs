@@ -21,7 +21,8 @@ pub const MAX_SOURCE: usize = 100;
 
 /// Mapped values longer than this many bytes are compared by digest.
 const MAX_MAPPED_BYTES: usize = 512;
-const CUT: char = '…';
+/// The mark of a cut.
+pub(super) const CUT: char = '…';
 
 /// A value that identifies an episode within a service. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

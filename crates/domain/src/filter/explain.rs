@@ -3,7 +3,7 @@
 //! For people; `evaluate` alone decides. Says the same as it, always: both look through the same
 //! eyes, and a property compares them. Must not know services, incidents or who asks.
 
-use super::evaluate::{Seen, cut};
+use super::evaluate::{CUT, Seen, cut};
 use super::{Condition, Filter, Item};
 use crate::payload::Payload;
 use crate::secret;
@@ -11,8 +11,8 @@ use crate::secret;
 /// The most characters of a value that is shown, the mark of a cut included.
 pub const MAX_SHOWN: usize = 200;
 
-/// So many characters of a value are looked through for secrets: whatever is masked in them, those that
-/// are shown come from before the last of them by the length of a secret.
+/// So many characters of a value are looked through for secrets. The last of them may be the beginning
+/// of one that is not seen to its end, so they are not shown.
 const LOOKED_AT: usize = 2_048;
 /// What stands in the place of a value that must not be seen.
 pub const REDACTED: &str = "REDACTED";
@@ -157,7 +157,12 @@ fn first_missing<'f>(condition: &'f Condition, lower: &str) -> Option<&'f Item> 
 fn shown(text: &str) -> String {
     let end = text.char_indices().nth(LOOKED_AT).map_or(text.len(), |(at, _)| at);
     let masked = secret::mask(&text.as_bytes()[..end], REDACTED.as_bytes());
-    cut(String::from_utf8_lossy(&masked).chars(), MAX_SHOWN)
+    let masked = String::from_utf8_lossy(&masked);
+    if end == text.len() {
+        return cut(masked.chars(), MAX_SHOWN);
+    }
+    let seen = masked.floor_char_boundary(masked.len().saturating_sub(secret::LONGEST - 1));
+    cut(masked[..seen].chars().chain([CUT]), MAX_SHOWN)
 }
 
 #[cfg(test)]

@@ -223,10 +223,14 @@ proptest! {
         before in 0..400_usize,
         secrets in 1..40_usize,
         between in 0..3_usize,
+        escaped in any::<bool>(),
     ) {
         let secret = crate::secret::Secret::from_random(crate::secret::Kind::Token, &[7; 32]);
         let one = format!("{}{}", secret.reveal(), "-".repeat(between));
-        let text = format!("{}{}", "x".repeat(before), one.repeat(secrets));
+        let percent = |byte| format!("%{byte:02X}");
+        // Masked, these become much shorter than plain ones, so more of the text is shown.
+        let long: String = if escaped { one.bytes().map(percent).collect() } else { one.clone() };
+        let text = format!("{}{}{one}", "x".repeat(before), long.repeat(secrets));
         let shown = shown(&text);
         prop_assert!(shown.chars().count() <= MAX_SHOWN);
         for part in secret.reveal().as_bytes().windows(12) {

@@ -13,10 +13,12 @@ use tokio::task::JoinHandle;
 use wire::stored::alert::{Content, Record};
 
 use super::broker::Model;
-use super::world::{GATEWAY, World, streams};
+use super::world::{GATEWAY, Recipe, Say, World, streams};
 
 const SETTINGS: Settings =
     Settings { queue: 8, deadline: Duration::from_millis(800), message_bytes: 600 };
+/// So often a record is tried where nothing goes wrong any more; the first may meet what is left of it.
+const ATTEMPTS: usize = 5;
 /// No step of a gateway is its last; it is killed from outside.
 const IMMORTAL: u64 = u64::MAX;
 
@@ -81,6 +83,22 @@ impl Gateway {
 
     /// Kills it where it is.
     pub fn kill(self) {
+        assert!(!self.commits.is_finished(), "a gateway does not end by itself");
         self.commits.abort();
+    }
+
+    /// Stores a record, since its broker is well again.
+    pub async fn works(&self, world: &mut World) {
+        assert!(!self.commits.is_finished(), "a gateway does not end by itself");
+        let alert = Recipe::Alert { reach: 0, say: Say::Note(0), after: 1 };
+        for _ in 0..ATTEMPTS {
+            let Some(record) = world.records(&[alert]).pop() else { continue };
+            let partitions = record.content.partitions(streams().partitions);
+            if self.ingest.store(record, partitions).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(SETTINGS.deadline).await;
+        }
+        panic!("a gateway does not go on");
     }
 }

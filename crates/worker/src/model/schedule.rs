@@ -202,7 +202,7 @@ impl Schedule {
                 Step::Crash(n) => {
                     born += 1;
                     let next = Running::start(start(&world, born));
-                    std::mem::replace(&mut workers[n], next).kill();
+                    std::mem::replace(&mut workers[n], next).kill().await;
                 }
                 Step::Land(which) => model.land(which),
             }
@@ -210,6 +210,9 @@ impl Schedule {
         }
         tokio::time::sleep(QUIET).await;
         model.heal();
+        for gateway in &gateways {
+            gateway.works(&mut world).await;
+        }
         let mut last = start(&world, born + 1);
         last.finish(&world).await.expect("nothing was skipped");
         model.land_all();

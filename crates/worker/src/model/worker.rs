@@ -161,8 +161,12 @@ impl Running {
     }
 
     /// Kills it where it is; what it had in memory is gone.
-    pub fn kill(self) {
-        self.task.abort();
+    pub async fn kill(self) {
+        if self.task.is_finished() {
+            self.end().await.expect("nothing was skipped");
+        } else {
+            self.task.abort();
+        }
     }
 
     /// Lets it do all that it was told.

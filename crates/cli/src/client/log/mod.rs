@@ -26,7 +26,7 @@ use super::commands::{LogCommand, LogScope, LogSpan, OutcomeArg};
 use super::names::Labels;
 use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, Usage, names, shown_time};
-use crate::out::{complain, harmless, json, json_line, say, write};
+use crate::out::{complain, harmless, is_read, json, json_line, say, write};
 
 pub use reasons::reasons;
 
@@ -268,7 +268,9 @@ async fn export(
     let request = api::ExportApiLogEntriesRequest { filter: Some(filter) };
     let mut entries = client.export_api_log_entries(request).await?.into_inner();
     let mut count = 0_u64;
-    while let Some(answer) = entries.message().await? {
+    while is_read()
+        && let Some(answer) = entries.message().await?
+    {
         let line = json_line(&answer.entry.unwrap_or_default())?;
         match &mut lines {
             Some(lines) => writeln!(lines, "{line}")?,

@@ -9,7 +9,7 @@ use super::super::names::Labels;
 use super::super::tail::{PAUSE, is_gone};
 use super::super::{Connect, Output, shown_time};
 use super::{Client, tree, words};
-use crate::out::{complain, json_line, painted, say};
+use crate::out::{complain, is_read, json_line, painted, say};
 
 type Tailing = Streaming<api::TailApiLogEntriesResponse>;
 
@@ -21,7 +21,7 @@ pub async fn run(
     mut request: api::TailApiLogEntriesRequest,
 ) -> anyhow::Result<()> {
     let mut entries = client.tail_api_log_entries(request.clone()).await?.into_inner();
-    loop {
+    while is_read() {
         match entries.message().await {
             Ok(Some(response)) => {
                 tell(connect.output, labels, &request.cursor, &response)?;
@@ -32,6 +32,7 @@ pub async fn run(
             Err(status) => return Err(status.into()),
         }
     }
+    Ok(())
 }
 
 fn tell(

@@ -58,15 +58,7 @@ pub fn why(labels: &Labels, entry: &api::ApiLogEntry) -> String {
             if answer.status == 0 { GONE.to_owned() } else { or_dash(&answer.code) }
         }
         Outcome::Pending => missing(entry),
-        Outcome::Unmatched => match entry.unmatched_count {
-            0 if !entry.services.is_empty() => {
-                let first = &entry.services[0];
-                format!("{}: {}", labels.of(&first.service), verdict(first))
-            }
-            0 => NO_SERVICE.to_owned(),
-            1 => "nothing matched in 1 service".to_owned(),
-            count => format!("nothing matched in {count} services"),
-        },
+        Outcome::Unmatched => unmatched(labels, entry),
         Outcome::Unspecified => "-".to_owned(),
         Outcome::Created
         | Outcome::Resolved
@@ -116,6 +108,20 @@ fn is_of(service: &api::ServiceReasons, outcome: api::ApiLogOutcome) -> bool {
 
 fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+fn unmatched(labels: &Labels, entry: &api::ApiLogEntry) -> String {
+    let without_effect = entry
+        .services
+        .iter()
+        .map(|one| (one, verdict(one)))
+        .find(|(_, verdict)| verdict != NOTHING);
+    match (without_effect, entry.unmatched_count) {
+        (Some((service, verdict)), _) => format!("{}: {verdict}", labels.of(&service.service)),
+        (None, 0) => NO_SERVICE.to_owned(),
+        (None, 1) => "nothing matched in 1 service".to_owned(),
+        (None, count) => format!("nothing matched in {count} services"),
+    }
 }
 
 /// What came of a service.
