@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos reliability-page rolling simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ page = cargo test --locked --workspace --tests the_page_of_reliability_is_curren
 reliability-page: build ## Write the tables of docs/RELIABILITY.md from tests/chaos/ledger.json
 	$(page) || $(page)
 
+sabotage: setup ## Break one rule of the code after another, and show which test notices (PATCH)
+	python3 tools/sabotage.py $(PATCH)
+
 simulate: build ## Gateways and workers against a model broker with faults, by 10,000 seeds (SEEDS, SEED)
 	SEEDS=$(or $(SEEDS),10000) cargo test --locked --workspace --lib model::random -- --nocapture
 
@@ -74,6 +77,7 @@ upgrade: setup build ## Replace the build before by this one and back, under loa
 lint: ## Format, clippy, proto
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --features fuzz/libfuzzer -- -D warnings
+	python3 tools/sabotage.py --check
 	cd proto && npx --yes @bufbuild/buf@1.72.0 lint
 
 proto: ## Write the generated code anew
