@@ -4,6 +4,7 @@
 //!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
 //! - `audit`: is the chain of commits whole, and what was changed when.
+//! - `gateways`: waiting until all act on a change. `leases`: by their leases.
 //! - `last_use`: when tokens were last used.
 //! - [`doors`]: ways in for fuzz targets.
 //! - `judge`: what is wrong. `incoming`: connections. `measure`: what admin sees of the others, as
@@ -15,10 +16,12 @@ mod access;
 pub mod audit;
 pub mod bootstrap;
 pub mod doors;
+mod gateways;
 mod grpc;
 mod incoming;
 mod judge;
 mod last_use;
+mod leases;
 mod measure;
 mod run;
 mod start;

@@ -10,12 +10,14 @@ use runtime::nats::{Error, Nats};
 use tokio::time::{MissedTickBehavior, interval};
 use wire::subject;
 
+use crate::gateways::Gateways;
+
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Who is counted.
 pub struct Counted {
     /// The gateways.
-    pub gateways: Members,
+    pub gateways: Gateways,
     /// The workers.
     pub workers: Members,
 }
@@ -35,8 +37,9 @@ pub async fn run(nats: Nats, mut counted: Counted) {
             () = gateways.changed() => {}
             () = workers.changed() => {}
         }
-        for (role, members) in [("gateway", gateways), ("worker", workers)] {
-            metrics::gauge!("gander_members", "role" => role).set(members.living().len() as f64);
+        let counts = [("gateway", gateways.living().len()), ("worker", workers.living().len())];
+        for (role, count) in counts {
+            metrics::gauge!("gander_members", "role" => role).set(count as f64);
         }
     }
 }

@@ -37,11 +37,13 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
+use crate::gateways::Gateways;
 use crate::grpc::filter_test::{TRYING, WAITING};
 use crate::grpc::page;
 use crate::grpc::{ApiLog, Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
 use crate::last_use::LastUses;
+use crate::leases::{Leases, MadeAnew};
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -120,6 +122,9 @@ pub enum Error {
     /// The broker cannot be reached at the start.
     #[error(transparent)]
     Nats(#[from] nats::Error),
+    /// The leases of gateways cannot be followed.
+    #[error(transparent)]
+    Leases(#[from] MadeAnew),
     /// gRPC cannot be served.
     #[error("gRPC cannot be served: {0}")]
     Serve(String),
@@ -149,7 +154,7 @@ pub async fn run(
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let gateways = parts.nats.members(Role::Gateway).await?;
+    let beats = parts.nats.members(Role::Gateway).await?;
     let workers = parts.nats.members(Role::Worker).await?;
     let (store, writing) = match open(&parts, &data, &shutdown).await {
         Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
@@ -163,6 +168,9 @@ pub async fn run(
     let (ingest, commits) = Ingest::start(parts.nats.clone(), me, INGEST, move || {
         shown.read(domain::directory::Directory::sequence)
     });
+    let (leases, watching) = Leases::start(&parts.nats, store.relayed(), Arc::clone(&parts.clock));
+    let mut watching = tokio::spawn(watching);
+    let gateways = Gateways { leases, beats };
     parts.check_broker("admin broker");
     let counted = Counted { gateways: gateways.clone(), workers: workers.clone() };
     let ending = tokio::spawn(tracking::run(store.clone(), Arc::clone(&parts.clock)));
@@ -202,8 +210,14 @@ pub async fn run(
             Ok(Err(error)) => return Err(error.into()),
             Err(panic) => return Err(Error::Serve(panic.to_string())),
         },
+        ended = &mut watching => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(panic) => return Err(Error::Serve(panic.to_string())),
+        },
     };
     writing.abort();
+    watching.abort();
     [commits, measuring, ending, following].iter().for_each(JoinHandle::abort);
     served
 }

@@ -9,6 +9,7 @@
 //!   [`access`] who may do what.
 //! - Alerts: [`payload`] and [`json`] are what came, [`filter`] the reference meaning of API
 //!   filters, [`incident`] what follows.
+//! - [`lease`]: until when gateways may use what they know, and how long admin waits for them.
 //! - Small types: [`id`], [`time`], [`name`], [`secret`], [`reach`].
 
 pub mod access;
@@ -19,6 +20,7 @@ pub mod filter;
 pub mod id;
 pub mod incident;
 pub mod json;
+pub mod lease;
 pub mod maintenance;
 pub mod name;
 pub mod payload;

@@ -1,7 +1,7 @@
 //! The HTTP ingress: lets tokens in, stores alerts, tells what became of them.
 //!
 //! - `config`: settings. `run`: how it is put together.
-//! - `tokens`: who is let in, from the control stream, with the time until which that is known.
+//! - `tokens`: who is let in, from the control stream. `lease`: until when that may be used.
 //! - `client`: who sent a request. `rate`: how much one may ask for.
 //! - `unstored`: what the log says of alerts that are not stored.
 //! - `log`: what is kept of calls with a tracked token, on its way to GANDER_APILOG.
@@ -16,6 +16,7 @@ mod config;
 mod connection;
 mod http;
 mod last_use;
+mod lease;
 mod log;
 mod rate;
 mod run;

@@ -23,6 +23,7 @@ use crate::accept::serve;
 use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
 use crate::http::{self, Handler, document};
 use crate::last_use::LastUse;
+use crate::lease;
 use crate::log::{self, Log};
 use crate::rate::Rates;
 use crate::tokens::Tokens;
@@ -101,7 +102,8 @@ pub async fn run(
     parts.checks.started("gateway");
     let commits = tokio::spawn(commits);
     let hard = shutdown.hard.clone();
-    let mut follow = tokio::spawn(follow.run(shutdown.clone()));
+    let served = CancellationToken::new();
+    let mut follow = tokio::spawn(follow.run(served.clone()));
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
@@ -116,8 +118,8 @@ pub async fn run(
     pulse.beating(serving).await?;
     let _ = commits.await;
     beside.finish(&hard).await;
-    follow.abort();
-    parts.nats.leave(nats::members::Role::Gateway, me).await;
+    served.cancel();
+    let _ = follow.await;
     Ok(())
 }
 
@@ -180,6 +182,7 @@ fn register_metrics() {
     metrics::counter!("gander_gateway_connections_refused_total").increment(0);
     metrics::gauge!("gander_gateway_connections").increment(0.0);
     http::register_metrics();
+    lease::register_metrics();
     log::register_metrics();
 }
 

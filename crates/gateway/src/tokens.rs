@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use domain::directory::{Directory, Snapshot};
 use domain::id::{InstanceId, TokenId};
+use domain::lease::{Holder, Mark, Renewal};
 use domain::reach::Reach;
 use domain::secret::{Kind, Secret};
 use domain::time::Timestamp;
 use domain::token::Token;
 use runtime::clock::Clock;
-use runtime::lifecycle::Shutdown;
 use runtime::nats::Nats;
-use runtime::nats::members::{BEAT, Role};
+use runtime::nats::members::Role;
 use runtime::view::{Error, Follower};
-use wire::subject;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-/// How long a view that was seen to be current may be used. Less than the time after which the
-/// others count a silent gateway as dead, so that they never wait for less than this.
-const CURRENT_FOR: Duration = Duration::from_millis(1_800);
+use crate::lease::Lease;
+
+const LEAVE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A token that is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub struct Stale;
 
 struct Known {
     directory: Directory,
-    current_until: Duration,
+    lease: Holder,
 }
 
 /// Who is let in. Cheap to clone.
@@ -54,7 +55,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Reads the tokens as they are now; [`Follow::run`] keeps them current. Nobody is let in
-    /// before this gateway has said that it lives.
+    /// without a lease.
     ///
     /// # Errors
     /// The broker cannot be reached, or a message cannot be read.
@@ -64,11 +65,11 @@ impl Tokens {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Follow), Error> {
         let (follower, directory) = Follower::start(&nats).await?;
-        let known = Known { directory, current_until: Duration::ZERO };
-        let tokens = Self { known: Arc::new(RwLock::new(known)), clock };
-        let mut follow = Follow { nats, me, follower, tokens: tokens.clone() };
-        follow.renew().await;
-        Ok((tokens, follow))
+        let known = Known { directory, lease: Holder::default() };
+        let tokens = Self { known: Arc::new(RwLock::new(known)), clock: Arc::clone(&clock) };
+        let lease = Lease { nats, me, tokens: tokens.clone(), clock };
+        lease.renew().await;
+        Ok((tokens, Follow { follower, lease }))
     }
 
     /// The token that this secret opens now; none if it opens none.
@@ -90,8 +91,8 @@ impl Tokens {
                 at,
                 tracked_until: tracked_until(token, at),
             });
-        // The clock is read last: what was looked up was current when it was looked up.
-        if self.clock.boot() < known.current_until { Ok(admitted) } else { Err(Stale) }
+        // The clock is read last, and nothing can renew the lease since the token was looked up.
+        if known.lease.holds(self.clock.boot()) { Ok(admitted) } else { Err(Stale) }
     }
 
     /// Until when the calls of this token are kept; none where they are not, at this time.
@@ -105,16 +106,15 @@ impl Tokens {
     #[must_use]
     pub fn is_current(&self) -> bool {
         let known = self.known.read().expect("no holder of this lock panics");
-        self.clock.boot() < known.current_until
+        known.lease.holds(self.clock.boot())
     }
 
-    fn measure_age(&self, now: Duration) {
+    /// Tells how old what is known may be.
+    pub fn measure_age(&self) {
         let known = self.known.read().expect("no holder of this lock panics");
-        let Some(seen) = known.current_until.checked_sub(CURRENT_FOR) else {
-            return;
-        };
-        metrics::gauge!("gander_gateway_view_age_seconds")
-            .set(now.saturating_sub(seen).as_secs_f64());
+        if let Some(age) = known.lease.age(self.clock.boot()) {
+            metrics::gauge!("gander_gateway_view_age_seconds").set(age.as_secs_f64());
+        }
     }
 
     fn restore(&self, sequence: u64, snapshot: Snapshot) {
@@ -122,8 +122,33 @@ impl Tokens {
         known.directory.restore(sequence, snapshot);
     }
 
-    fn renew(&self, until: Duration) {
-        self.known.write().expect("no holder of this lock panics").current_until = until;
+    /// The renewal to send now; none while it is known that something is not applied yet.
+    pub fn renewal(&self, now: Duration) -> Option<Renewal> {
+        let known = self.known.read().expect("no holder of this lock panics");
+        known.lease.renewal(known.directory.sequence(), now)
+    }
+
+    /// This is the last mark.
+    pub fn marked(&self, mark: Mark) {
+        self.known.write().expect("no holder of this lock panics").lease.marked(mark);
+    }
+
+    /// The renewal is stored, and read after that, `last` is the end of the control stream.
+    pub fn renewed(&self, renewal: Renewal, last: u64) {
+        let applied = {
+            let mut known = self.known.write().expect("no holder of this lock panics");
+            let applied = known.directory.sequence();
+            known.lease.stored(renewal, applied, last);
+            applied
+        };
+        metrics::gauge!("gander_gateway_control_sequence").set(applied as f64);
+        metrics::gauge!("gander_gateway_control_lag_commits")
+            .set(last.saturating_sub(applied) as f64);
+        self.measure_age();
+    }
+
+    fn give_up(&self) {
+        self.known.write().expect("no holder of this lock panics").lease.give_up();
     }
 
     /// The control sequence applied.
@@ -140,59 +165,36 @@ fn tracked_until(token: &Token, at: Timestamp) -> Option<Timestamp> {
 
 /// Keeps the tokens current.
 pub struct Follow {
-    nats: Nats,
-    me: InstanceId,
     follower: Follower,
-    tokens: Tokens,
+    lease: Lease,
 }
 
 impl Follow {
-    /// Applies changes as they come and says so; a few times a second makes sure that none is
-    /// missing, and only then extends the time for which what is known may be used.
+    /// Applies changes as they come, and keeps the lease; told to stop, ends it, so that nobody waits
+    /// for this gateway. From then on it lets nobody in.
     ///
     /// # Errors
     /// A change cannot be read.
-    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
-        let mut tick = tokio::time::interval(BEAT);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.hard.cancelled() => break,
-                change = self.follower.next() => {
-                    let (sequence, snapshot) = change?;
-                    self.tokens.restore(sequence, snapshot);
-                    self.nats.beat(Role::Gateway, self.me, sequence).await;
-                }
-                _ = tick.tick() => self.renew().await,
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let (applied, changes) = watch::channel(self.lease.tokens.applied());
+        let following = async {
+            loop {
+                let (sequence, snapshot) = self.follower.next().await?;
+                self.lease.tokens.restore(sequence, snapshot);
+                applied.send_replace(sequence);
             }
-        }
-        self.nats.leave(Role::Gateway, self.me).await;
-        Ok(())
-    }
-
-    /// First says that this gateway lives, then asks how far the control stream is: a commit
-    /// stored after that finds that admin waits for this gateway.
-    async fn renew(&mut self) {
-        let begun = self.tokens.clock.boot();
-        self.nats.beat(Role::Gateway, self.me, self.tokens.applied()).await;
-        self.tokens.measure_age(begun);
-        let asked = self.nats.bounds(subject::CONTROL_STREAM);
-        let answer = tokio::select! {
-            answer = tokio::time::timeout(CURRENT_FOR, asked) => answer,
-            () = self.nats.reconnected() => return,
         };
-        let Ok(Ok((_, last))) = answer else {
-            return;
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            ended = following => ended,
+            () = self.lease.keep(changes) => Ok(()),
         };
-        let applied = self.tokens.applied();
-        metrics::gauge!("gander_gateway_control_sequence").set(applied as f64);
-        metrics::gauge!("gander_gateway_control_lag_commits")
-            .set(last.saturating_sub(applied) as f64);
-        if applied >= last {
-            self.tokens.renew(begun + CURRENT_FOR);
-            self.tokens.measure_age(begun);
-        }
+        let Lease { nats, me, tokens, .. } = self.lease;
+        tokens.give_up();
+        nats.end_lease(me).await;
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, nats.leave(Role::Gateway, me)).await;
+        ended
     }
 }
 
@@ -241,7 +243,10 @@ mod tests {
         let token = tracked(&secret, until);
         let mut directory = Directory::default();
         directory.restore(1, Snapshot::Token(token.id, Entry::Live(token)));
-        let known = Known { directory, current_until: Duration::from_secs(1) };
+        let mut lease = Holder::default();
+        let renewal = lease.renewal(1, Duration::ZERO).unwrap();
+        lease.stored(renewal, 1, 1);
+        let known = Known { directory, lease };
         let clock = Arc::new(Set::default());
         let tokens = Tokens { known: Arc::new(RwLock::new(known)), clock: clock.clone() };
         for (micros, expected) in [(-1, Some(until)), (0, None), (1, None)] {

@@ -22,6 +22,9 @@ pub const APILOG_STREAM: &str = "GANDER_APILOG";
 /// journal; it may be late or lost.
 pub const LAST_USE_STREAM: &str = "KV_GANDER_LAST_USE";
 
+/// The stream behind the KV bucket GANDER_LEASES: until when gateways may use what they know.
+pub const LEASES_STREAM: &str = "KV_GANDER_LEASES";
+
 /// Every message of GANDER_CONTROL.
 pub const CONTROL_ALL: &str = "gander.control.>";
 /// Every message of GANDER_ALERTS.
@@ -36,6 +39,10 @@ pub const CHECKPOINTS_ALL: &str = "gander.checkpoints.*";
 pub const APILOG_ALL: &str = "gander.apilog.*";
 /// Every time of last use.
 pub const LAST_USE_ALL: &str = "$KV.GANDER_LAST_USE.>";
+/// Every lease, and the mark.
+pub const LEASES_ALL: &str = "$KV.GANDER_LEASES.>";
+/// The mark: the last change that calls wait for.
+pub const LEASES_MARK: &str = "$KV.GANDER_LEASES.mark";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
@@ -116,6 +123,12 @@ pub fn apilog(token: TokenId) -> String {
 #[must_use]
 pub fn last_use(token: TokenId) -> String {
     format!("$KV.GANDER_LAST_USE.{token}")
+}
+
+/// Where the lease of a gateway is.
+#[must_use]
+pub fn lease(gateway: InstanceId) -> String {
+    format!("$KV.GANDER_LEASES.{gateway}")
 }
 
 /// Where this process awaits outcomes.

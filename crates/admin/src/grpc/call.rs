@@ -14,7 +14,6 @@ use domain::secret::{Kind, Secret};
 use domain::time::Timestamp;
 use prost::Message;
 use runtime::clock::Clock;
-use runtime::nats::members::{Members, PATIENCE};
 use runtime::places::Places;
 use runtime::random::{Random, id_bytes};
 use tonic::metadata::MetadataMap;
@@ -24,6 +23,7 @@ use super::error;
 use super::page::{self, Page};
 use crate::access::{About, Caller, Presented, authenticate, authorize, presented};
 use crate::bootstrap;
+use crate::gateways::Gateways;
 use crate::last_use::LastUses;
 use crate::store::{Command, Done, Store};
 
@@ -36,7 +36,7 @@ pub struct Calls {
     /// What is configured.
     pub store: Store,
     /// The gateways that a change must reach.
-    pub gateways: Members,
+    pub gateways: Gateways,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids and secrets.
@@ -105,7 +105,7 @@ impl Calls {
     }
 
     /// Carries out a command about what has this resource name, empty where it is new, and waits
-    /// until every living gateway acts on it.
+    /// until every gateway acts on it or refuses everything.
     pub async fn execute(
         &self,
         caller: &Caller,
@@ -122,10 +122,9 @@ impl Calls {
         let done = tokio::time::timeout(STORE_DEADLINE, self.store.execute(command)).await;
         let done = done.unwrap_or(Err(crate::store::Error::Unavailable));
         let done = done.map_err(|why| error::command(why, name))?;
-        if self.gateways.all_at_least(done.sequence, 2 * PATIENCE).await {
-            Ok(done)
-        } else {
-            Err(error::propagation_pending())
+        match self.gateways.act_on(done.sequence).await {
+            Ok(()) => Ok(done),
+            Err(behind) => Err(error::propagation_pending(&behind)),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Must not know methods.
 
 use domain::aggregate::Rejection;
+use domain::id::InstanceId;
 use runtime::places::Full;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -60,10 +61,15 @@ pub fn field(field: impl Into<String>, rule: impl ToString) -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-/// Stored, but not known to be in force on every gateway.
-pub fn propagation_pending() -> Status {
-    let message = "stored, but a gateway has not confirmed it: ask again with the same request_id";
-    status(Code::Unavailable, "PROPAGATION_PENDING", message)
+/// Stored, but not known to be in force on every gateway: not on these, as far as they are known.
+pub fn propagation_pending(gateways: &[InstanceId]) -> Status {
+    let message =
+        "stored, but not every gateway is known to act on it: ask again with the same request_id";
+    let named: Vec<_> = gateways.iter().map(InstanceId::to_string).collect();
+    let metadata = [("gateways".to_owned(), named.join(","))];
+    let details = ErrorDetails::with_error_info("PROPAGATION_PENDING", DOMAIN, metadata);
+    let named = if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) };
+    Status::with_error_details(Code::Unavailable, format!("{message}{named}"), details)
 }
 
 /// Stored, but not known to be carried out.

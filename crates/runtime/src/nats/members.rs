@@ -1,8 +1,9 @@
 //! Who is alive: each gateway and worker says so a few times a second, with a number.
 //!
-//! Nothing is stored. For workers it is liveness only. That a change has reached every gateway rests
-//! on it: a gateway says that it lives before it lets anybody in, and lets nobody in once it cannot
-//! be heard. Must not know what the number means; for gateways it is the control sequence applied.
+//! Nothing is stored. For workers it is liveness only. Gateways have leases; they beat for an admin of
+//! the build before, which knows no other way to wait for them, and admin waits for the beats of
+//! gateways of that build. Must not know what the number means; for gateways it is the control
+//! sequence applied.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 //! - `publish`: one message, with expectations; `batch`: many, all or none.
 //! - `streams`: making and checking the streams. `reader`: reading them in order.
 //! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
-//! - `copy`: streams as a whole, for backups. `members`: who is alive. `roll_call`: what they are.
+//! - `copy`: streams as a whole, for backups. `leases`: until when gateways may use what they know.
+//! - `members`: who is alive. `roll_call`: what they are.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
@@ -11,6 +12,7 @@ pub mod ask;
 pub mod batch;
 pub mod copy;
 mod get;
+mod leases;
 pub mod members;
 mod past;
 pub mod publish;

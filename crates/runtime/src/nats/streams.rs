@@ -83,6 +83,7 @@ impl Nats {
         self.ensure(incidents(settings)).await?;
         self.ensure(apilog(settings)).await?;
         self.ensure(last_use(settings)).await?;
+        self.ensure(leases(settings)).await?;
         let (found, identity) = self.ensure(alerts(settings)).await?;
         let partitions = partitions_of(&found)?;
         if partitions != settings.partitions {
@@ -288,5 +289,18 @@ pub(super) fn last_use(settings: &Settings) -> Config {
         allow_rollup: true,
         deny_delete: true,
         ..base(subject::LAST_USE_STREAM, &[subject::LAST_USE_ALL], settings)
+    }
+}
+
+/// As a KV bucket with a history of one is made. In a file: a server that was started again has to know
+/// the leases that are still held. Without an age limit: it would go by the time of day of the server,
+/// and a clock that is set forward would remove them; admin tidies.
+pub(super) fn leases(settings: &Settings) -> Config {
+    Config {
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        ..base(subject::LEASES_STREAM, &[subject::LEASES_ALL], settings)
     }
 }

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod control;
 pub mod filter;
 pub mod last_use;
+pub mod lease;
 mod maintenance;
 pub mod member;
 pub mod worker;

@@ -1,0 +1,212 @@
+//! The leases of gateways as admin sees them, and waiting until every gateway acts on a change.
+//!
+//! Calls that wait share rounds: a round writes a mark, and ends when all gateways act on its change
+//! or their leases have run out; whoever comes meanwhile is in the next one. So at most one mark is new
+//! to a gateway at a time, however many calls there are. Must not know what a change is, nor decide:
+//! `domain::lease` does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::InstanceId;
+use domain::lease::{Mark, Standing, Watch};
+use runtime::clock::Clock;
+use runtime::nats::publish;
+use runtime::nats::{Nats, Reader, Start};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use wire::stored::lease::{Entry, decode};
+use wire::subject;
+
+const QUEUE: usize = 1_024;
+const DEADLINE: Duration = Duration::from_millis(1_000);
+const BACK_OFF: Duration = Duration::from_millis(100);
+const FIRST_TRIES: usize = 3;
+const TIDIED: Duration = Duration::from_secs(10);
+
+/// Why the bucket cannot be used any more: the process must end, so that it is read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bucket GANDER_LEASES was made anew while it was in use")]
+pub struct MadeAnew;
+
+/// Told once every gateway acts on what was relayed when it was asked.
+type Ask = oneshot::Sender<()>;
+
+/// The leases. Cheap to clone.
+#[derive(Clone)]
+pub struct Leases {
+    seen: watch::Receiver<Watch>,
+    asks: mpsc::Sender<Ask>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Leases {
+    /// The future reads the leases and runs the rounds, for ever. `relayed` is the last change that is
+    /// in GANDER_CONTROL.
+    pub fn start(
+        nats: &Nats,
+        relayed: watch::Receiver<u64>,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = Result<(), MadeAnew>> + Send + use<>) {
+        let (seen, receiver) = watch::channel(Watch::default());
+        let (asks, asked) = mpsc::channel(QUEUE);
+        let leases = Self { seen: receiver.clone(), asks, clock: Arc::clone(&clock) };
+        let (follower, nats) = (follow(nats.clone(), seen, Arc::clone(&clock)), nats.clone());
+        let rounds = Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default() };
+        let running = async move {
+            tokio::select! {
+                () = follower => Ok(()),
+                ended = rounds.run(asked) => ended,
+            }
+        };
+        (leases, running)
+    }
+
+    /// Waits until every gateway acts on all that was relayed before, or refuses everything, for as
+    /// long as that takes.
+    pub async fn settled(&self) {
+        let (settled, told) = oneshot::channel();
+        let asked = self.asks.send(settled).await.is_ok();
+        if !(asked && told.await.is_ok()) {
+            // The process ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Those that may hold a lease and have not said that they act on this change.
+    pub fn behind(&self, sequence: u64) -> Vec<InstanceId> {
+        self.seen.borrow().behind(sequence, self.clock.boot())
+    }
+
+    /// Those whose lease has not run out, each with the change that it acts on.
+    pub fn living(&self) -> BTreeMap<InstanceId, u64> {
+        self.seen.borrow().living(self.clock.boot())
+    }
+
+    /// Waits until an entry is read. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.seen.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn follow(nats: Nats, seen: watch::Sender<Watch>, clock: Arc<dyn Clock>) {
+    let start = Start::LastOfEachSubject;
+    let mut reader = Reader::new(&nats, subject::LEASES_STREAM, subject::LEASES_ALL, start);
+    let mut tick = interval(TIDIED);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            message = reader.next() => {
+                let (revision, now) = (message.sequence, clock.boot());
+                let entry = decode(&message.subject, &message.payload);
+                seen.send_modify(|watch| match entry {
+                    Some(Entry::Lease(gateway, applied)) => watch.lease(gateway, revision, applied, now),
+                    Some(Entry::Left(gateway)) => watch.left(gateway, revision),
+                    Some(Entry::Mark(_)) | None => watch.passed(revision),
+                });
+                if let Some(Entry::Left(gateway)) = entry {
+                    tokio::spawn(tidy(nats.clone(), gateway, revision));
+                }
+            }
+            _ = tick.tick() => {
+                let mut old = vec![];
+                seen.send_if_modified(|watch| {
+                    old = watch.forget(clock.boot());
+                    !old.is_empty()
+                });
+                for (gateway, revision) in old {
+                    tokio::spawn(tidy(nats.clone(), gateway, revision));
+                }
+            }
+        }
+    }
+}
+
+async fn tidy(nats: Nats, gateway: InstanceId, revision: u64) {
+    let tidied = tokio::time::timeout(DEADLINE, nats.tidy_lease(gateway, revision)).await;
+    if let Ok(Err(error)) = tidied {
+        tracing::debug!(%error, %gateway, "an old lease is not removed");
+    }
+}
+
+struct Rounds {
+    nats: Nats,
+    relayed: watch::Receiver<u64>,
+    seen: watch::Receiver<Watch>,
+    clock: Arc<dyn Clock>,
+    /// The last mark that is known here.
+    mark: Mark,
+}
+
+impl Rounds {
+    async fn run(mut self, mut asked: mpsc::Receiver<Ask>) -> Result<(), MadeAnew> {
+        // Where the mark is of a history that was set back, no gateway could follow it.
+        for _ in 0..FIRST_TRIES {
+            if self.write().await? {
+                break;
+            }
+        }
+        while let Some(first) = asked.recv().await {
+            let mut asks = vec![first];
+            while let Ok(next) = asked.try_recv() {
+                asks.push(next);
+            }
+            asks.retain(|ask| !ask.is_closed());
+            if self.round(&asks).await? {
+                for ask in asks {
+                    let _ = ask.send(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the round has ended well; not where nobody waits for it any more.
+    async fn round(&mut self, asks: &[Ask]) -> Result<bool, MadeAnew> {
+        let given_up = || asks.iter().all(oneshot::Sender::is_closed);
+        while !given_up() && !self.write().await? {
+            tokio::time::sleep(BACK_OFF).await;
+        }
+        while !given_up() {
+            let standing = self.seen.borrow_and_update().standing(self.mark, self.clock.boot());
+            let until = match standing {
+                Standing::Settled => return Ok(true),
+                Standing::Unread => Duration::MAX,
+                Standing::Awaited { until, .. } => until,
+            };
+            // Looked at again at least that often, whether anybody waits.
+            let pause = until.saturating_sub(self.clock.boot()).min(DEADLINE);
+            let _ = tokio::time::timeout(pause, self.seen.changed()).await;
+        }
+        Ok(false)
+    }
+
+    /// Writes a mark after the last one; whether it is known to be stored. It never goes back: what
+    /// was relayed stays so, and the expected revision keeps out a late one.
+    async fn write(&mut self) -> Result<bool, MadeAnew> {
+        let (sequence, read) = (*self.relayed.borrow(), self.seen.borrow().read());
+        match self.nats.mark(sequence, self.mark.revision, DEADLINE).await {
+            // What was read before it was sent was stored before it.
+            Ok(revision) if revision <= read => Err(MadeAnew),
+            Ok(revision) => {
+                self.mark = Mark { revision, sequence };
+                Ok(true)
+            }
+            Err(publish::Error::Conflict(_)) => {
+                // One of this admin that was thought lost, or of one before it; or it is in use.
+                if let Ok(Ok(last)) = tokio::time::timeout(DEADLINE, self.nats.last_mark()).await {
+                    self.mark = last;
+                }
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "gateways are not asked yet to act on a change");
+                Ok(false)
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The lease of this gateway: renewed a few times a second, and at once after each change.
+//!
+//! Must not know HTTP or tokens. What is decided is decided in `domain::lease`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::InstanceId;
+use domain::lease::{Renewal, TERM};
+use runtime::clock::Clock;
+use runtime::nats::Nats;
+use runtime::nats::members::Role;
+use runtime::nats::publish::Error;
+use tokio::sync::watch;
+use wire::subject;
+
+use crate::tokens::Tokens;
+
+/// How often it is renewed where nothing changes: a few lost ones end nothing.
+const EVERY: Duration = Duration::from_millis(400);
+/// How long an answer is awaited. One that comes later is of less use than a new renewal.
+const DEADLINE: Duration = Duration::from_millis(1_000);
+/// How often a renewal is tried beside one mark after the other before there is a pause: every gateway
+/// of a NATS cluster that renews in the same moment is told that the mark is in use.
+const TRIES: usize = 16;
+
+/// Renews the lease.
+pub struct Lease {
+    /// The connection.
+    pub nats: Nats,
+    /// The gateway.
+    pub me: InstanceId,
+    /// What it knows.
+    pub tokens: Tokens,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Lease {
+    /// Renews for ever.
+    pub async fn keep(&self, mut applied: watch::Receiver<u64>) {
+        loop {
+            applied.borrow_and_update();
+            self.renew().await;
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// Renews once. The lease goes on only where what is read after it was stored is applied.
+    pub async fn renew(&self) {
+        // An admin of the build before hears this, and reads no lease.
+        self.nats.beat(Role::Gateway, self.me, self.tokens.applied()).await;
+        let stored = self.store().await;
+        self.tokens.measure_age();
+        let Some(renewal) = stored else {
+            return;
+        };
+        let asked = self.nats.bounds(subject::CONTROL_STREAM);
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(TERM, asked) => answer,
+            () = self.nats.reconnected() => return,
+        };
+        let Ok(Ok((_, last))) = answer else {
+            return;
+        };
+        self.tokens.renewed(renewal, last);
+    }
+
+    async fn store(&self) -> Option<Renewal> {
+        for _ in 0..TRIES {
+            let renewal = self.tokens.renewal(self.clock.boot());
+            let Some(renewal) = renewal else {
+                count("behind");
+                return None;
+            };
+            match self.nats.renew_lease(self.me, renewal, DEADLINE).await {
+                Ok(_) => {
+                    count("stored");
+                    return Some(renewal);
+                }
+                Err(Error::Conflict(_)) => match self.last_mark().await {
+                    Some(mark) => self.tokens.marked(mark),
+                    None => return None,
+                },
+                Err(error) => {
+                    count("failed");
+                    tracing::debug!(%error, "the lease is not renewed");
+                    return None;
+                }
+            }
+        }
+        count("failed");
+        None
+    }
+
+    async fn last_mark(&self) -> Option<domain::lease::Mark> {
+        match tokio::time::timeout(DEADLINE, self.nats.last_mark()).await {
+            Ok(Ok(mark)) => Some(mark),
+            Ok(Err(error)) => {
+                count("failed");
+                tracing::warn!(%error, "the lease is not renewed");
+                None
+            }
+            Err(_) => {
+                count("failed");
+                None
+            }
+        }
+    }
+}
+
+/// What is counted is there from the start.
+pub fn register_metrics() {
+    for result in ["stored", "behind", "failed"] {
+        metrics::counter!("gander_gateway_lease_renewals_total", "result" => result).increment(0);
+    }
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("gander_gateway_lease_renewals_total", "result" => result).increment(1);
+}
