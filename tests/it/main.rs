@@ -24,6 +24,7 @@ mod output;
 mod parked;
 mod python;
 mod reasons;
+mod revocation;
 mod roles;
 mod rolling;
 mod secrets;

@@ -1,16 +1,14 @@
 //! Tracking ends by itself: at its deadline, whatever anybody knows of it, and once.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use e2e::admin::{Admin, filter, payload, request_id};
 use e2e::alerts::{Sender, send};
+use e2e::clock::later;
 use e2e::events::{incident_events, stored};
 use e2e::files::{holding, stream_holding};
-use e2e::process;
 use e2e::rig::{Rig, Role};
-use e2e::tools::tool;
 use e2e::wait::eventually;
 use http::StatusCode;
 use nix::sys::signal::Signal;
@@ -20,21 +18,6 @@ use tokio::net::TcpStream;
 use wire::proto::gander::admin::v1 as api;
 
 const LOG: &str = "GANDER_APILOG";
-
-/// The program as it would run that much later.
-fn later(rig: &Rig, by: &str) -> anyhow::Result<PathBuf> {
-    let path = rig.folder().join(format!("gander{by}"));
-    let library = tool("faketime/libfaketimeMT.so.1")?;
-    let program = process::program()?;
-    let script = format!(
-        "#!/bin/sh\nLD_PRELOAD='{}' FAKETIME='{by}' FAKETIME_DONT_FAKE_MONOTONIC=1 exec '{}' \"$@\"\n",
-        library.display(),
-        program.display(),
-    );
-    std::fs::write(&path, script)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-    Ok(path)
-}
 
 async fn token(admin: &Admin, name: &str) -> anyhow::Result<api::Token> {
     let request = api::GetTokenRequest { name: name.to_owned() };
@@ -83,7 +66,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     send(rig.gateway()?, &made.secret, payload("firing", "in time")).await?;
     eventually("the call", async || (logged(&rig).await.ok()? == 3).then_some(())).await?;
     rig.kill(Role::Gateway(0)).await?;
-    rig.run_program(Some(later(&rig, "+48h")?));
+    rig.run_program(Some(later(rig.folder(), "+48h")?));
     rig.restart(Role::Gateway(0)).await?;
     send(rig.gateway()?, &made.secret, payload("firing", CANARY)).await?;
     rig.restart(Role::Worker(0)).await?;

@@ -12,6 +12,7 @@
 //! - [`collector`]: where traces go.
 //! - [`hostile`]: bad requests, made by rule, and who must not notice.
 //! - [`proxy`]: what a network can do to connections. [`dice`]: chance with a seed.
+//! - [`clock`]: a time of day that jumps. [`barrage`]: requests with tokens that die.
 //! - [`stage`]: an installation under load. [`load`]: its clients. [`ledger`]: what they were told
 //!   against what is stored. [`http_status`]: what they may be told.
 //!
@@ -20,7 +21,9 @@
 pub mod admin;
 pub mod alerts;
 pub mod apilog;
+pub mod barrage;
 pub mod certificates;
+pub mod clock;
 pub mod cluster;
 pub mod collector;
 pub mod contract;

@@ -60,7 +60,7 @@ pub struct Plan {
     pub program: Option<PathBuf>,
     /// Whether nats-server is a cluster of three, with three copies of each stream.
     pub cluster: bool,
-    /// Whether there is a proxy between each kind of role and the broker, and before each gateway;
+    /// Whether there is a proxy between each role and the broker, and before each gateway;
     /// not with a cluster.
     pub proxies: bool,
 }
@@ -98,8 +98,8 @@ pub struct Running {
 /// What lies between the parts.
 #[derive(Debug)]
 pub struct Links {
-    /// From all gateways to the broker.
-    pub gateways: Proxy,
+    /// From each gateway to the broker.
+    pub gateways: Vec<Proxy>,
     /// From all workers to the broker.
     pub workers: Proxy,
     /// From admin to the broker.
@@ -110,23 +110,24 @@ pub struct Links {
 
 impl Links {
     async fn start(broker: SocketAddr, gateways: usize) -> anyhow::Result<Self> {
-        let mut fronts = Vec::new();
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
         for _ in 0..gateways {
+            behind.push(Proxy::start(broker).await?);
             // Aimed once the gateway has an address.
-            fronts.push(Proxy::start(broker).await?);
+            before.push(Proxy::start(broker).await?);
         }
         Ok(Self {
-            gateways: Proxy::start(broker).await?,
+            gateways: behind,
             workers: Proxy::start(broker).await?,
             admin: Proxy::start(broker).await?,
-            fronts,
+            fronts: before,
         })
     }
 
     fn broker_of(&self, role: Role) -> String {
         let proxy = match role {
             Role::Admin => &self.admin,
-            Role::Gateway(_) => &self.gateways,
+            Role::Gateway(n) => &self.gateways[n],
             Role::Worker(_) => &self.workers,
         };
         format!("nats://{}", proxy.address())

@@ -26,6 +26,7 @@ impl Gateways {
     /// # Errors
     /// The time is up: these are not known to.
     pub async fn act_on(&self, sequence: u64) -> Result<(), Vec<InstanceId>> {
+        let begun = self.leases.now();
         let leases = tokio::time::timeout(PATIENCE, self.leases.settled());
         let (settled, heard) = tokio::join!(leases, self.beats.all_at_least(sequence, PATIENCE));
         if settled.is_ok() && heard {
@@ -33,7 +34,8 @@ impl Gateways {
         }
         let beats = self.beats.living();
         let silent = beats.into_iter().filter(|(_, said)| *said < sequence).map(|(id, _)| id);
-        let behind: BTreeSet<_> = self.leases.behind(sequence).into_iter().chain(silent).collect();
+        let behind: BTreeSet<_> =
+            self.leases.behind(sequence, begun).into_iter().chain(silent).collect();
         Err(behind.into_iter().collect())
     }
 

@@ -74,9 +74,14 @@ impl Leases {
         }
     }
 
-    /// Those that may hold a lease and have not said that they act on this change.
-    pub fn behind(&self, sequence: u64) -> Vec<InstanceId> {
-        self.seen.borrow().behind(sequence, self.clock.boot())
+    /// Those that held a lease at this time and have not said since that they act on this change.
+    pub fn behind(&self, sequence: u64, since: Duration) -> Vec<InstanceId> {
+        self.seen.borrow().behind(sequence, since)
+    }
+
+    /// The time by the clock of the leases.
+    pub fn now(&self) -> Duration {
+        self.clock.boot()
     }
 
     /// Those whose lease has not run out, each with the change that it acts on.

@@ -157,10 +157,11 @@ impl Watch {
         }
     }
 
-    /// Those that may hold a lease and have not said that they act on this change.
+    /// Those that may have held a lease at this time and have not said since that they act on this
+    /// change.
     #[must_use]
-    pub fn behind(&self, sequence: u64, now: Duration) -> Vec<InstanceId> {
-        let behind = self.leases.iter().filter(|(_, seen)| seen.awaited(sequence, now));
+    pub fn behind(&self, sequence: u64, at: Duration) -> Vec<InstanceId> {
+        let behind = self.leases.iter().filter(|(_, seen)| seen.awaited(sequence, at));
         behind.map(|(id, _)| *id).collect()
     }
 

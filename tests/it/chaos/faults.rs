@@ -282,7 +282,7 @@ impl Turn {
     fn proxies(&self, link: Link) -> anyhow::Result<Vec<&Proxy>> {
         let links = self.stage.rig.links.as_ref().context("proxies are planned")?;
         Ok(match link {
-            Link::GatewaysNats => vec![&links.gateways],
+            Link::GatewaysNats => links.gateways.iter().collect(),
             Link::WorkersNats => vec![&links.workers],
             Link::AdminNats => vec![&links.admin],
             Link::ClientsGateways => links.fronts.iter().collect(),

@@ -34,7 +34,15 @@ fn a_change_whose_call_has_returned_is_acted_on_by_all_who_serve() {
         Lease { gateways: 2, ..SMALL },
         Lease { crashes: 1, late_marks: true, ..SMALL },
         Lease { changes: 2, ticks: 3, writes: 6, late_marks: true, ..SMALL },
-        Lease { gateways: 2, changes: 2, ticks: 3, crashes: 2, writes: 8, late_marks: true, ..SMALL },
+        Lease {
+            gateways: 2,
+            changes: 2,
+            ticks: 3,
+            crashes: 2,
+            writes: 8,
+            late_marks: true,
+            ..SMALL
+        },
     ];
     for lease in larger {
         let checked = lease.checker().target_max_depth(steps).spawn_bfs().join();
