@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos revocation reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,9 +34,12 @@ chaos: setup build ## Faults under load, one after another (MINUTES, FAULT, SEED
 	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) JOBS=$(JOBS) \
 	cargo test --locked --workspace --tests chaos::the_campaign -- --ignored --nocapture
 
+revocation: setup build ## Put out 1,000 tokens under load, count who is let in (TRIALS)
+	TRIALS=$(or $(TRIALS),1000) cargo test --locked --workspace --tests revocation::trials::the_trials -- --ignored --nocapture
+
 page = cargo test --locked --workspace --tests the_page_of_reliability_is_current
 
-reliability-page: build ## Write the tables of docs/RELIABILITY.md from tests/chaos/ledger.json
+reliability-page: build ## Write the tables of docs/RELIABILITY.md from tests/chaos/ledger.json, tests/revocation/record.json
 	$(page) || $(page)
 
 sabotage: setup ## Break one rule of the code after another, and show which test notices (PATCH)

@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::wait::eventually;
 
@@ -28,8 +29,9 @@ pub struct Barrage {
     clients: JoinSet<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    begun: Instant,
     /// The token that is used, and its number; 0 for none.
     token: Mutex<(u64, String)>,
     /// Tokens up to this number are dead.
@@ -43,7 +45,9 @@ pub struct Counts {
     pub before: Mutex<BTreeMap<u16, u64>>,
     /// By status, answers to requests that were begun after it was dead.
     pub after: Mutex<BTreeMap<u16, u64>>,
-    /// The same for the token that is used now.
+    /// By second since the start, all answers.
+    pub seconds: Mutex<BTreeMap<u64, u64>>,
+    /// Begun before and after, those of the token that is used now.
     now: [AtomicU64; 2],
 }
 
@@ -51,7 +55,9 @@ impl Barrage {
     /// Starts this many connections to each gateway; they wait for a token.
     #[must_use]
     pub fn start(gateways: &[SocketAddr], connections: usize) -> Self {
-        let (shared, mut clients) = (Arc::<Shared>::default(), JoinSet::new());
+        let (token, dead) = (Mutex::default(), AtomicU64::default());
+        let shared = Arc::new(Shared { begun: Instant::now(), token, dead });
+        let mut clients = JoinSet::new();
         let counts: Vec<_> = gateways.iter().map(|_| Arc::<Counts>::default()).collect();
         for (gateway, counts) in gateways.iter().zip(&counts) {
             for _ in 0..connections {
@@ -108,6 +114,20 @@ impl Counts {
         sum(&self.before) + sum(&self.after)
     }
 
+    /// How many were answered in the second with the fewest, of those that were whole.
+    #[must_use]
+    pub fn slowest_second(&self) -> u64 {
+        let seconds = self.seconds.lock().expect("no client panics");
+        let Some((last, _)) = seconds.last_key_value() else { return 0 };
+        (1..*last).map(|second| seconds.get(&second).copied().unwrap_or(0)).min().unwrap_or(0)
+    }
+
+    /// How many were begun after their token was dead.
+    #[must_use]
+    pub fn begun_dead(&self) -> u64 {
+        self.after.lock().expect("no client panics").values().sum()
+    }
+
     /// How many were let in that were begun after their token was dead.
     #[must_use]
     pub fn accepted_dead(&self) -> u64 {
@@ -115,9 +135,10 @@ impl Counts {
         after.range(200..300).map(|(_, count)| count).sum()
     }
 
-    fn note(&self, begun_dead: bool, of_now: bool, status: u16) {
+    fn note(&self, begun_dead: bool, of_now: bool, status: u16, second: u64) {
         let counts = if begun_dead { &self.after } else { &self.before };
         *counts.lock().expect("no client panics").entry(status).or_default() += 1;
+        *self.seconds.lock().expect("no client panics").entry(second).or_default() += 1;
         if of_now {
             self.now[usize::from(begun_dead)].fetch_add(1, Ordering::SeqCst);
         }
@@ -148,7 +169,7 @@ async fn connection(gateway: SocketAddr, shared: &Shared, counts: &Counts) -> an
         stream.get_mut().write_all(request.as_bytes()).await?;
         let status = answer(&mut stream).await?;
         let of_now = shared.token.lock().expect("no client panics").0 == number;
-        counts.note(begun_dead, of_now, status);
+        counts.note(begun_dead, of_now, status, shared.begun.elapsed().as_secs());
     }
 }
 

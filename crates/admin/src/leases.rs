@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::InstanceId;
-use domain::lease::{Mark, Standing, Watch};
+use domain::lease::{Mark, RUN_OUT, Standing, Watch};
 use runtime::clock::Clock;
 use runtime::nats::publish;
 use runtime::nats::{Nats, Reader, Start};
@@ -22,13 +22,20 @@ use wire::subject;
 const QUEUE: usize = 1_024;
 const DEADLINE: Duration = Duration::from_millis(1_000);
 const BACK_OFF: Duration = Duration::from_millis(100);
-const FIRST_TRIES: usize = 3;
+/// The first change makes the bootstrap credential, which opens no gateway.
+const BOOTSTRAP: u64 = 1;
 const TIDIED: Duration = Duration::from_secs(10);
 
-/// Why the bucket cannot be used any more: the process must end, so that it is read anew.
+/// Why the leases cannot be followed any more: the process must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bucket GANDER_LEASES was made anew while it was in use")]
-pub struct MadeAnew;
+pub enum Error {
+    /// Leases of the bucket before are not known here; at the next start they are waited for.
+    #[error("the bucket GANDER_LEASES was made anew while it was in use")]
+    MadeAnew,
+    /// Two that write marks would let gateways pass by the changes of the other.
+    #[error("another admin writes into the bucket GANDER_LEASES")]
+    Another,
+}
 
 /// Told once every gateway acts on what was relayed when it was asked.
 type Ask = oneshot::Sender<()>;
@@ -48,12 +55,12 @@ impl Leases {
         nats: &Nats,
         relayed: watch::Receiver<u64>,
         clock: Arc<dyn Clock>,
-    ) -> (Self, impl Future<Output = Result<(), MadeAnew>> + Send + use<>) {
+    ) -> (Self, impl Future<Output = Result<(), Error>> + Send + use<>) {
         let (seen, receiver) = watch::channel(Watch::default());
         let (asks, asked) = mpsc::channel(QUEUE);
         let leases = Self { seen: receiver.clone(), asks, clock: Arc::clone(&clock) };
         let (follower, nats) = (follow(nats.clone(), seen, Arc::clone(&clock)), nats.clone());
-        let rounds = Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default() };
+        let rounds = Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default(), begun: false };
         let running = async move {
             tokio::select! {
                 () = follower => Ok(()),
@@ -145,16 +152,13 @@ struct Rounds {
     clock: Arc<dyn Clock>,
     /// The last mark that is known here.
     mark: Mark,
+    /// Whether this process has written one.
+    begun: bool,
 }
 
 impl Rounds {
-    async fn run(mut self, mut asked: mpsc::Receiver<Ask>) -> Result<(), MadeAnew> {
-        // Where the mark is of a history that was set back, no gateway could follow it.
-        for _ in 0..FIRST_TRIES {
-            if self.write().await? {
-                break;
-            }
-        }
+    async fn run(mut self, mut asked: mpsc::Receiver<Ask>) -> Result<(), Error> {
+        self.begin().await?;
         while let Some(first) = asked.recv().await {
             let mut asks = vec![first];
             while let Ok(next) = asked.try_recv() {
@@ -170,8 +174,28 @@ impl Rounds {
         Ok(())
     }
 
+    /// Writes the first mark: where the last one is of a history that was set back, no gateway could
+    /// follow it.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.mark = loop {
+            match self.nats.last_mark(DEADLINE).await {
+                Ok(last) => break last,
+                Err(error) => not_yet(&error),
+            };
+            tokio::time::sleep(BACK_OFF).await;
+        };
+        // Whoever holds a lease of a bucket before this one is not in it.
+        if self.mark.revision == 0 && *self.relayed.borrow() > BOOTSTRAP {
+            tokio::time::sleep(RUN_OUT).await;
+        }
+        while !self.write().await? {
+            tokio::time::sleep(BACK_OFF).await;
+        }
+        Ok(())
+    }
+
     /// Whether the round has ended well; not where nobody waits for it any more.
-    async fn round(&mut self, asks: &[Ask]) -> Result<bool, MadeAnew> {
+    async fn round(&mut self, asks: &[Ask]) -> Result<bool, Error> {
         let given_up = || asks.iter().all(oneshot::Sender::is_closed);
         while !given_up() && !self.write().await? {
             tokio::time::sleep(BACK_OFF).await;
@@ -192,26 +216,38 @@ impl Rounds {
 
     /// Writes a mark after the last one; whether it is known to be stored. It never goes back: what
     /// was relayed stays so, and the expected revision keeps out a late one.
-    async fn write(&mut self) -> Result<bool, MadeAnew> {
+    async fn write(&mut self) -> Result<bool, Error> {
         let (sequence, read) = (*self.relayed.borrow(), self.seen.borrow().read());
         match self.nats.mark(sequence, self.mark.revision, DEADLINE).await {
             // What was read before it was sent was stored before it.
-            Ok(revision) if revision <= read => Err(MadeAnew),
+            Ok(revision) if revision <= read => Err(Error::MadeAnew),
             Ok(revision) => {
                 self.mark = Mark { revision, sequence };
+                self.begun = true;
                 Ok(true)
             }
-            Err(publish::Error::Conflict(_)) => {
-                // One of this admin that was thought lost, or of one before it; or it is in use.
-                if let Ok(Ok(last)) = tokio::time::timeout(DEADLINE, self.nats.last_mark()).await {
-                    self.mark = last;
-                }
-                Ok(false)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "gateways are not asked yet to act on a change");
-                Ok(false)
-            }
+            // One of this admin that was thought lost, or of one before it; or it is in use.
+            Err(publish::Error::Conflict(_)) => match self.nats.last_mark(DEADLINE).await {
+                Ok(last) => self.found(last).map(|()| false),
+                Err(error) => Ok(not_yet(&error)),
+            },
+            Err(error) => Ok(not_yet(&error)),
         }
     }
+
+    fn found(&mut self, last: Mark) -> Result<(), Error> {
+        if last.revision < self.mark.revision {
+            return Err(Error::MadeAnew);
+        }
+        if self.begun && last.sequence > *self.relayed.borrow() {
+            return Err(Error::Another);
+        }
+        self.mark = last;
+        Ok(())
+    }
+}
+
+fn not_yet(error: &dyn std::error::Error) -> bool {
+    tracing::warn!(%error, "gateways are not asked yet to act on a change");
+    false
 }

@@ -43,7 +43,7 @@ use crate::grpc::page;
 use crate::grpc::{ApiLog, Audit, Calls, Handover, Incidents, ParkedRecords, Statuses, Traced};
 use crate::incoming::{CountCalls, incoming};
 use crate::last_use::LastUses;
-use crate::leases::{Leases, MadeAnew};
+use crate::leases::{self, Leases};
 use crate::measure::{self, Counted};
 use crate::start;
 use crate::store::{Fatal, Writer, relay};
@@ -124,7 +124,7 @@ pub enum Error {
     Nats(#[from] nats::Error),
     /// The leases of gateways cannot be followed.
     #[error(transparent)]
-    Leases(#[from] MadeAnew),
+    Leases(#[from] leases::Error),
     /// gRPC cannot be served.
     #[error("gRPC cannot be served: {0}")]
     Serve(String),

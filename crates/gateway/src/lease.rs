@@ -51,8 +51,6 @@ impl Lease {
 
     /// Renews once. The lease goes on only where what is read after it was stored is applied.
     pub async fn renew(&self) {
-        // An admin of the build before hears this, and reads no lease.
-        self.nats.beat(Role::Gateway, self.me, self.tokens.applied()).await;
         let stored = self.store().await;
         self.tokens.measure_age();
         let Some(renewal) = stored else {
@@ -71,44 +69,27 @@ impl Lease {
 
     async fn store(&self) -> Option<Renewal> {
         for _ in 0..TRIES {
-            let renewal = self.tokens.renewal(self.clock.boot());
-            let Some(renewal) = renewal else {
+            let Some(renewal) = self.tokens.renewal(self.clock.boot()) else {
                 count("behind");
                 return None;
             };
+            // An admin of the build before reads no lease: it waits for whoever it heard within the
+            // term of a lease, and so has to hear this after the lease has begun to count.
+            self.nats.beat(Role::Gateway, self.me, renewal.applied).await;
             match self.nats.renew_lease(self.me, renewal, DEADLINE).await {
                 Ok(_) => {
                     count("stored");
                     return Some(renewal);
                 }
-                Err(Error::Conflict(_)) => match self.last_mark().await {
-                    Some(mark) => self.tokens.marked(mark),
-                    None => return None,
+                Err(Error::Conflict(_)) => match self.nats.last_mark(DEADLINE).await {
+                    Ok(mark) => self.tokens.marked(mark),
+                    Err(error) => return failed(&error),
                 },
-                Err(error) => {
-                    count("failed");
-                    tracing::debug!(%error, "the lease is not renewed");
-                    return None;
-                }
+                Err(error) => return failed(&error),
             }
         }
         count("failed");
         None
-    }
-
-    async fn last_mark(&self) -> Option<domain::lease::Mark> {
-        match tokio::time::timeout(DEADLINE, self.nats.last_mark()).await {
-            Ok(Ok(mark)) => Some(mark),
-            Ok(Err(error)) => {
-                count("failed");
-                tracing::warn!(%error, "the lease is not renewed");
-                None
-            }
-            Err(_) => {
-                count("failed");
-                None
-            }
-        }
     }
 }
 
@@ -121,4 +102,10 @@ pub fn register_metrics() {
 
 fn count(result: &'static str) {
     metrics::counter!("gander_gateway_lease_renewals_total", "result" => result).increment(1);
+}
+
+fn failed(error: &dyn std::error::Error) -> Option<Renewal> {
+    count("failed");
+    tracing::debug!(%error, "the lease is not renewed");
+    None
 }

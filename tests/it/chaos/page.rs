@@ -1,4 +1,5 @@
-//! `docs/RELIABILITY.md`: its tables are written from the ledger.
+//! `docs/RELIABILITY.md`: its tables are written from the ledger, and from the
+//! record of revocation.
 //!
 //! Must not know how faults are tried.
 
@@ -7,8 +8,10 @@ use std::fs;
 use anyhow::Context;
 
 use super::record::{self, PAGE, Record};
+use crate::revocation::record as revocation;
 
 const BEGIN: &str = "<!-- written by `make reliability-page` -->\n";
+const REVOCATION: &str = "<!-- of revocation, written by `make reliability-page` -->\n";
 const END: &str = "<!-- up to here -->\n";
 
 /// The last of a commit that is whole; else the last of all.
@@ -34,15 +37,20 @@ fn section(record: &Record) -> String {
     )
 }
 
+/// The page with this part after its beginning.
+fn with(page: &str, begin: &str, part: &str) -> anyhow::Result<String> {
+    let (before, rest) = page.split_once(begin).with_context(|| begin.to_owned())?;
+    let (_, after) = rest.split_once(END).context(END)?;
+    Ok(format!("{before}{begin}\n{part}\n{END}{after}"))
+}
+
 #[test]
 fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     let all = record::read()?;
     let file = record::root().join(PAGE);
     let page = fs::read_to_string(&file)?;
-    let (before, rest) = page.split_once(BEGIN).context(BEGIN)?;
-    let (_, after) = rest.split_once(END).context(END)?;
-    let section = shown(&all).map(section).unwrap_or_default();
-    let current = format!("{before}{BEGIN}\n{section}\n{END}{after}");
+    let current = with(&page, BEGIN, &shown(&all).map(section).unwrap_or_default())?;
+    let current = with(&current, REVOCATION, &revocation::Record::section()?)?;
     if page != current {
         fs::write(&file, current)?;
         anyhow::bail!("{PAGE} was not current and has been written anew");

@@ -35,6 +35,10 @@ pub enum Wrong {
     LateMark,
     /// The clock of a gateway is slower than is allowed for.
     SlowClock,
+    /// The clock is read before the token is looked up.
+    ClockFirst,
+    /// A gateway renews its lease although it does not act on the change of the mark.
+    Behind,
 }
 
 /// How far the world goes.
@@ -47,6 +51,8 @@ pub struct Lease {
     pub crashes: u8,
     /// Whether admin may give up a mark that is still on its way.
     pub late_marks: bool,
+    /// Whether what was sent once may arrive twice.
+    pub twins: bool,
     /// The most entries that are stored, one after the other.
     pub writes: u64,
     pub wrong: Option<Wrong>,
@@ -62,6 +68,20 @@ pub struct World {
     gateways: Vec<Gateway>,
     admin: Admin,
     crashes: u8,
+    asked: Option<Asked>,
+    /// Whether somebody was let in by what was dead already.
+    let_in: bool,
+}
+
+/// Somebody who asks a gateway to be let in, between the two things that it looks at. What it knows
+/// does not change meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    gateway: usize,
+    /// The last change that what was looked up has.
+    seen: u64,
+    /// Whether there was a lease.
+    held: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,6 +129,8 @@ pub enum Letter {
 pub enum Action {
     Tick,
     Arrive(Letter),
+    /// Arrives, and will arrive again.
+    Twin(Letter),
     Apply(usize),
     Renew(usize),
     /// Stops in order and starts anew.
@@ -121,6 +143,10 @@ pub enum Action {
     Read,
     Return,
     CrashAdmin,
+    /// A gateway looks at the first of two things: what it knows, and its lease.
+    Ask(usize),
+    /// It looks at the second, and lets in or not.
+    Answer,
 }
 
 impl Lease {
@@ -178,6 +204,10 @@ impl Lease {
         let Some(n) = world.gateways.iter().position(|gateway| gateway.id == id) else {
             return;
         };
+        // Late is as good as lost: the next one is on its way.
+        if world.is_asked(n) {
+            return;
+        }
         let now = self.clock(world, n);
         let from_ack = self.wrong == Some(Wrong::CountedFromAck);
         let renewal = if from_ack { Renewal { sent: now, ..renewal } } else { renewal };
@@ -193,7 +223,12 @@ impl Lease {
         if world.wire.iter().any(now_sent) {
             return false;
         }
-        let Some(renewal) = holder.renewal(applied, now) else { return false };
+        // One that is behind makes a renewal as if it were not.
+        let behind = self.wrong == Some(Wrong::Behind);
+        let renewal = holder.renewal(if behind { u64::MAX } else { applied }, now);
+        let Some(renewal) = renewal.map(|renewal| Renewal { applied, ..renewal }) else {
+            return false;
+        };
         if self.wrong == Some(Wrong::AckNotAwaited) {
             world.gateways[n].holder.stored(renewal, applied, 0);
         }
@@ -214,9 +249,28 @@ impl Lease {
         settled
     }
 
+    fn holds(&self, world: &World, n: usize) -> bool {
+        world.gateways[n].holder.holds(self.clock(world, n))
+    }
+
+    fn ask(&self, world: &mut World, n: usize) -> bool {
+        let (seen, held) = (world.gateways[n].applied, self.holds(world, n));
+        world.asked.replace(Asked { gateway: n, seen, held }).is_none()
+    }
+
+    fn answer(&self, world: &mut World) -> bool {
+        let Some(Asked { gateway, mut seen, mut held }) = world.asked.take() else { return false };
+        if self.wrong == Some(Wrong::ClockFirst) {
+            seen = world.gateways[gateway].applied;
+        } else {
+            held = self.holds(world, gateway);
+        }
+        world.let_in |= held && seen < world.admin.returned;
+        true
+    }
+
     fn serves_without(&self, world: &World, change: u64) -> bool {
-        let holds = |n: usize| world.gateways[n].holder.holds(self.clock(world, n));
-        (0..self.gateways).any(|n| holds(n) && world.gateways[n].applied < change)
+        (0..self.gateways).any(|n| self.holds(world, n) && world.gateways[n].applied < change)
     }
 }
 
@@ -236,6 +290,10 @@ impl Bucket {
 }
 
 impl World {
+    fn is_asked(&self, n: usize) -> bool {
+        self.asked.is_some_and(|asked| asked.gateway == n)
+    }
+
     fn read(&mut self, now: Duration) -> bool {
         let watch = &mut self.admin.watch;
         match self.bucket.after(watch.read()) {
@@ -252,6 +310,7 @@ impl World {
         self.crashes -= 1;
         let id = instance(n, self.crashes + 1);
         self.gateways[n] = Gateway { id, applied: 1, holder: Holder::default() };
+        self.asked.take_if(|asked| asked.gateway == n);
     }
 
     fn replace(&mut self, n: usize) {
@@ -315,17 +374,23 @@ impl Model for Lease {
             gateways: (0..self.gateways).map(gateway).collect(),
             admin: Admin::default(),
             crashes: self.crashes,
+            asked: None,
+            let_in: false,
         }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         use Action::{
-            Apply, Arrive, Commit, Crash, CrashAdmin, GiveUpMark, Mark, Read, Renew, Replace,
-            Return, Tick,
+            Answer, Apply, Arrive, Ask, Commit, Crash, CrashAdmin, GiveUpMark, Mark, Read, Renew,
+            Replace, Return, Tick, Twin,
         };
         actions.extend(world.wire.iter().map(|letter| Arrive(*letter)));
-        actions.extend([Tick, Commit, Mark, GiveUpMark, Read, Return]);
-        actions.extend((0..self.gateways).flat_map(|n| [Apply(n), Renew(n)]));
+        if self.twins {
+            actions.extend(world.wire.iter().map(|letter| Twin(*letter)));
+        }
+        actions.extend([Tick, Commit, Mark, GiveUpMark, Read, Return, Answer]);
+        let free = (0..self.gateways).filter(|n| !world.is_asked(*n));
+        actions.extend(free.flat_map(|n| [Apply(n), Renew(n), Ask(n)]));
         if world.crashes > 0 {
             actions.push(CrashAdmin);
             actions.extend((0..self.gateways).flat_map(|n| [Replace(n), Crash(n)]));
@@ -342,6 +407,11 @@ impl Model for Lease {
             Action::Arrive(letter) => {
                 self.arrive(&mut world, letter);
                 true
+            }
+            Action::Twin(letter) => {
+                self.arrive(&mut world, letter);
+                world.wire.insert(letter);
+                world != *before
             }
             Action::Apply(n) => {
                 let gateway = &mut world.gateways[n];
@@ -376,6 +446,8 @@ impl Model for Lease {
                 world.crash_admin();
                 true
             }
+            Action::Ask(n) => self.ask(&mut world, n),
+            Action::Answer => self.answer(&mut world),
         };
         happens.then_some(world)
     }
@@ -385,6 +457,7 @@ impl Model for Lease {
             Property::always(super::HOLDS, |lease: &Self, world: &World| {
                 !lease.serves_without(world, world.admin.returned)
             }),
+            Property::always(super::LETS_IN, |_, world: &World| !world.let_in),
             Property::always(super::AFTER_THE_MARK, |_, world: &World| {
                 let mark = world.bucket.mark;
                 let fine = |(revision, said): &(u64, Option<u64>)| {
@@ -398,8 +471,7 @@ impl Model for Lease {
                 world.admin.returned > 1 && held && behind
             }),
             Property::sometimes(super::SERVES, |lease: &Self, world: &World| {
-                let holds = |n: usize| world.gateways[n].holder.holds(lease.clock(world, n));
-                world.admin.returned > 1 && (0..lease.gateways).any(holds)
+                world.admin.returned > 1 && (0..lease.gateways).any(|n| lease.holds(world, n))
             }),
         ]
     }

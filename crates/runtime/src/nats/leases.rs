@@ -45,13 +45,14 @@ impl Nats {
         }
     }
 
-    /// The last mark.
+    /// The last mark, as the leader of the bucket has it; one of revision 0 where there is none.
     ///
     /// # Errors
-    /// The broker cannot be reached, or it is not a mark.
-    pub async fn last_mark(&self) -> Result<Mark, Error> {
-        let found = self.last_of(subject::LEASES_STREAM, subject::LEASES_MARK).await?;
-        let Some(found) = found else {
+    /// The broker cannot be reached in time, or it is not a mark.
+    pub async fn last_mark(&self, deadline: Duration) -> Result<Mark, Error> {
+        let asked = self.last_of(subject::LEASES_STREAM, subject::LEASES_MARK);
+        let found = tokio::time::timeout(deadline, asked).await;
+        let Some(found) = found.unwrap_or(Err(request("no answer in time")))? else {
             return Ok(Mark::default());
         };
         match decode(&found.subject, &found.payload) {
