@@ -60,7 +60,8 @@ impl Leases {
         let (asks, asked) = mpsc::channel(QUEUE);
         let leases = Self { seen: receiver.clone(), asks, clock: Arc::clone(&clock) };
         let (follower, nats) = (follow(nats.clone(), seen, Arc::clone(&clock)), nats.clone());
-        let rounds = Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default(), begun: false };
+        let rounds =
+            Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default(), begun: false };
         let running = async move {
             tokio::select! {
                 () = follower => Ok(()),

@@ -208,7 +208,7 @@ async fn a_time_of_day_that_jumps_changes_nothing() -> anyhow::Result<()> {
         rig.kill(role).await?;
         rig.restart(role).await?;
     }
-    let mut stage = Silence::of(rig).await?;
+    let stage = Silence::of(rig).await?;
     let jumps = [("+0", "+1h"), ("+0", "-1h"), ("+1h", "-1h"), ("-1h", "+1h")];
     for (n, (admin, gateway)) in jumps.into_iter().enumerate() {
         let token = stage.token(&format!("token {n}")).await?;

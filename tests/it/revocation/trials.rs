@@ -9,7 +9,7 @@ use domain::lease::RUN_OUT;
 use e2e::admin::{Admin, request_id};
 use e2e::alerts::Answer;
 use e2e::barrage::Barrage;
-use e2e::rig::{Plan, Rig};
+use e2e::rig::Rig;
 use futures::future::join_all;
 use nix::sys::signal::Signal;
 use runtime::environment::variable;
@@ -27,7 +27,7 @@ const MANY: usize = 1_000;
 const TO_ONE_PAUSED: usize = 20;
 /// Requests a second that each gateway has to answer.
 const RATE: f64 = 500.0;
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 /// Answers of each gateway in a trial, before the call and after it.
 const ANSWERS: u64 = 30;
 /// Requests to a gateway that stands still.
@@ -120,7 +120,7 @@ async fn under_load_no_gateway_lets_a_revoked_token_in() -> anyhow::Result<()> {
 /// One gateway is paused: from the call, and from its last renewal, to the return; and how many that
 /// it found waiting were let in.
 async fn paused(trials: usize) -> anyhow::Result<Paused> {
-    let mut stage = Silence::of(Rig::planned(unlimited(2)).await?).await?;
+    let stage = Silence::of(Rig::planned(unlimited(2)).await?).await?;
     let (mut took, mut after, mut accepted, mut requests) = (vec![], vec![], 0, 0);
     for n in 0..trials {
         let condemned = Condemned::make(&stage.admin, n).await?;

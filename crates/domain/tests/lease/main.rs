@@ -12,8 +12,8 @@ const AFTER_THE_MARK: &str = "no lease that is stored after a mark lacks its cha
 const PAST: &str = "a call returns past a gateway that does not act on its change";
 const SERVES: &str = "a gateway serves with the change";
 
-/// How many steps the courses of larger worlds are followed: `LEASE_STEPS=15` takes minutes.
-const STEPS: usize = 10;
+/// How many steps the courses of the largest world are followed.
+const STEPS: usize = 9;
 
 const SMALL: Lease = Lease {
     gateways: 1,
@@ -21,53 +21,62 @@ const SMALL: Lease = Lease {
     ticks: 2,
     crashes: 0,
     late_marks: false,
+    asks: false,
     twins: false,
     writes: 4,
     wrong: None,
 };
 
-#[test]
-fn courses_of_leases_keep_what_a_call_has_promised() {
-    let checked = SMALL.checker().spawn_bfs().join();
-    println!("to the end: {} states of {SMALL:?}", checked.unique_state_count());
-    checked.assert_properties();
-    let steps = std::env::var("LEASE_STEPS").map_or(STEPS, |n| n.parse().expect("a number"));
-    let larger = [
-        Lease { gateways: 2, ..SMALL },
-        Lease { crashes: 1, late_marks: true, ..SMALL },
-        Lease { twins: true, ..SMALL },
-        Lease { changes: 2, ticks: 3, writes: 6, late_marks: true, ..SMALL },
-        Lease {
-            gateways: 2,
-            changes: 2,
-            ticks: 3,
-            crashes: 2,
-            writes: 8,
-            late_marks: true,
-            ..SMALL
-        },
-    ];
-    for lease in larger {
-        let checked = lease.checker().target_max_depth(steps).spawn_bfs().join();
-        println!("{steps} steps: {} states of {lease:?}", checked.unique_state_count());
-        checked.assert_no_discovery(HOLDS);
-        checked.assert_no_discovery(LETS_IN);
-        checked.assert_no_discovery(AFTER_THE_MARK);
+/// More than fits into a test; `LEASE_STEPS=14` takes minutes.
+const LARGE: Lease =
+    Lease { gateways: 2, changes: 2, ticks: 3, crashes: 2, late_marks: true, writes: 8, ..SMALL };
+
+fn check(lease: &Lease, steps: Option<usize>) {
+    let checker = lease.checker();
+    let checker = match steps {
+        Some(steps) => checker.target_max_depth(steps),
+        None => checker,
+    };
+    let checked = checker.spawn_bfs().join();
+    let far = steps.map_or("to the end".to_owned(), |steps| format!("{steps} steps"));
+    println!("{far}: {} states of {lease:?}", checked.unique_state_count());
+    for always in [HOLDS, LETS_IN, AFTER_THE_MARK] {
+        checked.assert_no_discovery(always);
+    }
+    if steps.is_none() {
+        checked.assert_any_discovery(PAST);
+        checked.assert_any_discovery(SERVES);
     }
 }
 
 #[test]
+fn courses_of_leases_keep_what_a_call_has_promised() {
+    let worlds = [
+        Lease { asks: true, ..SMALL },
+        Lease { twins: true, ..SMALL },
+        Lease { gateways: 2, ..SMALL },
+        Lease { crashes: 1, late_marks: true, ..SMALL },
+        Lease { changes: 2, late_marks: true, writes: 5, ..SMALL },
+    ];
+    for lease in worlds {
+        check(&lease, None);
+    }
+    let steps = std::env::var("LEASE_STEPS").map_or(STEPS, |n| n.parse().expect("a number"));
+    check(&LARGE, Some(steps));
+}
+
+#[test]
 fn courses_of_leases_with_a_broken_rule_are_found() {
-    let late_marks = Lease { changes: 2, late_marks: true, ..SMALL };
+    let late_marks = Lease { changes: 2, late_marks: true, writes: 5, ..SMALL };
     let cases = [
         (SMALL, Wrong::CountedFromAck),
         (SMALL, Wrong::AckNotAwaited),
         (SMALL, Wrong::Unconditional),
+        (SMALL, Wrong::Behind),
         (SMALL, Wrong::Unread),
         (SMALL, Wrong::Impatient),
         (SMALL, Wrong::SlowClock),
-        (SMALL, Wrong::ClockFirst),
-        (SMALL, Wrong::Behind),
+        (Lease { asks: true, ..SMALL }, Wrong::ClockFirst),
         (late_marks, Wrong::LateMark),
     ];
     for (lease, wrong) in cases {

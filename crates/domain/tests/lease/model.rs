@@ -2,7 +2,8 @@
 //! order, clocks of different rates, crashes.
 //!
 //! It has no rule of its own but what the broker does: what gateways and admin do is `domain::lease`.
-//! Nothing is said of pauses: whoever does nothing while time passes stands still.
+//! Nothing is said of pauses: whoever does nothing while time passes stands still. A call returns as soon
+//! as it may, since nothing can go wrong before that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Lease {
     pub crashes: u8,
     /// Whether admin may give up a mark that is still on its way.
     pub late_marks: bool,
+    /// Whether somebody asks gateways to be let in.
+    pub asks: bool,
     /// Whether what was sent once may arrive twice.
     pub twins: bool,
     /// The most entries that are stored, one after the other.
@@ -137,11 +140,12 @@ pub enum Action {
     Replace(usize),
     /// Dies and starts anew.
     Crash(usize),
+    /// A change is stored, and its mark is sent.
     Commit,
+    /// The mark is sent again.
     Mark,
     GiveUpMark,
     Read,
-    Return,
     CrashAdmin,
     /// A gateway looks at the first of two things: what it knows, and its lease.
     Ask(usize),
@@ -229,14 +233,19 @@ impl Lease {
         let Some(renewal) = renewal.map(|renewal| Renewal { applied, ..renewal }) else {
             return false;
         };
+        // One that says nothing new at the same time changes nothing.
+        let stored = world.bucket.leases.get(&id).is_some_and(|(_, said)| *said == Some(applied));
+        if stored && holder.age(now) == Some(Duration::ZERO) {
+            return false;
+        }
         if self.wrong == Some(Wrong::AckNotAwaited) {
             world.gateways[n].holder.stored(renewal, applied, 0);
         }
         world.wire.insert(Letter::Renewal(id, renewal))
     }
 
-    fn returns(&self, world: &mut World) -> bool {
-        let Call::Waiting(change, mark) = world.admin.call else { return false };
+    fn returns(&self, world: &mut World) {
+        let Call::Waiting(change, mark) = world.admin.call else { return };
         let unread = self.wrong == Some(Wrong::Unread);
         let mark = if unread { Mark { revision: 0, ..mark } } else { mark };
         let early = u32::from(self.wrong == Some(Wrong::Impatient));
@@ -246,7 +255,6 @@ impl Lease {
             world.admin.returned = change;
             world.admin.call = Call::None;
         }
-        settled
     }
 
     fn holds(&self, world: &World, n: usize) -> bool {
@@ -382,15 +390,18 @@ impl Model for Lease {
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         use Action::{
             Answer, Apply, Arrive, Ask, Commit, Crash, CrashAdmin, GiveUpMark, Mark, Read, Renew,
-            Replace, Return, Tick, Twin,
+            Replace, Tick, Twin,
         };
         actions.extend(world.wire.iter().map(|letter| Arrive(*letter)));
         if self.twins {
             actions.extend(world.wire.iter().map(|letter| Twin(*letter)));
         }
-        actions.extend([Tick, Commit, Mark, GiveUpMark, Read, Return, Answer]);
-        let free = (0..self.gateways).filter(|n| !world.is_asked(*n));
-        actions.extend(free.flat_map(|n| [Apply(n), Renew(n), Ask(n)]));
+        actions.extend([Tick, Commit, Mark, GiveUpMark, Read]);
+        let free = || (0..self.gateways).filter(|n| !world.is_asked(*n));
+        actions.extend(free().flat_map(|n| [Apply(n), Renew(n)]));
+        if self.asks {
+            actions.extend(free().map(Ask).chain([Answer]));
+        }
         if world.crashes > 0 {
             actions.push(CrashAdmin);
             actions.extend((0..self.gateways).flat_map(|n| [Replace(n), Crash(n)]));
@@ -432,6 +443,7 @@ impl Model for Lease {
                 if free {
                     world.head += 1;
                     world.admin.call = Call::Stored(world.head);
+                    world.mark();
                 }
                 free
             }
@@ -441,7 +453,6 @@ impl Model for Lease {
                 let now = self.admin_clock(&world);
                 world.read(now)
             }
-            Action::Return => self.returns(&mut world),
             Action::CrashAdmin => {
                 world.crash_admin();
                 true
@@ -449,6 +460,7 @@ impl Model for Lease {
             Action::Ask(n) => self.ask(&mut world, n),
             Action::Answer => self.answer(&mut world),
         };
+        self.returns(&mut world);
         happens.then_some(world)
     }
 
