@@ -10,7 +10,7 @@
 
 mod faults;
 mod page;
-mod record;
+pub mod record;
 mod turn;
 
 use std::time::Duration;

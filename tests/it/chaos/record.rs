@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{Place, TABLE};
 use super::turn::STUCK;
+use crate::overload;
 
 /// From the root of the repository.
 pub const LEDGER: &str = "tests/chaos/ledger.json";
@@ -83,7 +84,8 @@ impl Silent {
 impl Record {
     /// An empty one of what runs here.
     pub fn here() -> anyhow::Result<Self> {
-        let others = [".", &format!(":!{LEDGER}"), &format!(":!{PAGE}")].map(str::to_owned);
+        let written = [LEDGER, PAGE, overload::RECORD].map(|file| format!(":!{file}"));
+        let others: Vec<_> = [".".to_owned()].into_iter().chain(written).collect();
         let git = |args: &[&str]| said("git", args, &others);
         let commit = git(&["log", "-1", "--format=%H", "--"])?;
         let dirty = !git(&["status", "--porcelain", "--"])?.is_empty();
