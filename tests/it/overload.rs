@@ -21,7 +21,7 @@ use crate::chaos::record;
 use crate::hostile::watch;
 
 /// Bytes a second from the gateway to the broker.
-const LINE: usize = 256 * 1024;
+const LINE: usize = 64 * 1024;
 /// Bytes beside the rest of an alert.
 const PADDING: usize = 1_000;
 /// More than answers within a second at ten times of what is stored need.
@@ -98,7 +98,7 @@ fn padding() -> String {
 
 /// That all that was refused was told so by 503, in time, and when to come again.
 fn refused_well(seen: &Seen) {
-    assert_eq!((seen.silent, seen.others(), seen.without_retry_after), (0, 0, 0), "{seen:?}");
+    assert_eq!((seen.silent, seen.others(), seen.without_retry_after), (0, 0, 0), "{:?}", seen.answers);
     let last = seen.refused_ms.last().copied().unwrap_or_default();
     assert!(u128::from(last) <= SOON.as_millis(), "the last refusal after {last} ms");
 }
@@ -115,8 +115,9 @@ async fn one_that_floods_takes_nothing_from_others_and_what_is_refused_is_told_s
     let (flood, quiet) = (stage.loud(capacity * 10.0, lasts), stage.quiet(10.0, lasts));
     let work = async { tokio::join!(open(flood), open(quiet)) };
     let ((flood, quiet), most) = stage.watched(work).await?;
+    assert!(flood.refused_ms.len() as u64 > flood.sent / 2, "that was no flood: {:?}", flood.answers);
+    println!("{:#?}", Row::new(10.0, capacity, lasts, &flood, &quiet));
     refused_well(&flood);
-    assert!(flood.refused_ms.len() as u64 > flood.sent / 2, "that was no flood: {flood:?}");
     let goodput = flood.stored() as f64 / lasts.as_secs_f64() / capacity;
     assert!(goodput > 0.5, "{goodput} of {capacity} a second: {:?}", flood.answers);
     let [triggers, resolves] = [quiet.each[0], quiet.each[1]];
@@ -132,13 +133,13 @@ async fn while_the_broker_stands_still_all_are_told_503_within_a_second() -> any
     let stage = stage().await?;
     let offer = |stage: &Stage, seconds| stage.loud(200.0, Duration::from_secs(seconds));
     let before = open(offer(&stage, 1)).await;
-    assert_eq!(before.stored(), before.sent, "{before:?}");
+    assert_eq!(before.stored(), before.sent, "{:?}", before.answers);
     let pid = Pid::from_raw(i32::try_from(stage.rig.nats.pid().unwrap_or_default())?);
     kill(pid, Signal::SIGSTOP)?;
     let silent = open(offer(&stage, 4)).await;
     kill(pid, Signal::SIGCONT)?;
     refused_well(&silent);
-    assert_eq!(silent.stored(), 0, "{silent:?}");
+    assert_eq!(silent.stored(), 0, "{:?}", silent.answers);
     assert_eq!(silent.answers.get(&503), Some(&silent.sent));
     e2e::wait::eventually("alerts to be stored again", async || {
         let again = open(Offer { rate: 20.0, ..offer(&stage, 1) }).await;
@@ -182,7 +183,45 @@ pub struct Row {
     pub resident_most_kib: u64,
 }
 
+/// The record of the long run as a part of the page of reliability; empty while there is none.
+pub fn section() -> anyhow::Result<String> {
+    let Ok(text) = std::fs::read_to_string(record::root().join(RECORD)) else {
+        return Ok(String::new());
+    };
+    let run: Overload = serde_json::from_str(&text)?;
+    let head = format!(
+        "## Overload\n\nCommit `{}`, {}, Linux {}; {} s at each rate. The line from the gateway to nats-server \
+         carries {} bytes a second, so {:.0} alerts a second are stored (the capacity). One token sends \
+         as many alerts as the first column says, another one a twentieth of the capacity, half of them resolves.\n\n\
+         | times of capacity | stored, of capacity | stored | refused 503 | other answers | refused after p50 / p99 / most | \
+         triggers of the quiet token stored | resolves | most memory |\n|---|---|---|---|---|---|---|---|---|\n",
+        run.commit, run.nats_server, run.kernel, run.seconds, run.line_bytes_per_second, run.capacity,
+    );
+    Ok(head + &run.rows.iter().map(Row::line).collect::<String>())
+}
+
 impl Row {
+    fn line(&self) -> String {
+        let times = |fits: fn(u16) -> bool| -> u64 {
+            self.answers.iter().filter(|(status, _)| fits(**status)).map(|(_, times)| times).sum()
+        };
+        let [stored, refused] = [times(|status| status < 300), times(|status| status == 503)];
+        let others = times(|_| true) - stored - refused + self.silent;
+        format!(
+            "| {} | {:.0} % | {stored} | {refused} | {others} | {} / {} / {} ms | {} of {} | {} of {} | {} MiB |\n",
+            self.times,
+            self.goodput * 100.0,
+            self.refused_p50_ms,
+            self.refused_p99_ms,
+            self.refused_max_ms,
+            self.quiet_triggers.1,
+            self.quiet_triggers.0,
+            self.quiet_resolves.1,
+            self.quiet_resolves.0,
+            self.resident_most_kib / 1_024,
+        )
+    }
+
     fn new(times: f64, capacity: f64, lasts: Duration, flood: &Seen, quiet: &Seen) -> Self {
         Self {
             times,

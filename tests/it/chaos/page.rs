@@ -1,4 +1,4 @@
-//! `docs/RELIABILITY.md`: its tables are written from the ledger.
+//! `docs/RELIABILITY.md`: its tables are written from the ledger, and from the record of overload.
 //!
 //! Must not know how faults are tried.
 
@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::Context;
 
 use super::record::{self, PAGE, Record};
+use crate::overload;
 
 const BEGIN: &str = "<!-- written by `make reliability-page` -->\n";
 const END: &str = "<!-- up to here -->\n";
@@ -42,7 +43,8 @@ fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     let (before, rest) = page.split_once(BEGIN).context(BEGIN)?;
     let (_, after) = rest.split_once(END).context(END)?;
     let section = shown(&all).map(section).unwrap_or_default();
-    let current = format!("{before}{BEGIN}\n{section}\n{END}{after}");
+    let overload = overload::section()?;
+    let current = format!("{before}{BEGIN}\n{section}\n{overload}\n{END}{after}");
     if page != current {
         fs::write(&file, current)?;
         anyhow::bail!("{PAGE} was not current and has been written anew");

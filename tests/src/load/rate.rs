@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep, timeout};
 const TICK: Duration = Duration::from_millis(2);
 /// Who is not answered by then is counted as that.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a sender that waits for its answers waits after it was refused.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The most bytes of an answer.
 const ANSWER: usize = 4_096;
 
@@ -134,7 +136,9 @@ pub async fn closed(offer: Offer) -> Seen {
                 let Some(idle) = clients.take() else { return };
                 let place = at % offer.requests.len();
                 at += 1;
-                clients.one(idle, place, &offer.requests[place], Instant::now()).await;
+                if !clients.one(idle, place, &offer.requests[place], Instant::now()).await {
+                    sleep(PAUSE).await;
+                }
             }
         });
     }
@@ -180,7 +184,14 @@ impl Clients {
         Some(self.idle.borrow_mut().pop())
     }
 
-    async fn one(&self, idle: Option<TcpStream>, place: usize, request: &[u8], due: Instant) {
+    /// Sends one; whether it was stored.
+    async fn one(
+        &self,
+        idle: Option<TcpStream>,
+        place: usize,
+        request: &[u8],
+        due: Instant,
+    ) -> bool {
         let answer = timeout(PATIENCE, self.exchange(idle, request)).await;
         let took = u32::try_from(due.elapsed().as_millis()).unwrap_or(u32::MAX);
         *self.free.borrow_mut() += 1;
@@ -188,7 +199,7 @@ impl Clients {
         seen.each[place].0 += 1;
         let Ok(Ok((answer, connection))) = answer else {
             seen.silent += 1;
-            return;
+            return false;
         };
         *seen.answers.entry(answer.status).or_default() += 1;
         if answer.status < 300 {
@@ -201,6 +212,7 @@ impl Clients {
         if answer.goes_on {
             self.idle.borrow_mut().push(connection);
         }
+        answer.status < 300
     }
 
     async fn exchange(

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use super::fair::Room;
 
-/// A message that was slow, but in time, is made no smaller than this part of the most: where slowness
-/// is not a matter of size, small messages would only carry less.
-const SLOW_PART: usize = 16;
-/// A message that was too slow is made no smaller than this part.
+/// A message is made no smaller than this part of the most.
 const LEAST_PART: usize = 128;
 
 /// The pace of one loop.
@@ -23,12 +20,18 @@ pub struct Pace {
     message: usize,
     /// How long a full message took last; nothing while none was seen.
     took: Duration,
+    /// What was slow, and so was halved: its size, and how long it took.
+    halved: Option<(usize, Duration)>,
+    /// Slow messages were no quicker below this size: there slowness is not a matter of size, and
+    /// small messages would only carry less.
+    least: usize,
 }
 
 impl Pace {
     /// Messages are to be stored within `deadline` and have at most about so many bytes and records.
     pub const fn new(deadline: Duration, most: usize, records: usize) -> Self {
-        Self { deadline, most, records, message: most, took: Duration::ZERO }
+        let (took, halved, least) = (Duration::ZERO, None, 0);
+        Self { deadline, most, records, message: most, took, halved, least }
     }
 
     /// About the most bytes of the next message.
@@ -37,12 +40,12 @@ impl Pace {
     }
 
     /// How much may wait behind the message under way: what is stored in half of the deadline, at
-    /// least one message, and never more than `most` records.
+    /// least two messages (one line alone may fill one), and never more than `most` records.
     pub fn room(&self, most: usize) -> Room {
         if self.took.is_zero() {
             return Room { records: most, bytes: usize::MAX };
         }
-        let messages = (self.deadline.as_secs_f64() / 2.0 / self.took.as_secs_f64()).max(1.0);
+        let messages = (self.deadline.as_secs_f64() / 2.0 / self.took.as_secs_f64()).max(2.0);
         let of = |one: usize| (one as f64 * messages) as usize;
         Room { records: most.min(of(self.records)), bytes: of(self.message) }
     }
@@ -57,20 +60,34 @@ impl Pace {
     pub fn stored(&mut self, bytes: usize, records: usize, took: Duration) {
         let is_full = bytes >= self.message / 2 || records >= self.records / 2;
         if !is_full {
-            self.took = if took > self.took { took } else { self.took };
+            self.took = self.took.max(took);
             return;
         }
         self.took = took;
         if took > self.deadline / 2 {
-            self.message = (self.message / 2).max(self.most / SLOW_PART).min(self.message);
-        } else if took < self.deadline / 4 {
-            self.message = self.message.saturating_mul(2).min(self.most);
+            self.slow(took);
+            return;
+        }
+        self.halved = None;
+        if took < self.deadline / 4 {
+            self.message = bytes.saturating_mul(2).min(self.most).max(self.message);
+        }
+    }
+
+    fn slow(&mut self, took: Duration) {
+        if let Some((size, before)) = self.halved.take()
+            && took > before * 3 / 4
+        {
+            (self.message, self.least) = (size, size);
+        } else if self.message > self.least {
+            self.halved = Some((self.message, took));
+            self.message = (self.message / 2).max(self.least).max(self.most / LEAST_PART).max(1);
         }
     }
 
     /// A message of so many bytes was not stored in time.
     pub fn timed_out(&mut self, bytes: usize) {
-        self.took = self.deadline;
+        (self.took, self.halved, self.least) = (self.deadline, None, 0);
         self.message = (bytes.min(self.message) / 4).max(self.most / LEAST_PART).max(1);
     }
 }
@@ -131,9 +148,9 @@ mod tests {
         pace.stored(MOST, 500, Duration::from_millis(100));
         assert_eq!(pace.room(4_096), Room { records: 4_000, bytes: 4 * MOST });
         pace.stored(MOST, 500, Duration::from_millis(400));
-        assert_eq!(pace.room(4_096), Room { records: RECORDS, bytes: MOST });
+        assert_eq!(pace.room(4_096), Room { records: 2 * RECORDS, bytes: 2 * MOST });
         pace.stored(10, 1, Duration::from_millis(3));
-        assert_eq!(pace.room(4_096).records, RECORDS, "a small one tells nothing of full ones");
+        assert_eq!(pace.room(4_096).records, 2 * RECORDS, "a small one tells nothing of full ones");
         assert!(pace.is_too_late(Duration::from_millis(401)));
         assert!(!pace.is_too_late(Duration::from_millis(400)));
     }
@@ -144,9 +161,9 @@ mod tests {
         for _ in 0..100 {
             pace.timed_out(pace.message());
         }
-        assert!(pace.message() >= MOST / LEAST_PART && pace.room(4_096).records == RECORDS);
+        assert!(pace.message() >= MOST / LEAST_PART && pace.room(4_096).records == 2 * RECORDS);
         assert!(!pace.is_too_late(Duration::ZERO));
-        for _ in 0..10 {
+        for _ in 0..20 {
             pace.stored(pace.message(), 10, Duration::from_millis(5));
         }
         assert_eq!((pace.message(), pace.room(4_096).records), (MOST, 4_096));
