@@ -98,7 +98,12 @@ fn padding() -> String {
 
 /// That all that was refused was told so by 503, in time, and when to come again.
 fn refused_well(seen: &Seen) {
-    assert_eq!((seen.silent, seen.others(), seen.without_retry_after), (0, 0, 0), "{:?}", seen.answers);
+    assert_eq!(
+        (seen.silent, seen.others(), seen.without_retry_after),
+        (0, 0, 0),
+        "{:?}",
+        seen.answers
+    );
     let last = seen.refused_ms.last().copied().unwrap_or_default();
     assert!(u128::from(last) <= SOON.as_millis(), "the last refusal after {last} ms");
 }
@@ -115,7 +120,11 @@ async fn one_that_floods_takes_nothing_from_others_and_what_is_refused_is_told_s
     let (flood, quiet) = (stage.loud(capacity * 10.0, lasts), stage.quiet(10.0, lasts));
     let work = async { tokio::join!(open(flood), open(quiet)) };
     let ((flood, quiet), most) = stage.watched(work).await?;
-    assert!(flood.refused_ms.len() as u64 > flood.sent / 2, "that was no flood: {:?}", flood.answers);
+    assert!(
+        flood.refused_ms.len() as u64 > flood.sent / 2,
+        "that was no flood: {:?}",
+        flood.answers
+    );
     println!("{:#?}", Row::new(10.0, capacity, lasts, &flood, &quiet));
     refused_well(&flood);
     let goodput = flood.stored() as f64 / lasts.as_secs_f64() / capacity;
@@ -195,7 +204,12 @@ pub fn section() -> anyhow::Result<String> {
          as many alerts as the first column says, another one a twentieth of the capacity, half of them resolves.\n\n\
          | times of capacity | stored, of capacity | stored | refused 503 | other answers | refused after p50 / p99 / most | \
          triggers of the quiet token stored | resolves | most memory |\n|---|---|---|---|---|---|---|---|---|\n",
-        run.commit, run.nats_server, run.kernel, run.seconds, run.line_bytes_per_second, run.capacity,
+        run.commit,
+        run.nats_server,
+        run.kernel,
+        run.seconds,
+        run.line_bytes_per_second,
+        run.capacity,
     );
     Ok(head + &run.rows.iter().map(Row::line).collect::<String>())
 }

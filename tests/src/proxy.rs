@@ -157,7 +157,8 @@ async fn pass(
         match mode {
             Mode::Delay(late) => tokio::time::sleep(late).await,
             Mode::Thin(rate) => {
-                next = next.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate as f64);
+                next =
+                    next.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate as f64);
                 tokio::time::sleep_until(next).await;
             }
             Mode::Pass | Mode::BlackHole => {}

@@ -206,7 +206,13 @@ impl End {
     }
 
     /// Learns from a message.
-    fn learn(&self, stored: &Result<u64, publish::Error>, bytes: usize, records: usize, took: Duration) {
+    fn learn(
+        &self,
+        stored: &Result<u64, publish::Error>,
+        bytes: usize,
+        records: usize,
+        took: Duration,
+    ) {
         let mut waiting = lock(&self.0);
         match stored {
             Ok(_) => waiting.pace.stored(bytes, records, took),

@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a sender that waits for its answers waits after it was refused.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection is kept for the next request; less than a gateway keeps it.
+const IDLE: Duration = Duration::from_secs(5);
 /// The most bytes of an answer.
 const ANSWER: usize = 4_096;
 
@@ -149,7 +151,8 @@ pub async fn closed(offer: Offer) -> Seen {
 #[derive(Clone)]
 struct Clients {
     gateway: SocketAddr,
-    idle: Rc<RefCell<Vec<TcpStream>>>,
+    /// Since when each is idle.
+    idle: Rc<RefCell<Vec<(Instant, TcpStream)>>>,
     free: Rc<RefCell<usize>>,
     seen: Rc<RefCell<Seen>>,
 }
@@ -181,7 +184,13 @@ impl Clients {
         }
         *free -= 1;
         seen.sent += 1;
-        Some(self.idle.borrow_mut().pop())
+        let mut idle = self.idle.borrow_mut();
+        let fresh = idle.pop().filter(|(since, _)| since.elapsed() < IDLE);
+        if fresh.is_none() {
+            // The others are older.
+            idle.clear();
+        }
+        Some(fresh.map(|(_, connection)| connection))
     }
 
     /// Sends one; whether it was stored.
@@ -210,7 +219,7 @@ impl Clients {
             seen.without_retry_after += u64::from(!answer.retry_after);
         }
         if answer.goes_on {
-            self.idle.borrow_mut().push(connection);
+            self.idle.borrow_mut().push((Instant::now(), connection));
         }
         answer.status < 300
     }

@@ -69,13 +69,22 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }
         TokenCommand::ReplaceSecret { token, secret_file } => {
-            let api::Token { name, etag, .. } = names::token(&channel, token).await?;
-            let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
-            let made = client.replace_secret(request).await?.into_inner();
-            show_made(connect, &channel, made, secret_file.as_deref()).await
+            replace_secret(connect, &channel, token, secret_file.as_deref()).await
         }
         TokenCommand::Delete { token } => delete(connect, &channel, token).await,
     }
+}
+
+async fn replace_secret(
+    connect: &Connect,
+    channel: &Authorized,
+    token: &str,
+    secret_file: Option<&std::path::Path>,
+) -> anyhow::Result<()> {
+    let api::Token { name, etag, .. } = names::token(channel, token).await?;
+    let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
+    let made = TokenServiceClient::new(channel.clone()).replace_secret(request).await?;
+    show_made(connect, channel, made.into_inner(), secret_file).await
 }
 
 async fn delete(connect: &Connect, channel: &Authorized, token: &str) -> anyhow::Result<()> {

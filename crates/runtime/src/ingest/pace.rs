@@ -105,7 +105,11 @@ mod tests {
     }
 
     /// Sends full messages of records of so many bytes; gives how much of them was stored in a minute.
-    fn stored_in_a_minute(pace: &mut Pace, record: usize, took: impl Fn(usize) -> Duration) -> usize {
+    fn stored_in_a_minute(
+        pace: &mut Pace,
+        record: usize,
+        took: impl Fn(usize) -> Duration,
+    ) -> usize {
         let (mut now, mut stored) = (Duration::ZERO, 0);
         while now < Duration::from_secs(60) {
             let bytes = pace.message().min(RECORDS * record);
