@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos revocation reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos overload revocation reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,7 +39,7 @@ revocation: setup build ## Put out 1,000 tokens under load, count who is let in 
 
 page = cargo test --locked --workspace --tests the_page_of_reliability_is_current
 
-reliability-page: build ## Write the tables of docs/RELIABILITY.md from tests/chaos/ledger.json, tests/revocation/record.json
+reliability-page: build ## Write the tables of docs/RELIABILITY.md from the ledger and records under tests/
 	$(page) || $(page)
 
 sabotage: setup ## Break one rule of the code after another, and show which test notices (PATCH)
@@ -47,6 +47,9 @@ sabotage: setup ## Break one rule of the code after another, and show which test
 
 simulate: build ## Gateways and workers against a model broker with faults, by 10,000 seeds (SEEDS, SEED)
 	SEEDS=$(or $(SEEDS),10000) cargo test --locked --workspace --lib model::random -- --nocapture
+
+overload: setup build ## Offer 1, 2 and 10 times what can be stored, for 60 s each (SECONDS)
+	SECONDS=$(or $(SECONDS),60) cargo test --locked --workspace --tests overload::goodput -- --ignored --nocapture
 
 rolling: setup build ## Replace one of two gateways 200 times under load
 	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture

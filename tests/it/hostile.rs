@@ -70,7 +70,7 @@ async fn stage(args: &[&str]) -> anyhow::Result<Stage> {
 }
 
 /// The most memory that a role has while it is watched, in KiB.
-fn watch(pid: nix::unistd::Pid, stop: CancellationToken) -> tokio::task::JoinHandle<u64> {
+pub fn watch(pid: nix::unistd::Pid, stop: CancellationToken) -> tokio::task::JoinHandle<u64> {
     tokio::spawn(async move {
         let mut most = 0;
         while !stop.is_cancelled() {

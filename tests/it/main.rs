@@ -21,6 +21,7 @@ mod limits;
 mod maintenance;
 mod monitoring;
 mod output;
+mod overload;
 mod parked;
 mod python;
 mod reasons;

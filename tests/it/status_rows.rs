@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use e2e::admin::payload;
+use e2e::admin::{payload, request_id};
 use e2e::hostile::bodies::gzip;
 use e2e::http_status;
 use e2e::rig::{Plan, Role};
@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use wire::proto::gander::admin::v1 as api;
 
 use crate::http::{Stage, raw, stage};
 
@@ -372,7 +373,9 @@ fn refused_by_state() -> Vec<(&'static str, Test)> {
         ("Errors: 503 | `TOKENS_STALE`", here(silent)),
         ("Errors: 503 | `BROKER_UNAVAILABLE`", here(silent)),
         ("Errors: 429 | `RATE_LIMITED` | instead", here("who_asks_too_often_is_told_so")),
+        ("Errors: 429 | `RATE_LIMITED` | the address", here("who_asks_too_often_is_told_so")),
         ("Errors: 429 | `RATE_LIMITED` | the token", here("who_asks_too_often_is_told_so")),
+        ("Errors: 503 | `RATE_LIMITED`", here("who_asks_too_often_is_told_so")),
         (
             "Errors: 503 | `DRAINING` | the process stops",
             here("a_head_that_is_complete_after_the_stop_is_refused_and_idle_connections_end"),
@@ -625,18 +628,32 @@ async fn while_the_broker_is_silent_alerts_are_refused_and_the_gateway_is_not_re
 async fn who_asks_too_often_is_told_so() -> anyhow::Result<()> {
     let limits =
         ["--rate-limit-token", "1", "--rate-limit-token-burst", "2", "--rate-limit-refused", "1"];
-    let stage = stage(flags(&limits)).await?;
-    let limited = async |request: String| {
-        e2e::wait::eventually("429", async || {
-            let answer = raw(stage.gateway, request.as_bytes()).await.ok()?;
-            let says = answer.contains("RATE_LIMITED") && answer.contains("retry-after: 1\r\n");
-            (answer.starts_with("HTTP/1.1 429 ") && says).then_some(())
-        })
-        .await
-    };
-    limited(post("wrong", "", "{}")).await?;
-    check(&stage, &post(&stage.token, "", "{}"), 202, "\"id\"").await?;
-    limited(post(&stage.token, "", "{}")).await
+    let own = stage(flags(&limits)).await?;
+    limited(&own, post("wrong", "", "{}"), 429).await?;
+    check(&own, &post(&own.token, "", "{}"), 202, "\"id\"").await?;
+    limited(&own, post(&own.token, "", "{}"), 429).await?;
+    let shared = stage(flags(&["--rate-limit-address", "1"])).await?;
+    limited(&shared, post(&shared.token, "", "{}"), 429).await?;
+    let patient = shared.admin.token("patient", "").await?;
+    let token = Some(api::Token {
+        name: patient.name,
+        unavailable_over_limit: Some(true),
+        ..api::Token::default()
+    });
+    let (update_mask, request_id) = (None, request_id());
+    let request = api::UpdateTokenRequest { token, update_mask, request_id };
+    shared.admin.tokens().update_token(request).await?;
+    limited(&shared, post(&patient.secret, "", "{}"), 503).await
+}
+
+/// That the request is refused for its number in the end.
+async fn limited(stage: &Stage, request: String, status: u16) -> anyhow::Result<()> {
+    e2e::wait::eventually("a refusal", async || {
+        let answer = raw(stage.gateway, request.as_bytes()).await.ok()?;
+        let says = answer.contains("RATE_LIMITED") && answer.contains("retry-after: 1\r\n");
+        (answer.starts_with(&format!("HTTP/1.1 {status} ")) && says).then_some(())
+    })
+    .await
 }
 
 #[tokio::test]

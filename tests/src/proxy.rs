@@ -12,9 +12,12 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Read and passed on at once.
 const CHUNK: usize = 64 * 1024;
+/// Into so many steps a second a thin line is cut.
+const THIN_STEPS: usize = 50;
 
 /// What becomes of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Mode {
     Pass,
     /// They arrive so much later, in both directions.
     Delay(Duration),
+    /// At most so many a second arrive, in each direction of each connection.
+    Thin(usize),
     /// They stand still, and nobody is told; what was sent arrives once this has ended, as it does
     /// after packets were dropped for a while. Connections can be opened.
     BlackHole,
@@ -140,11 +145,23 @@ async fn pass(
     mut state: watch::Receiver<State>,
 ) -> anyhow::Result<()> {
     let mut chunk = vec![0; CHUNK];
+    // When the bytes before have passed a thin line.
+    let mut next = Instant::now();
     loop {
-        let read = from.read(&mut chunk).await?;
+        let most = match state.borrow().mode {
+            Mode::Thin(rate) => (rate / THIN_STEPS).clamp(1, CHUNK),
+            Mode::Pass | Mode::Delay(_) | Mode::BlackHole => CHUNK,
+        };
+        let read = from.read(&mut chunk[..most]).await?;
         let mode = state.borrow().mode;
-        if let Mode::Delay(late) = mode {
-            tokio::time::sleep(late).await;
+        match mode {
+            Mode::Delay(late) => tokio::time::sleep(late).await,
+            Mode::Thin(rate) => {
+                next =
+                    next.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate as f64);
+                tokio::time::sleep_until(next).await;
+            }
+            Mode::Pass | Mode::BlackHole => {}
         }
         let passes = state.wait_for(|state| state.mode != Mode::BlackHole).await;
         drop(passes.context("the proxy is gone")?);
@@ -158,7 +175,6 @@ async fn pass(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::Instant;
 
     /// A client and a server that are connected through the proxy.
     async fn connected() -> anyhow::Result<(Proxy, TcpStream, TcpStream)> {
@@ -187,6 +203,17 @@ mod tests {
         assert!(begun.elapsed() >= late);
         drop(client);
         assert_eq!(server.read(&mut [0; 1]).await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_thin_line_carries_as_much_as_it_says() -> anyhow::Result<()> {
+        let (proxy, mut client, mut server) = connected().await?;
+        proxy.set(Mode::Thin(100_000));
+        let begun = Instant::now();
+        client.write_all(&[0; 20_000]).await?;
+        server.read_exact(&mut [0; 20_000]).await?;
+        assert!(begun.elapsed() >= Duration::from_millis(150));
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// Whether it may come as the URL parameter.
     pub url_parameter_allowed: bool,
+    /// Whether alerts beyond its limit are answered 503, for senders that take 429 as final.
+    pub unavailable_over_limit: bool,
     /// Until when its calls are kept in the API log; none while tracking is off.
     pub tracked_until: Option<Timestamp>,
     /// When it was made and changed.
@@ -73,6 +75,8 @@ pub enum Command {
         expires_at: Option<Timestamp>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: bool,
+        /// Whether alerts beyond its limit are answered 503 in place of 429.
+        unavailable_over_limit: bool,
         /// Whether its calls are tracked from the start.
         tracked: bool,
         /// The time of the command.
@@ -90,6 +94,8 @@ pub enum Command {
         expires_at: Option<Option<Timestamp>>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: Option<bool>,
+        /// Whether alerts beyond its limit are answered 503 in place of 429.
+        unavailable_over_limit: Option<bool>,
         /// Whether its calls are tracked; `true` where they are begins the time anew.
         tracked: Option<bool>,
         /// The time of the command.
@@ -135,6 +141,8 @@ pub enum Event {
         expires_at: Option<Timestamp>,
         /// Whether it may come as the URL parameter.
         url_parameter_allowed: bool,
+        /// Whether alerts beyond its limit are answered 503 in place of 429.
+        unavailable_over_limit: bool,
         /// Until when its calls are tracked.
         tracked_until: Option<Timestamp>,
     },
@@ -152,6 +160,11 @@ pub enum Event {
     UrlParameterSet {
         /// Whether it is allowed.
         allowed: bool,
+    },
+    /// The answer to alerts beyond its limit was chosen.
+    OverLimitSet {
+        /// Whether it is 503 in place of 429.
+        unavailable: bool,
     },
     /// Tracking was switched on or off.
     TrackingSet {
@@ -213,6 +226,7 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         last_four,
         expires_at,
         url_parameter_allowed,
+        unavailable_over_limit,
         tracked,
         now,
     } = command
@@ -233,6 +247,7 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         last_four,
         expires_at,
         url_parameter_allowed,
+        unavailable_over_limit,
         tracked_until: tracked.then(|| now.plus(TRACKING_LASTS)),
     }])
 }
@@ -244,6 +259,7 @@ fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
         name_taken,
         expires_at,
         url_parameter_allowed,
+        unavailable_over_limit,
         tracked,
         now,
     } = command
@@ -263,12 +279,14 @@ fn update(token: &Token, command: Command) -> Result<Vec<Event>, Rejection> {
         check_expiry(expires_at, now)?;
     }
     let url = url_parameter_allowed.filter(|allowed| *allowed != token.url_parameter_allowed);
+    let over = unavailable_over_limit.filter(|over| *over != token.unavailable_over_limit);
     let until = tracked.map(|tracked| tracked.then(|| now.plus(TRACKING_LASTS)));
     let until = until.filter(|until| *until != token.tracked_until);
     Ok([
         name.map(|name| Event::Renamed { name }),
         expires_at.map(|expires_at| Event::ExpirySet { expires_at }),
         url.map(|allowed| Event::UrlParameterSet { allowed }),
+        over.map(|unavailable| Event::OverLimitSet { unavailable }),
         until.map(|until| Event::TrackingSet { until }),
     ]
     .into_iter()
@@ -294,6 +312,7 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
             last_four,
             expires_at,
             url_parameter_allowed,
+            unavailable_over_limit,
             tracked_until,
         } => Entry::Live(Token {
             id,
@@ -303,6 +322,7 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
             last_four: *last_four,
             expires_at: *expires_at,
             url_parameter_allowed: *url_parameter_allowed,
+            unavailable_over_limit: *unavailable_over_limit,
             tracked_until: *tracked_until,
             life: Life::begun(stamp),
         }),
@@ -315,6 +335,8 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
         Event::UrlParameterSet { allowed } => {
             state.map(|token| Token { url_parameter_allowed: *allowed, ..touched(token, stamp) })
         }
+        Event::OverLimitSet { unavailable } => state
+            .map(|token| Token { unavailable_over_limit: *unavailable, ..touched(token, stamp) }),
         Event::TrackingSet { until } => {
             state.map(|token| Token { tracked_until: *until, ..touched(token, stamp) })
         }

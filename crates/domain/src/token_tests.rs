@@ -22,7 +22,7 @@ fn secret(n: u8) -> (Digest, LastFour) {
 fn created(expires_at: Option<i64>) -> Event {
     let (digest, last_four) = secret(1);
     let (name, reach, expires_at) = (name("Grafana"), REACH, expires_at.map(at));
-    let (url_parameter_allowed, tracked_until) = (true, None);
+    let (url_parameter_allowed, unavailable_over_limit, tracked_until) = (true, false, None);
     Event::Created {
         name,
         reach,
@@ -30,6 +30,7 @@ fn created(expires_at: Option<i64>) -> Event {
         last_four,
         expires_at,
         url_parameter_allowed,
+        unavailable_over_limit,
         tracked_until,
     }
 }
@@ -44,6 +45,10 @@ fn expiry(expires_at: Option<i64>) -> Event {
 
 fn url(allowed: bool) -> Event {
     Event::UrlParameterSet { allowed }
+}
+
+fn over_limit(unavailable: bool) -> Event {
+    Event::OverLimitSet { unavailable }
 }
 
 fn replaced(n: u8) -> Event {
@@ -63,6 +68,7 @@ fn create(target_lives: bool, name_taken: bool, expires_at: Option<i64>) -> Comm
         last_four,
         expires_at: expires_at.map(at),
         url_parameter_allowed: true,
+        unavailable_over_limit: false,
         tracked: false,
         now: at(100),
     }
@@ -76,6 +82,7 @@ struct Wish {
     name_taken: bool,
     expires_at: Option<Option<i64>>,
     url: Option<bool>,
+    over_limit: Option<bool>,
     tracked: Option<bool>,
 }
 
@@ -86,6 +93,7 @@ fn update(wish: Wish) -> Command {
         name_taken: wish.name_taken,
         expires_at: wish.expires_at.map(|expires_at| expires_at.map(at)),
         url_parameter_allowed: wish.url,
+        unavailable_over_limit: wish.over_limit,
         tracked: wish.tracked,
         now: at(100),
     }
@@ -205,6 +213,7 @@ fn what_is_as_asked_already_succeeds_without_events() {
         name_taken: true,
         expires_at: Some(Some(50)),
         url: Some(true),
+        over_limit: Some(false),
         tracked: Some(false),
     };
     check(&[created(Some(50))], update(same), Ok(&[]));
@@ -245,7 +254,8 @@ fn a_caller_who_knows_another_version_is_refused() {
 #[test]
 fn events_make_the_token_and_date_it() {
     let state =
-        given(&[created(None), renamed("Zabbix"), expiry(Some(9)), url(false), replaced(2)]);
+        given(&[created(None), renamed("Zabbix"), expiry(Some(9)), url(false), over_limit(true)]);
+    let state = evolve(state, TokenId::from_bytes([1; 16]), &replaced(2), &stamp(6));
     let (digest, last_four) = secret(2);
     let expected = Token {
         id: TokenId::from_bytes([1; 16]),
@@ -255,10 +265,20 @@ fn events_make_the_token_and_date_it() {
         last_four,
         expires_at: Some(at(9)),
         url_parameter_allowed: false,
+        unavailable_over_limit: true,
         tracked_until: None,
-        life: Life::begun(&stamp(1)).touched(&stamp(5)),
+        life: Life::begun(&stamp(1)).touched(&stamp(6)),
     };
     assert_eq!(state, Entry::Live(expected));
+}
+
+#[test]
+fn the_answer_beyond_the_limit_can_be_chosen() {
+    let wish = |over_limit| Wish { over_limit: Some(over_limit), ..Wish::default() };
+    check(&[created(None)], update(wish(true)), Ok(&[over_limit(true)]));
+    let chosen = [created(None), over_limit(true)];
+    check(&chosen, update(wish(true)), Ok(&[]));
+    check(&chosen, update(wish(false)), Ok(&[over_limit(false)]));
 }
 
 fn tracking(until: Option<i64>) -> Event {

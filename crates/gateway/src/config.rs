@@ -64,6 +64,12 @@ pub struct Config {
     )]
     pub rate_limit_token_burst: u32,
 
+    /// How many alerts a second one address may send to this gateway on average, whatever their
+    /// tokens (bursts of ten times as many); of IPv6 one /64 network. Behind proxies that are not
+    /// among --trusted-proxies all senders have one address. 0: as many as it likes.
+    #[arg(long, env = "GANDER_RATE_LIMIT_ADDRESS", value_name = "NUMBER", default_value_t = 0)]
+    pub rate_limit_address: u32,
+
     /// The most 401 answers a second to one address (bursts of ten times as many); beyond it, 429.
     /// Requests with a valid token do not count. 0: no limit.
     #[arg(long, env = "GANDER_RATE_LIMIT_REFUSED", value_name = "NUMBER", default_value_t = 20)]
@@ -92,11 +98,13 @@ pub struct Config {
     pub max_connections_per_ip: usize,
 
     /// The most bytes of bodies that are received or wait to be stored; more are answered 503. A
-    /// body of unknown or encoded length counts as the limit of a body.
+    /// body of unknown or encoded length counts as the limit of a body. One token may have as much
+    /// as is still free: alone, half.
     #[arg(long, env = "GANDER_BODY_MEMORY_MAX_BYTES", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(8 * 1024 * 1024..=64 * 1024 * 1024 * 1024))]
     pub body_memory_max_bytes: u64,
 
-    /// The most alerts that wait to be stored; more are answered 503.
+    /// The most alerts that wait to be stored; more are answered 503. Fewer wait where they would
+    /// not be stored in time. One token may have as many as there are places free: alone, half.
     #[arg(
         long,
         env = "GANDER_INGEST_QUEUE_MAX_RECORDS",
@@ -160,8 +168,8 @@ pub const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 pub const DISCARD_BYTES: u64 = 256 * 1024;
 /// The longest time between being told to stop and taking no more connections.
 const MOST_DRAIN_DELAY: Duration = Duration::from_secs(300);
-/// Memory for bodies is counted in pieces of this many bytes.
-pub const MEMORY_PIECE: u64 = 1_024;
+/// The least memory that a body counts as.
+pub const LEAST_MEMORY: u64 = 1_024;
 /// The most headers of a request.
 pub const MAX_HEADERS: usize = 64;
 /// The most bytes of a request line with its headers.

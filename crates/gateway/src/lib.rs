@@ -2,7 +2,7 @@
 //!
 //! - `config`: settings. `run`: how it is put together.
 //! - `tokens`: who is let in, from the control stream. `lease`: until when that may be used.
-//! - `client`: who sent a request. `rate`: how much one may ask for.
+//! - `client`: who sent a request. `rate`: how much one may ask for. `memory`: what bodies may take.
 //! - `unstored`: what the log says of alerts that are not stored.
 //! - `log`: what is kept of calls with a tracked token, on its way to GANDER_APILOG.
 //! - `last_use`: when tokens were last used.
@@ -18,6 +18,7 @@ mod http;
 mod last_use;
 mod lease;
 mod log;
+mod memory;
 mod rate;
 mod run;
 mod tokens;

@@ -1,4 +1,4 @@
-//! How much one token, and one address without a token, may ask for: token buckets with bounded
+//! How much one token, and one address with or without one, may ask for: token buckets with bounded
 //! memory.
 //!
 //! Must not know HTTP.
@@ -21,8 +21,8 @@ use crate::config::Config;
 const MAX_KEYS: usize = 65_536;
 /// After how many requests buckets that are full again are forgotten.
 const TIDY_EVERY: usize = 10_000;
-/// How many seconds' worth of refusals an address may use at once.
-const REFUSED_BURST: u32 = 10;
+/// How many seconds' worth of alerts or refusals an address may use at once.
+const ADDRESS_BURST: u32 = 10;
 /// How many calls of a token the API log has a second that were refused for its limit.
 const LIMITED_KEPT: u32 = 1;
 
@@ -36,6 +36,8 @@ pub struct Rates {
     pub tokens: Option<Rate<TokenId>>,
     /// Calls by token that the API log has although they are beyond the limit.
     limited_kept: Option<Rate<TokenId>>,
+    /// Alerts by address.
+    pub addresses: Option<Rate<IpAddr>>,
     /// Requests without a valid token by address.
     pub refused: Option<Rate<IpAddr>>,
 }
@@ -44,15 +46,14 @@ impl Rates {
     /// As the settings say.
     pub fn new(config: &Config) -> Self {
         let (rate, burst) = (config.rate_limit_token, config.rate_limit_token_burst);
-        let refused = config.rate_limit_refused;
+        let by_address = |rate: u32| {
+            Rate::new(rate, rate.saturating_mul(ADDRESS_BURST), DefaultClock::default())
+        };
         Self {
             tokens: Rate::new(rate, burst, DefaultClock::default()),
             limited_kept: Rate::new(LIMITED_KEPT, LIMITED_KEPT, DefaultClock::default()),
-            refused: Rate::new(
-                refused,
-                refused.saturating_mul(REFUSED_BURST),
-                DefaultClock::default(),
-            ),
+            addresses: by_address(config.rate_limit_address),
+            refused: by_address(config.rate_limit_refused),
         }
     }
 }

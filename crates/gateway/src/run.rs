@@ -14,17 +14,17 @@ use runtime::outcomes::Outcomes;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::stored::member::Role;
 
 use crate::accept::serve;
-use crate::config::{COMMIT_DEADLINE, Config, MEMORY_PIECE};
+use crate::config::{COMMIT_DEADLINE, Config};
 use crate::http::{self, Handler, document};
 use crate::last_use::LastUse;
 use crate::lease;
 use crate::log::{self, Log};
+use crate::memory::Memory;
 use crate::rate::Rates;
 use crate::tokens::Tokens;
 
@@ -87,7 +87,7 @@ pub async fn run(
         ingest,
         log,
         last_use,
-        memory: Arc::new(Semaphore::new(memory_pieces(&config))),
+        memory: Memory::new(config.body_memory_max_bytes.max(config.body_max_bytes)),
         partitions: parts.streams.partitions,
         clock: parts.clock,
         random: parts.random,
@@ -184,11 +184,6 @@ fn register_metrics() {
     http::register_metrics();
     lease::register_metrics();
     log::register_metrics();
-}
-
-fn memory_pieces(config: &Config) -> usize {
-    let pieces = config.body_memory_max_bytes.max(config.body_max_bytes) / MEMORY_PIECE;
-    usize::try_from(pieces).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 fn add_checks(parts: &Parts, tokens: &Tokens, shutdown: &Shutdown) {

@@ -32,6 +32,8 @@ pub struct Admitted {
     pub reach: Reach,
     /// When it was let in.
     pub at: Timestamp,
+    /// Whether it is answered 503 beyond its limit.
+    pub unavailable_over_limit: bool,
     /// Until when its calls are kept in the API log; none where this one is not kept.
     pub tracked_until: Option<Timestamp>,
 }
@@ -89,6 +91,7 @@ impl Tokens {
                 token: token.id,
                 reach: token.reach,
                 at,
+                unavailable_over_limit: token.unavailable_over_limit,
                 tracked_until: tracked_until(token, at),
             });
         // The clock is read last, and nothing can renew the lease since the token was looked up.
@@ -231,6 +234,7 @@ mod tests {
             last_four: secret.last_four(),
             expires_at: None,
             url_parameter_allowed: true,
+            unavailable_over_limit: false,
             tracked_until: Some(until),
             life: Life { created_at: began, creator: Actor::System, updated_at: began, version: 1 },
         }

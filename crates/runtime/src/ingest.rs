@@ -1,20 +1,29 @@
 //! The self-clocking commit loop into GANDER_ALERTS.
 //!
+//! - [`fair`]: what waits, fair between tokens. [`pace`]: how much of it is stored in time.
+//!
 //! Takes what is queued, puts it into one message, publishes, answers all when it is stored,
 //! repeats. No timers, no thresholds: at rest a batch holds one record, under load hundreds, and
 //! each costs one fsync. A batch is never sent twice: after a timeout the connection is dropped,
 //! so that no late twin appears. Must not know what the records say.
 
+mod fair;
+mod pace;
+
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::id::InstanceId;
+use domain::id::{InstanceId, TokenId};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use wire::partition::PartitionSet;
 use wire::proto::gander::stored::v1::AlertRecord;
 use wire::stored::alert::{Content, Record, encode_batch, record_to};
 use wire::{header, subject};
 
+use self::fair::Fair;
+use self::pace::Pace;
 use crate::nats::publish;
 use crate::nats::{Headers, Nats};
 
@@ -64,23 +73,36 @@ pub enum Error {
     Broker(#[from] publish::Error),
 }
 
+type Stored = Result<u64, Error>;
+
 struct Queued {
     record: AlertRecord,
     partitions: PartitionSet,
-    bytes: usize,
-    done: oneshot::Sender<Result<u64, publish::Error>>,
+    since: Instant,
+    done: oneshot::Sender<Stored>,
+}
+
+/// Who shares the queue fairly: tokens, and all operators together.
+type Line = Option<TokenId>;
+
+struct Waiting {
+    queue: Fair<Line, Queued>,
+    pace: Pace,
 }
 
 /// Hands records to the loop. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ingest {
-    queue: mpsc::Sender<Queued>,
+    waiting: Arc<Mutex<Waiting>>,
+    /// Rung after something was put into the queue.
+    bell: mpsc::Sender<()>,
+    most: usize,
 }
 
 /// How the loop runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The most records that wait.
+    /// The most records that wait; one token has at most half of it.
     pub queue: usize,
     /// How long a message may take to be stored.
     pub deadline: Duration,
@@ -97,9 +119,19 @@ impl Ingest {
         settings: Settings,
         applied: impl Fn() -> u64 + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, receiver) = mpsc::channel(settings.queue);
-        let run = run(broker, instance, settings, applied, receiver);
-        (Self { queue }, run)
+        let pace = Pace::new(settings.deadline, settings.message_bytes, MAX_RECORDS);
+        let waiting = Arc::new(Mutex::new(Waiting { queue: Fair::default(), pace }));
+        let (bell, rung) = mpsc::channel(1);
+        let end = End(Arc::clone(&waiting));
+        let run = run(broker, instance, settings.deadline, applied, end, rung);
+        (Self { waiting, bell, most: settings.queue }, run)
+    }
+
+    /// Whether an alert of this token would find room in the queue.
+    #[must_use]
+    pub fn has_room(&self, token: TokenId) -> bool {
+        let waiting = lock(&self.waiting);
+        waiting.queue.has_room(Some(token), waiting.pace.room(self.most))
     }
 
     /// Stores a record; gives the sequence of its message.
@@ -107,44 +139,115 @@ impl Ingest {
     /// # Errors
     /// It is not known to be stored.
     pub async fn store(&self, record: Record, partitions: PartitionSet) -> Result<u64, Error> {
-        let bytes = match &record.content {
-            Content::Alert(alert) => alert.payload.len() + 256,
-            Content::Resolve(_) | Content::Acknowledge(_) => 256,
+        let (line, bytes) = match &record.content {
+            Content::Alert(alert) => (Some(alert.token), alert.payload.len() + 256),
+            Content::Resolve(_) | Content::Acknowledge(_) => (None, 256),
         };
         let (done, stored) = oneshot::channel();
-        let queued = Queued { record: record_to(record), partitions, bytes, done };
-        let waiting = self.queue.max_capacity() - self.queue.capacity();
-        metrics::gauge!("gander_ingest_queue_records").set(waiting as f64);
-        self.queue.try_send(queued).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Error::Stopping,
-        })?;
-        Ok(stored.await.map_err(|_| Error::Stopping)??)
+        let queued = Queued { record: record_to(record), partitions, since: Instant::now(), done };
+        self.push(line, bytes, queued)?;
+        if let Err(mpsc::error::TrySendError::Closed(())) = self.bell.try_send(()) {
+            return Err(Error::Stopping);
+        }
+        stored.await.map_err(|_| Error::Stopping)?
+    }
+
+    fn push(&self, line: Line, bytes: usize, queued: Queued) -> Result<(), Error> {
+        let mut waiting = lock(&self.waiting);
+        if !waiting.queue.has_room(line, waiting.pace.room(self.most)) {
+            return Err(Error::Overloaded);
+        }
+        waiting.queue.push(line, bytes, queued);
+        metrics::gauge!("gander_ingest_queue_records").set(waiting.queue.len() as f64);
+        drop(waiting);
+        Ok(())
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().expect("no holder of this lock panics")
+}
+
+/// The end of the queue that the loop holds. Dropped, nobody waits for what is still in it.
+struct End(Arc<Mutex<Waiting>>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        lock(&self.0).queue = Fair::default();
+    }
+}
+
+impl End {
+    /// What goes into the next message, with its bytes. What cannot be stored in time any more is
+    /// refused: sent all the same, it would only make others late.
+    fn take(&self) -> (Vec<Queued>, usize) {
+        let now = Instant::now();
+        let mut waiting = lock(&self.0);
+        let (mut batch, mut late, mut bytes) = (vec![], vec![], 0);
+        while batch.len() < MAX_RECORDS && bytes < waiting.pace.message() {
+            let Some((length, queued)) = waiting.queue.pop() else { break };
+            // Who has given up waiting was told 503: its record need not be stored.
+            if queued.done.is_closed() {
+                continue;
+            }
+            if waiting.pace.is_too_late(now.duration_since(queued.since)) {
+                late.push(queued.done);
+                continue;
+            }
+            bytes += length;
+            batch.push(queued);
+        }
+        metrics::gauge!("gander_ingest_queue_records").set(waiting.queue.len() as f64);
+        drop(waiting);
+        for done in late {
+            let _ = done.send(Err(Error::Overloaded));
+        }
+        (batch, bytes)
+    }
+
+    /// Learns from a message.
+    fn learn(
+        &self,
+        stored: &Result<u64, publish::Error>,
+        bytes: usize,
+        records: usize,
+        took: Duration,
+    ) {
+        let mut waiting = lock(&self.0);
+        match stored {
+            Ok(_) => waiting.pace.stored(bytes, records, took),
+            Err(publish::Error::TimedOut) => waiting.pace.timed_out(bytes),
+            Err(
+                publish::Error::Conflict(_)
+                | publish::Error::Full
+                | publish::Error::Lost
+                | publish::Error::Unreachable
+                | publish::Error::Refused { .. },
+            ) => {}
+        }
     }
 }
 
 async fn run(
     broker: impl Append,
     instance: InstanceId,
-    settings: Settings,
+    deadline: Duration,
     applied: impl Fn() -> u64,
-    mut queue: mpsc::Receiver<Queued>,
+    end: End,
+    mut rung: mpsc::Receiver<()>,
 ) {
-    while let Some(first) = queue.recv().await {
-        let mut bytes = first.bytes;
-        let mut batch = vec![first];
-        while batch.len() < MAX_RECORDS && bytes < settings.message_bytes {
-            match queue.try_recv() {
-                Ok(next) => {
-                    bytes += next.bytes;
-                    batch.push(next);
-                }
-                Err(_) => break,
+    while rung.recv().await.is_some() {
+        loop {
+            let (batch, bytes) = end.take();
+            if batch.is_empty() {
+                break;
             }
+            let records = batch.len();
+            metrics::histogram!("gander_ingest_batch_records").record(records as f64);
+            let started = Instant::now();
+            let stored = commit(&broker, instance, deadline, applied(), batch).await;
+            end.learn(&stored, bytes, records, started.elapsed());
         }
-        metrics::histogram!("gander_ingest_batch_records").record(batch.len() as f64);
-        metrics::gauge!("gander_ingest_queue_records").set(queue.len() as f64);
-        commit(&broker, instance, settings.deadline, applied(), batch).await;
     }
 }
 
@@ -154,22 +257,18 @@ async fn commit(
     deadline: Duration,
     applied: u64,
     batch: Vec<Queued>,
-) {
-    // Who has given up waiting was told 503: its record need not be stored.
-    let batch = batch.into_iter().filter(|queued| !queued.done.is_closed());
+) -> Result<u64, publish::Error> {
     let mut partitions = PartitionSet::default();
     let (records, waiting): (Vec<_>, Vec<_>) = batch
+        .into_iter()
         .map(|queued| {
             partitions = partitions.union(queued.partitions);
             (queued.record, queued.done)
         })
         .unzip();
-    if waiting.is_empty() {
-        return;
-    }
     let message = encode_batch(applied, instance, records);
     let headers = [(header::PARTITIONS, format!("{:016x}", partitions.0))];
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let stored = broker.append(&headers, message, deadline).await;
     metrics::histogram!("gander_ingest_commit_seconds").record(started.elapsed().as_secs_f64());
     if stored == Err(publish::Error::TimedOut) {
@@ -180,6 +279,7 @@ async fn commit(
         broker.reconnect().await;
     }
     for done in waiting {
-        let _ = done.send(stored.clone());
+        let _ = done.send(stored.clone().map_err(Error::from));
     }
+    stored
 }

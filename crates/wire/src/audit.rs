@@ -28,7 +28,7 @@ use crate::stored::Error;
 use crate::stored::control::decode_commit;
 
 /// Every kind of change.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "team.created",
     "team.renamed",
     "team.deleted",
@@ -43,6 +43,7 @@ pub const KINDS: [&str; 25] = [
     "token.renamed",
     "token.expiry_set",
     "token.url_parameter_set",
+    "token.over_limit_set",
     "token.tracking_set",
     "token.tracking_ended",
     "token.secret_replaced",
@@ -81,6 +82,7 @@ pub const fn kind(change: &Change) -> &'static str {
             token::Event::Renamed { .. } => "token.renamed",
             token::Event::ExpirySet { .. } => "token.expiry_set",
             token::Event::UrlParameterSet { .. } => "token.url_parameter_set",
+            token::Event::OverLimitSet { .. } => "token.over_limit_set",
             token::Event::TrackingSet { .. } => "token.tracking_set",
             token::Event::TrackingEnded => "token.tracking_ended",
             token::Event::SecretReplaced { .. } => "token.secret_replaced",
@@ -355,6 +357,7 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             last_four,
             expires_at,
             url_parameter_allowed,
+            unavailable_over_limit,
             tracked_until,
         } => {
             let (kind, target) = reach_text(*reach);
@@ -367,6 +370,9 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             ];
             if let Some(target) = target {
                 all.insert(2, detail("target", None, target));
+            }
+            if *unavailable_over_limit {
+                all.push(detail("unavailable_over_limit", None, true.to_string()));
             }
             if tracked_until.is_some() {
                 all.push(detail("tracking_expire_time", None, tracking_text(*tracked_until)));
@@ -383,6 +389,10 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
         token::Event::UrlParameterSet { allowed } => {
             let old = before.map(|token| token.url_parameter_allowed.to_string());
             vec![detail("url_parameter_allowed", old, allowed.to_string())]
+        }
+        token::Event::OverLimitSet { unavailable } => {
+            let old = before.map(|token| token.unavailable_over_limit.to_string());
+            vec![detail("unavailable_over_limit", old, unavailable.to_string())]
         }
         token::Event::TrackingSet { until } => {
             let old = before.map(|token| tracking_text(token.tracked_until));

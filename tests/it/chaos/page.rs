@@ -1,5 +1,5 @@
-//! `docs/RELIABILITY.md`: its tables are written from the ledger, and from the
-//! record of revocation.
+//! `docs/RELIABILITY.md`: its tables are written from the ledger, and from the records of revocation
+//! and overload.
 //!
 //! Must not know how faults are tried.
 
@@ -8,10 +8,12 @@ use std::fs;
 use anyhow::Context;
 
 use super::record::{self, PAGE, Record};
+use crate::overload;
 use crate::revocation::record as revocation;
 
 const BEGIN: &str = "<!-- written by `make reliability-page` -->\n";
 const REVOCATION: &str = "<!-- of revocation, written by `make reliability-page` -->\n";
+const OVERLOAD: &str = "<!-- of overload, written by `make reliability-page` -->\n";
 const END: &str = "<!-- up to here -->\n";
 
 /// The last of a commit that is whole; else the last of all.
@@ -51,6 +53,7 @@ fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     let page = fs::read_to_string(&file)?;
     let current = with(&page, BEGIN, &shown(&all).map(section).unwrap_or_default())?;
     let current = with(&current, REVOCATION, &revocation::Record::section()?)?;
+    let current = with(&current, OVERLOAD, &overload::section()?)?;
     if page != current {
         fs::write(&file, current)?;
         anyhow::bail!("{PAGE} was not current and has been written anew");

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{Place, TABLE};
 use super::turn::STUCK;
+use crate::overload;
 use crate::revocation::record::RECORD;
 
 /// From the root of the repository.
@@ -85,7 +86,7 @@ impl Record {
     /// An empty one of what runs here.
     pub fn here() -> anyhow::Result<Self> {
         let mut others = vec![".".to_owned()];
-        others.extend([LEDGER, PAGE, RECORD].map(|file| format!(":!{file}")));
+        others.extend([LEDGER, PAGE, RECORD, overload::RECORD].map(|file| format!(":!{file}")));
         let git = |args: &[&str]| said("git", args, &others);
         let commit = git(&["log", "-1", "--format=%H", "--"])?;
         let dirty = !git(&["status", "--porcelain", "--"])?.is_empty();

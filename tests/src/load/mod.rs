@@ -1,12 +1,13 @@
 //! Clients that keep sending, and remember what they were told.
 //!
-//! - [`alerts`]: over HTTP. [`commands`]: over gRPC. [`revoked`]: tokens that are deleted.
+//! - [`alerts`]: over HTTP; [`rate`]: at a rate, to whatever comes of it. [`commands`]: over gRPC. [`revoked`]: tokens that are deleted.
 //! - [`told`]: what they were told. [`recorder`]: what is stored meanwhile.
 //!
 //! Must not know what goes wrong meanwhile.
 
 mod alerts;
 mod commands;
+pub mod rate;
 mod recorder;
 mod revoked;
 mod told;

@@ -332,6 +332,7 @@ pub fn token_to(token: &Token, now: Timestamp, last_use: Option<Timestamp>) -> a
         r#type: kind.into(),
         target,
         url_parameter_allowed: Some(token.url_parameter_allowed),
+        unavailable_over_limit: Some(token.unavailable_over_limit),
         expire_time: token.expires_at.map(time),
         secret: String::new(),
         hint: format!("gdr_…{}", token.last_four.as_str()),

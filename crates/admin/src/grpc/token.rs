@@ -40,6 +40,10 @@ impl Calls {
     }
 }
 
+/// What an update may change.
+const CHANGEABLE: [&str; 5] =
+    ["display_name", "expire_time", "url_parameter_allowed", "unavailable_over_limit", "tracking"];
+
 #[tonic::async_trait]
 impl TokenService for Calls {
     async fn create_token(
@@ -58,6 +62,7 @@ impl TokenService for Calls {
         let name = display_name(&sent.display_name, "token.display_name")?;
         let expires_at = time_at(sent.expire_time.as_ref(), "token.expire_time")?;
         let url_parameter_allowed = sent.url_parameter_allowed.unwrap_or(true);
+        let unavailable_over_limit = sent.unavailable_over_limit.unwrap_or(false);
         let tracked = sent.tracking.unwrap_or(false);
         let id = TokenId::from_bytes(self.fresh_id());
         let secret = self.secret(Kind::Token);
@@ -72,6 +77,7 @@ impl TokenService for Calls {
                 last_four,
                 expires_at,
                 url_parameter_allowed,
+                unavailable_over_limit,
                 tracked,
                 now,
             };
@@ -137,8 +143,7 @@ impl TokenService for Calls {
         let asked = request_of(method, &message.request_id, &message)?;
         let sent = message.token.ok_or_else(|| error::field("token", "is required"))?;
         let id = token_name(&sent.name, "token.name")?;
-        let known = ["display_name", "expire_time", "url_parameter_allowed", "tracking"];
-        let mask = Mask::parse(message.update_mask, &known)?;
+        let mask = Mask::parse(message.update_mask, &CHANGEABLE)?;
         let name = mask.has("display_name", !sent.display_name.is_empty());
         let name =
             name.then(|| display_name(&sent.display_name, "token.display_name")).transpose()?;
@@ -146,6 +151,8 @@ impl TokenService for Calls {
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let url = sent.url_parameter_allowed;
         let url = mask.has("url_parameter_allowed", url.is_some()).then(|| url.unwrap_or(true));
+        let over = sent.unavailable_over_limit;
+        let over = mask.has("unavailable_over_limit", over.is_some()).then(|| over == Some(true));
         let (track, again) = (sent.tracking, mask.names("tracking"));
         let tracked = mask.has("tracking", track.is_some()).then(|| track.unwrap_or(false));
         let expected = expected(&sent.etag, "token.etag")?;
@@ -164,6 +171,7 @@ impl TokenService for Calls {
                 name_taken: found.is_some_and(|found| found != Subject::Token(id)),
                 expires_at,
                 url_parameter_allowed: url,
+                unavailable_over_limit: over,
                 // Who sends back what was read does not mean to begin its time anew.
                 tracked: tracked.filter(|tracked| again || *tracked != token.tracked(now)),
                 now,

@@ -6,7 +6,7 @@ use runtime::clock::SystemClock;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
-use super::commands::{Rule, Switch, TokenCommand};
+use super::commands::{OverLimit, Rule, Switch, TokenCommand};
 use super::{
     Authorized, Connect, Output, deleted, mask, names, prepare, request_id, show_secret,
     shown_expiry, shown_time,
@@ -28,6 +28,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             team,
             service,
             url_parameter,
+            over_limit,
             tracking,
             expires,
             secret_file,
@@ -38,6 +39,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 r#type: kind.into(),
                 target,
                 url_parameter_allowed: Some(*url_parameter == Rule::Allow),
+                unavailable_over_limit: Some(*over_limit == OverLimit::Unavailable),
                 tracking: Some(*tracking),
                 expire_time: expires.to_proto(&SystemClock),
                 ..api::Token::default()
@@ -46,17 +48,19 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             let made = client.create_token(request).await?.into_inner();
             show_made(connect, &channel, made, secret_file.as_deref()).await
         }
-        TokenCommand::Update { token, name, expires, url_parameter, tracking } => {
+        TokenCommand::Update { token, name, expires, url_parameter, over_limit, tracking } => {
             let update_mask = mask(&[
                 ("display_name", name.is_some()),
                 ("expire_time", expires.is_some()),
                 ("url_parameter_allowed", url_parameter.is_some()),
+                ("unavailable_over_limit", over_limit.is_some()),
                 ("tracking", tracking.is_some()),
             ])?;
             let token = api::Token {
                 display_name: name.clone().unwrap_or_default(),
                 expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
                 url_parameter_allowed: url_parameter.map(|rule| rule == Rule::Allow),
+                unavailable_over_limit: over_limit.map(|over| over == OverLimit::Unavailable),
                 tracking: tracking.map(|switch| switch == Switch::On),
                 ..names::token(&channel, token).await?
             };
@@ -65,13 +69,22 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }
         TokenCommand::ReplaceSecret { token, secret_file } => {
-            let api::Token { name, etag, .. } = names::token(&channel, token).await?;
-            let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
-            let made = client.replace_secret(request).await?.into_inner();
-            show_made(connect, &channel, made, secret_file.as_deref()).await
+            replace_secret(connect, &channel, token, secret_file.as_deref()).await
         }
         TokenCommand::Delete { token } => delete(connect, &channel, token).await,
     }
+}
+
+async fn replace_secret(
+    connect: &Connect,
+    channel: &Authorized,
+    token: &str,
+    secret_file: Option<&std::path::Path>,
+) -> anyhow::Result<()> {
+    let api::Token { name, etag, .. } = names::token(channel, token).await?;
+    let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
+    let made = TokenServiceClient::new(channel.clone()).replace_secret(request).await?;
+    show_made(connect, channel, made.into_inner(), secret_file).await
 }
 
 async fn delete(connect: &Connect, channel: &Authorized, token: &str) -> anyhow::Result<()> {

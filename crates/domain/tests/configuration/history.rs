@@ -183,6 +183,7 @@ impl History {
                 last_four,
                 expires_at: self.expires_at(expiry),
                 url_parameter_allowed: true,
+                unavailable_over_limit: false,
                 tracked: false,
                 now,
             },
@@ -195,6 +196,7 @@ impl History {
                     name,
                     expires_at: expiry.map(|expiry| self.expires_at(expiry)),
                     url_parameter_allowed,
+                    unavailable_over_limit: url_parameter_allowed,
                     tracked: None,
                     now,
                 }
@@ -212,6 +214,7 @@ impl History {
                     name_taken: false,
                     expires_at: None,
                     url_parameter_allowed: None,
+                    unavailable_over_limit: None,
                     tracked: Some(tracked),
                     now,
                 }
@@ -342,6 +345,7 @@ fn kind(change: &Change) -> String {
         Change::Token(_, token::Event::Renamed { .. }) => "token renamed",
         Change::Token(_, token::Event::ExpirySet { .. }) => "token expiry",
         Change::Token(_, token::Event::UrlParameterSet { .. }) => "token url",
+        Change::Token(_, token::Event::OverLimitSet { .. }) => "token over-limit",
         Change::Token(_, token::Event::TrackingSet { .. }) => "token tracking",
         Change::Token(_, token::Event::TrackingEnded) => "token untracked",
         Change::Token(_, token::Event::SecretReplaced { .. }) => "token secret",

@@ -105,7 +105,7 @@ fn the_random_histories_reach_every_event_and_every_rejection() {
     let kinds = [
         "team created, renamed, deleted",
         "service created, renamed, disabled, filters, window, ended, deleted",
-        "token created, renamed, expiry, url, secret, deleted",
+        "token created, renamed, expiry, url, over-limit, secret, deleted",
         "principal created, renamed, roles, expiry, credential, deleted",
         "bootstrap issued",
         "rejected NotFound, ParentNotFound, Changed, NameTaken, LastGlobalAdmin, Expired, \

@@ -87,6 +87,7 @@ impl Plain {
             }
             token::Event::Renamed { .. }
             | token::Event::UrlParameterSet { .. }
+            | token::Event::OverLimitSet { .. }
             | token::Event::TrackingSet { .. }
             | token::Event::TrackingEnded => {}
         }

@@ -25,6 +25,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::id::TokenId;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header, request,
 };
@@ -37,15 +38,15 @@ use runtime::outcomes::Outcomes;
 use runtime::places::counted;
 use runtime::random::Random;
 use runtime::traces::{Span, Tracer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::partition::Partitions;
 
 use crate::client;
-use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, MAX_URI, MEMORY_PIECE};
+use crate::config::{Config, DISCARD_BYTES, DISCARD_TIMEOUT, LEAST_MEMORY, MAX_URI};
 use crate::last_use::LastUse;
 use crate::log::Log;
+use crate::memory::{Memory, Share};
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
 use crate::unstored::Unstored;
@@ -74,8 +75,8 @@ pub struct Handler {
     pub log: Log,
     /// Where uses of tokens are noted.
     pub last_use: LastUse,
-    /// Memory for bodies, in pieces of [`MEMORY_PIECE`].
-    pub memory: Arc<Semaphore>,
+    /// Memory for bodies.
+    pub memory: Memory,
     /// How many partitions there are.
     pub partitions: Partitions,
     /// The clock.
@@ -167,7 +168,9 @@ impl Handler {
         };
         match rate.take(&counted(self.client(peer, headers))) {
             Ok(()) => problem,
-            Err(Wait(seconds)) => Problem::RateLimited { seconds, detail: REFUSED_OFTEN },
+            Err(Wait(seconds)) => {
+                Problem::RateLimited { seconds, detail: REFUSED_OFTEN, unavailable: false }
+            }
         }
     }
 
@@ -182,12 +185,13 @@ impl Handler {
         }
     }
 
-    /// Memory for a body of this length; of the limit where it is not known.
-    fn memory_for(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
+    /// Memory for a body of this length, of the limit where it is not known; and a look whether what
+    /// is in it would find room in the queue, so that nothing is read in vain.
+    fn room_for(&self, token: TokenId, length: Option<u64>) -> Result<Share, Problem> {
         let limit = self.config.body_max_bytes;
-        let pieces = length.map_or(limit, |length| length.min(limit)).div_ceil(MEMORY_PIECE).max(1);
-        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| Problem::Overloaded)
+        let bytes = length.map_or(limit, |length| length.min(limit)).max(LEAST_MEMORY);
+        let share = self.memory.take(token, bytes).filter(|_| self.ingest.has_room(token));
+        share.ok_or(Problem::Overloaded)
     }
 
     /// Takes the body where it is wanted.

@@ -11,7 +11,7 @@ use wire::Traceparent;
 
 use super::REFUSED_OFTEN;
 use super::credential::{MALFORMED, SEVERAL};
-use super::process::SENT_OFTEN;
+use super::process::{FROM_OFTEN, SENT_OFTEN};
 
 /// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub enum Problem {
         seconds: u64,
         /// Who asks too often.
         detail: &'static str,
+        /// Whether its token wants to be told 503.
+        unavailable: bool,
     },
     /// Too many alerts wait.
     Overloaded,
@@ -84,7 +86,7 @@ pub struct Details {
 
 impl Problem {
     /// One of each kind and detail, for a gateway with this limit of a body.
-    pub const fn each(body_limit: u64) -> [Self; 20] {
+    pub const fn each(body_limit: u64) -> [Self; 23] {
         [
             Self::UriTooLong,
             Self::NotFound,
@@ -94,8 +96,11 @@ impl Problem {
             Self::NoToken,
             Self::InvalidToken,
             Self::TokensStale,
-            Self::RateLimited { seconds: 1, detail: REFUSED_OFTEN },
-            Self::RateLimited { seconds: 1, detail: SENT_OFTEN },
+            Self::RateLimited { seconds: 1, detail: REFUSED_OFTEN, unavailable: false },
+            Self::RateLimited { seconds: 1, detail: FROM_OFTEN, unavailable: false },
+            Self::RateLimited { seconds: 1, detail: FROM_OFTEN, unavailable: true },
+            Self::RateLimited { seconds: 1, detail: SENT_OFTEN, unavailable: false },
+            Self::RateLimited { seconds: 1, detail: SENT_OFTEN, unavailable: true },
             Self::ExpectationFailed,
             Self::UnsupportedEncoding,
             Self::Draining,
@@ -177,7 +182,10 @@ impl Problem {
                 "EXPECTATION_FAILED",
                 "send `Expect: 100-continue` or no Expect at all",
             ),
-            Self::RateLimited { detail, .. } => {
+            Self::RateLimited { detail, unavailable: true, .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "RATE_LIMITED", detail)
+            }
+            Self::RateLimited { detail, unavailable: false, .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
             }
             Self::Overloaded => (

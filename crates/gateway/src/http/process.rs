@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::id::{AlertId, TokenId};
+use domain::id::AlertId;
 use http::{HeaderMap, HeaderValue, Response, header, request};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use runtime::ingest;
 use runtime::nats::publish;
+use runtime::places::counted;
 use runtime::random::id_bytes;
 use runtime::traces::{Kind, Span};
 use tokio::time::{Instant, timeout_at};
@@ -25,12 +26,15 @@ use super::prefer::{Prefer, prefer};
 use super::problem::Problem;
 use super::{Handler, answer, body, content};
 use crate::config::{ANSWER_DEADLINE, BODY_TIMEOUT};
-use crate::rate::Wait;
+use crate::rate::{Rates, Wait};
 use crate::tokens::Admitted;
 
 /// Where it is, after the prefix.
 pub const PATH: &str = "/v1/process";
 
+/// For addresses that send more than they may.
+pub const FROM_OFTEN: &str =
+    "too many alerts from this address: send it again after the time in Retry-After";
 /// For tokens that send more than they may.
 pub const SENT_OFTEN: &str =
     "too many alerts by this token: send it again after the time in Retry-After";
@@ -50,7 +54,7 @@ pub async fn process(
     let admitted = admitted.map_err(|problem| handler.refuse(peer, &head.headers, problem))?;
     handler.last_use.note(admitted.token, admitted.at);
     let announced = body.as_ref().and_then(|body| body.size_hint().exact());
-    let within = check_rate(handler, &admitted.token);
+    let within = check_rate(handler, &admitted, handler.client(peer, &head.headers));
     let tracked = admitted.tracked_until.is_some();
     if tracked && (within.is_ok() || handler.rates.keeps_limited(&admitted.token)) {
         *kept = Call::begin(handler, &admitted, peer, head, announced);
@@ -63,7 +67,7 @@ pub async fn process(
     }
     let limit = handler.config.body_max_bytes;
     let plain = encoding == body::Encoding::Identity;
-    let _memory = handler.memory_for(announced.filter(|_| plain))?;
+    let _memory = handler.room_for(admitted.token, announced.filter(|_| plain))?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
     Call::forget_untracked(kept);
@@ -103,10 +107,17 @@ fn admit(handler: &Handler, headers: &HeaderMap, query: &mut Query) -> Result<Ad
     admitted.map_err(|_| Problem::TokensStale)?.ok_or(Problem::InvalidToken)
 }
 
-fn check_rate(handler: &Handler, token: &TokenId) -> Result<(), Problem> {
-    let rate = handler.rates.tokens.as_ref();
-    rate.map_or(Ok(()), |rate| rate.take(token))
-        .map_err(|Wait(seconds)| Problem::RateLimited { seconds, detail: SENT_OFTEN })
+/// Whether the address, and then the token, is within its limit. What is answered beyond it is up to
+/// the token: its sender is the same, whichever of them was reached.
+fn check_rate(handler: &Handler, admitted: &Admitted, client: IpAddr) -> Result<(), Problem> {
+    let unavailable = admitted.unavailable_over_limit;
+    let refused =
+        |detail| move |Wait(seconds)| Problem::RateLimited { seconds, detail, unavailable };
+    let Rates { tokens, addresses, .. } = &*handler.rates;
+    let address = addresses.as_ref().map_or(Ok(()), |rate| rate.take(&counted(client)));
+    address.map_err(refused(FROM_OFTEN))?;
+    let token = tokens.as_ref().map_or(Ok(()), |rate| rate.take(&admitted.token));
+    token.map_err(refused(SENT_OFTEN))
 }
 
 fn check_expect(headers: &HeaderMap) -> Result<(), Problem> {

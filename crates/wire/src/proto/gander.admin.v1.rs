@@ -6932,6 +6932,10 @@ pub struct Token {
     /// Whether it may be sent as the URL parameter `token`. Not set: yes.
     #[prost(bool, optional, tag = "5")]
     pub url_parameter_allowed: ::core::option::Option<bool>,
+    /// Whether alerts beyond the limit of this token (`--rate-limit-token`) are answered 503 in place of
+    /// 429, for senders that take 429 as final and 503 as "send it again". Not set: no.
+    #[prost(bool, optional, tag = "16")]
+    pub unavailable_over_limit: ::core::option::Option<bool>,
     /// When it stops working. Not set: never.
     #[prost(message, optional, tag = "6")]
     pub expire_time: ::core::option::Option<crate::timestamp::Timestamp>,
@@ -7017,7 +7021,7 @@ pub struct UpdateTokenRequest {
     #[prost(message, optional, tag = "1")]
     pub token: ::core::option::Option<Token>,
     /// Which fields change: `display_name`, `expire_time`, `url_parameter_allowed`,
-    /// `tracking`, or `*`. Empty: those that are set.
+    /// `unavailable_over_limit`, `tracking`, or `*`. Empty: those that are set.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::pbjson_types::FieldMask>,
     /// A UUID that makes a repeat within 24 hours have its effect once.

@@ -12576,6 +12576,9 @@ impl serde::Serialize for Token {
         if self.url_parameter_allowed.is_some() {
             len += 1;
         }
+        if self.unavailable_over_limit.is_some() {
+            len += 1;
+        }
         if self.expire_time.is_some() {
             len += 1;
         }
@@ -12624,6 +12627,9 @@ impl serde::Serialize for Token {
         if let Some(v) = self.url_parameter_allowed.as_ref() {
             struct_ser.serialize_field("urlParameterAllowed", v)?;
         }
+        if let Some(v) = self.unavailable_over_limit.as_ref() {
+            struct_ser.serialize_field("unavailableOverLimit", v)?;
+        }
         if let Some(v) = self.expire_time.as_ref() {
             struct_ser.serialize_field("expireTime", v)?;
         }
@@ -12671,6 +12677,8 @@ impl<'de> serde::Deserialize<'de> for Token {
             "target",
             "url_parameter_allowed",
             "urlParameterAllowed",
+            "unavailable_over_limit",
+            "unavailableOverLimit",
             "expire_time",
             "expireTime",
             "secret",
@@ -12695,6 +12703,7 @@ impl<'de> serde::Deserialize<'de> for Token {
             Type,
             Target,
             UrlParameterAllowed,
+            UnavailableOverLimit,
             ExpireTime,
             Secret,
             Hint,
@@ -12731,6 +12740,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                             "type" => Ok(GeneratedField::Type),
                             "target" => Ok(GeneratedField::Target),
                             "urlParameterAllowed" | "url_parameter_allowed" => Ok(GeneratedField::UrlParameterAllowed),
+                            "unavailableOverLimit" | "unavailable_over_limit" => Ok(GeneratedField::UnavailableOverLimit),
                             "expireTime" | "expire_time" => Ok(GeneratedField::ExpireTime),
                             "secret" => Ok(GeneratedField::Secret),
                             "hint" => Ok(GeneratedField::Hint),
@@ -12765,6 +12775,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                 let mut r#type__ = None;
                 let mut target__ = None;
                 let mut url_parameter_allowed__ = None;
+                let mut unavailable_over_limit__ = None;
                 let mut expire_time__ = None;
                 let mut secret__ = None;
                 let mut hint__ = None;
@@ -12806,6 +12817,12 @@ impl<'de> serde::Deserialize<'de> for Token {
                                 return Err(serde::de::Error::duplicate_field("urlParameterAllowed"));
                             }
                             url_parameter_allowed__ = map_.next_value()?;
+                        }
+                        GeneratedField::UnavailableOverLimit => {
+                            if unavailable_over_limit__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("unavailableOverLimit"));
+                            }
+                            unavailable_over_limit__ = map_.next_value()?;
                         }
                         GeneratedField::ExpireTime => {
                             if expire_time__.is_some() {
@@ -12875,6 +12892,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                     r#type: r#type__.unwrap_or_default(),
                     target: target__.unwrap_or_default(),
                     url_parameter_allowed: url_parameter_allowed__,
+                    unavailable_over_limit: unavailable_over_limit__,
                     expire_time: expire_time__,
                     secret: secret__.unwrap_or_default(),
                     hint: hint__.unwrap_or_default(),

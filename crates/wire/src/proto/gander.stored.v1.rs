@@ -62,7 +62,7 @@ pub struct ControlEvent {
     /// What happened.
     #[prost(
         oneof = "control_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     pub kind: ::core::option::Option<control_event::Kind>,
 }
@@ -146,6 +146,9 @@ pub mod control_event {
         /// The time of a token's tracking is over.
         #[prost(message, tag = "26")]
         TokenTrackingEnded(super::Unit),
+        /// The answer to alerts beyond the limit of a token was chosen.
+        #[prost(message, tag = "27")]
+        TokenOverLimitSet(super::OverLimitSet),
     }
 }
 /// A team was made.
@@ -370,6 +373,16 @@ pub struct TokenCreated {
     /// are not.
     #[prost(int64, optional, tag = "7")]
     pub tracked_until_micros: ::core::option::Option<i64>,
+    /// Whether alerts beyond its limit are answered 503 in place of 429.
+    #[prost(bool, tag = "8")]
+    pub unavailable_over_limit: bool,
+}
+/// The answer to alerts beyond the limit of a token was chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OverLimitSet {
+    /// Whether it is 503 in place of 429.
+    #[prost(bool, tag = "1")]
+    pub unavailable: bool,
 }
 /// Tracking of a token was switched on or off.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

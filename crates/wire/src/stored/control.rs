@@ -218,6 +218,7 @@ fn token_event_to(event: &token::Event) -> Kind {
             last_four,
             expires_at,
             url_parameter_allowed,
+            unavailable_over_limit,
             tracked_until,
         } => Kind::TokenCreated(stored::TokenCreated {
             display_name: name.to_string(),
@@ -226,12 +227,16 @@ fn token_event_to(event: &token::Event) -> Kind {
             last_four: last_four.as_str().to_owned(),
             expires_at_micros: expires_at.map(Timestamp::as_micros),
             url_parameter_allowed: *url_parameter_allowed,
+            unavailable_over_limit: *unavailable_over_limit,
             tracked_until_micros: tracked_until.map(Timestamp::as_micros),
         }),
         token::Event::Renamed { name } => Kind::TokenRenamed(renamed(name)),
         token::Event::ExpirySet { expires_at } => Kind::TokenExpirySet(expiry(*expires_at)),
         token::Event::UrlParameterSet { allowed } => {
             Kind::UrlParameterSet(stored::UrlParameterSet { allowed: *allowed })
+        }
+        token::Event::OverLimitSet { unavailable } => {
+            Kind::TokenOverLimitSet(stored::OverLimitSet { unavailable: *unavailable })
         }
         token::Event::TrackingSet { until } => Kind::TokenTrackingSet(stored::TrackingSet {
             tracked_until_micros: until.map(Timestamp::as_micros),
@@ -305,6 +310,7 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             last_four: last_four(&made.last_four)?,
             expires_at: made.expires_at_micros.map(Timestamp::from_micros),
             url_parameter_allowed: made.url_parameter_allowed,
+            unavailable_over_limit: made.unavailable_over_limit,
             tracked_until: made.tracked_until_micros.map(Timestamp::from_micros),
         }),
         Kind::TokenRenamed(new) => token(token::Event::Renamed { name: name(&new.display_name)? }),
@@ -312,6 +318,9 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             expires_at: set.expires_at_micros.map(Timestamp::from_micros),
         }),
         Kind::UrlParameterSet(set) => token(token::Event::UrlParameterSet { allowed: set.allowed }),
+        Kind::TokenOverLimitSet(set) => {
+            token(token::Event::OverLimitSet { unavailable: set.unavailable })
+        }
         Kind::TokenTrackingSet(set) => token(token::Event::TrackingSet {
             until: set.tracked_until_micros.map(Timestamp::from_micros),
         }),
@@ -469,6 +478,7 @@ fn token_snapshot(token: &Token) -> stored::snapshot::Kind {
         last_four: token.last_four.as_str().to_owned(),
         expires_at_micros: token.expires_at.map(Timestamp::as_micros),
         url_parameter_allowed: token.url_parameter_allowed,
+        unavailable_over_limit: token.unavailable_over_limit,
         tracked_until_micros: token.tracked_until.map(Timestamp::as_micros),
     })
 }
@@ -539,6 +549,7 @@ fn token_from(id: TokenId, made: stored::TokenCreated, life: Life) -> Result<Tok
         last_four: last_four(&made.last_four)?,
         expires_at: made.expires_at_micros.map(Timestamp::from_micros),
         url_parameter_allowed: made.url_parameter_allowed,
+        unavailable_over_limit: made.unavailable_over_limit,
         tracked_until: made.tracked_until_micros.map(Timestamp::from_micros),
         life,
     })

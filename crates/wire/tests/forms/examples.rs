@@ -209,6 +209,7 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
     let (admin, team) = (Actor::Principal(PRINCIPAL), team.map(|event| Change::Team(TEAM, event)));
     let service = service.map(|event| Change::Service(SERVICE, event));
     let token = token_events().into_iter().map(|event| Change::Token(TOKEN, event));
+    let over_limit = over_limit_events().map(|event| Change::Token(TOKEN, event));
     let tracking = tracking_events().map(|event| Change::Token(TOKEN, event));
     let principal = principal_events().map(|event| Change::Principal(PRINCIPAL, event));
     vec![
@@ -217,6 +218,7 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
         ("commit_maintenance", commit(admin, maintenance_events().into())),
         ("commit_token", commit(admin, token.collect())),
         ("commit_tracking", commit(admin, tracking.into())),
+        ("commit_over_limit", commit(admin, over_limit.into())),
         ("commit_principal", commit(Actor::Bootstrap, principal.into())),
         ("commit_installation", bootstrap),
     ]
@@ -261,6 +263,7 @@ fn token_events() -> Vec<token::Event> {
         last_four: last_four("aB3z"),
         expires_at,
         url_parameter_allowed,
+        unavailable_over_limit: false,
         tracked_until: None,
     };
     vec![
@@ -288,12 +291,29 @@ fn tracking_events() -> [token::Event; 4] {
             last_four: last_four("aB3z"),
             expires_at: None,
             url_parameter_allowed: true,
+            unavailable_over_limit: false,
             tracked_until: Some(at(48)),
         },
         token::Event::TrackingSet { until: Some(at(49)) },
         token::Event::TrackingSet { until: None },
         token::Event::TrackingEnded,
     ]
+}
+
+/// A token that is answered 503 beyond its limit, and how that may change.
+fn over_limit_events() -> [token::Event; 3] {
+    let created = token::Event::Created {
+        name: name("Grafana"),
+        reach: Reach::Global,
+        digest: digest(0x41),
+        last_four: last_four("aB3z"),
+        expires_at: None,
+        url_parameter_allowed: true,
+        unavailable_over_limit: true,
+        tracked_until: None,
+    };
+    let set = |unavailable| token::Event::OverLimitSet { unavailable };
+    [created, set(false), set(true)]
 }
 
 fn principal_events() -> [principal::Event; 7] {
@@ -351,6 +371,7 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         last_four: last_four("aB3z"),
         expires_at: Some(at(7)),
         url_parameter_allowed: true,
+        unavailable_over_limit: false,
         tracked_until: None,
         life: Life { creator: Actor::Bootstrap, ..life },
     };

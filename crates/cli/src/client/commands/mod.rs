@@ -421,6 +421,9 @@ pub enum TokenCommand {
         /// Whether it may be sent as the URL parameter `token`.
         #[arg(long, value_enum, value_name = "RULE", default_value = "allow")]
         url_parameter: Rule,
+        /// How alerts beyond its limit are answered: 503 for senders that take 429 as final.
+        #[arg(long, value_enum, value_name = "STATUS", default_value = "429")]
+        over_limit: OverLimit,
         /// Keep every call with it in the API log from the start, for 48 hours.
         #[arg(long)]
         tracking: bool,
@@ -444,7 +447,8 @@ pub enum TokenCommand {
         #[arg(long, value_name = "TEAM/SERVICE")]
         service: Option<String>,
     },
-    /// Changes a token's name, its expiry, whether it may be sent as the URL parameter, or tracking.
+    /// Changes a token's name, its expiry, whether it may be sent as the URL parameter, how it is
+    /// answered beyond its limit, or tracking.
     #[command(after_help = "Examples:
   gander token update prometheus --expires 365d
   gander token update prometheus --url-parameter forbid
@@ -461,6 +465,9 @@ pub enum TokenCommand {
         /// Whether it may be sent as the URL parameter.
         #[arg(long, value_enum, value_name = "RULE")]
         url_parameter: Option<Rule>,
+        /// How alerts beyond its limit are answered: 503 for senders that take 429 as final.
+        #[arg(long, value_enum, value_name = "STATUS")]
+        over_limit: Option<OverLimit>,
         /// Whether every call with it is kept in the API log; on begins 48 hours anew.
         #[arg(long, value_enum, value_name = "SWITCH")]
         tracking: Option<Switch>,
@@ -494,6 +501,17 @@ impl TokenCommand {
             Self::List { .. } | Self::Update { .. } | Self::Delete { .. } => None,
         }
     }
+}
+
+/// How alerts beyond the limit of a token are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OverLimit {
+    /// Too many requests.
+    #[value(name = "429")]
+    TooMany,
+    /// Unavailable: senders that give up on 429 send again.
+    #[value(name = "503")]
+    Unavailable,
 }
 
 /// Whether something is on.

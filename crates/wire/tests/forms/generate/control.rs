@@ -182,21 +182,23 @@ fn windows() -> impl Strategy<Value = Arc<Windows>> {
 
 fn token_events() -> impl Strategy<Value = token::Event> {
     let times = (expiries(), expiries());
-    let created = (names(), reaches(), digests(), last_fours(), times, any::<bool>());
+    let created = (names(), reaches(), digests(), last_fours(), times, any::<(bool, bool)>());
     prop_oneof![
-        created.prop_map(|(name, reach, digest, last_four, times, url_parameter_allowed)| {
+        created.prop_map(|(name, reach, digest, last_four, times, flags)| {
             token::Event::Created {
                 name,
                 reach,
                 digest,
                 last_four,
                 expires_at: times.0,
-                url_parameter_allowed,
+                url_parameter_allowed: flags.0,
+                unavailable_over_limit: flags.1,
                 tracked_until: times.1,
             }
         }),
         names().prop_map(|name| token::Event::Renamed { name }),
         expiries().prop_map(|expires_at| token::Event::ExpirySet { expires_at }),
+        any::<bool>().prop_map(|unavailable| token::Event::OverLimitSet { unavailable }),
         any::<bool>().prop_map(|allowed| token::Event::UrlParameterSet { allowed }),
         expiries().prop_map(|until| token::Event::TrackingSet { until }),
         Just(token::Event::TrackingEnded),
@@ -285,15 +287,16 @@ fn live_services(id: ServiceId) -> impl Strategy<Value = Service> {
 
 fn live_tokens(id: TokenId) -> impl Strategy<Value = Token> {
     let times = (expiries(), expiries());
-    (names(), reaches(), digests(), last_fours(), times, any::<bool>(), lives()).prop_map(
-        move |(name, reach, digest, last_four, times, url_parameter_allowed, life)| Token {
+    (names(), reaches(), digests(), last_fours(), times, any::<(bool, bool)>(), lives()).prop_map(
+        move |(name, reach, digest, last_four, times, flags, life)| Token {
             id,
             name,
             reach,
             digest,
             last_four,
             expires_at: times.0,
-            url_parameter_allowed,
+            url_parameter_allowed: flags.0,
+            unavailable_over_limit: flags.1,
             tracked_until: times.1,
             life,
         },
