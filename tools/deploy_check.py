@@ -12,6 +12,7 @@ is told as not checked; with CI set it is a failure.
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,17 @@ EXPOSURE = {
     "nats-server": 1.2,
 }
 KUBERNETES = "1.37"
-PASSWORDS = {"NATS_GANDER_PASSWORD": "a1", "NATS_SUBSCRIBER_PASSWORD": "b2", "GRAFANA_PASSWORD": "c3"}
+USERS = ["admin", "gateway", "worker", "operator", "subscriber"]
+# Public keys, as many as there are users; whose they are does not matter.
+KEYS = [
+    "UCY6M5JK7SQYYMOTUHCVVR3PGT3JPNIAPWVXWW5GAXHTS5B75O33PTOV",
+    "UCKXPR6FMJG6NZY2QMNIBYOJTITQPGST2FMSSQO7QGG5LYPFFHNMH2A5",
+    "UCPEGQL2CAOCZV5E2AHG2E5JAL4ED2U3DWDA3CP3JVZVLGCBV2WREK7U",
+    "UAV5K7PUEP2ZVILQQTAHPEIHA423R6VT72MFZDYOJQXHLSVYEWFBVKW3",
+    "UC25K4HDOVXHUMBGVIRREKLXUPA5A2K5PR6DCEXU2UEI4YITVYVRYW24",
+]
+PUBLIC = {f"NATS_{user.upper()}_NKEY": key for user, key in zip(USERS, KEYS, strict=True)}
+SAID = {**PUBLIC, "GRAFANA_PASSWORD": "c3"}
 
 
 class Wrong(Exception):
@@ -108,12 +119,13 @@ def dockerfile():
 def compose():
     """compose.yml with its variables, and that it refuses to go without them."""
     config = [TOOLS / "deploy/bin/docker-compose", "-f", DEPLOY / "compose.yml", "--env-file", os.devnull]
-    run(*config, "config", "--quiet", **PASSWORDS)
-    try:
-        run(*config, "config", "--quiet", **dict.fromkeys(PASSWORDS, ""))
-    except Wrong:
-        return
-    raise Wrong("compose.yml goes without passwords")
+    run(*config, "config", "--quiet", **SAID)
+    for one in SAID:
+        try:
+            run(*config, "config", "--quiet", **{**SAID, one: ""})
+        except Wrong:
+            continue
+        raise Wrong(f"compose.yml goes without {one}")
 
 
 def kubernetes():
@@ -168,13 +180,12 @@ def nats_server():
     """The configurations of nats-server."""
     single = {"NATS_LISTEN": "127.0.0.1:4222", "NATS_MONITOR": "127.0.0.1:8222", "NATS_STORE": "/data"}
     server = TOOLS / "nats-server"
-    run(server, "-t", "-c", DEPLOY / "nats-server.conf", **single, **PASSWORDS)
-    run(server, "-t", "-c", DEPLOY / "kubernetes/base/nats.conf", POD_NAME="nats-0", **PASSWORDS)
-    users = [
-        (DEPLOY / path).read_text().split("accounts {")[1]
-        for path in ["nats-server.conf", "kubernetes/base/nats.conf"]
-    ]
-    demand(users[0] == users[1], "the users of nats-server differ between one and three servers")
+    run(server, "-t", "-c", DEPLOY / "nats-server.conf", **single, **PUBLIC)
+    run(server, "-t", "-c", DEPLOY / "kubernetes/base/nats.conf", POD_NAME="nats-0", **PUBLIC)
+    accounts = [(DEPLOY / path / "nats-accounts.conf").read_text() for path in [".", "kubernetes/base"]]
+    demand(accounts[0] == accounts[1], "the accounts of nats-server differ between one and three servers")
+    named = set(re.findall(r"\$(NATS_\w+)", accounts[0]))
+    demand(named == set(PUBLIC), f"the accounts of nats-server want {sorted(named)}")
 
 
 def main():

@@ -64,8 +64,8 @@ await "$home/up.log" "Next, make" 1
 sed -n 2,4p "$home/up.log"
 
 step "2. A subscriber, a program of its own that speaks only NATS"
-show subscriber nats://127.0.0.1:14222
-subscriber nats://127.0.0.1:14222 >"$home/events" 2>&1 &
+show subscriber nats://127.0.0.1:14222 "$GANDER_DATA/nats/keys/operator.nk"
+subscriber nats://127.0.0.1:14222 "$GANDER_DATA/nats/keys/operator.nk" >"$home/events" 2>&1 &
 subscriber=$!
 
 step "3. Who administers: the first Global Admin, with the one-time credential of the first start"

@@ -4,13 +4,20 @@
 
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, AckKind, consumer};
 use futures::StreamExt;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-    let client = async_nats::connect(url).await?;
+    let mut args = std::env::args().skip(1);
+    let url = args.next().unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+    // The key by which nats-server knows this program, where it wants one.
+    let options = match args.next() {
+        Some(file) => ConnectOptions::with_nkey(std::fs::read_to_string(file)?.trim().to_owned()),
+        None => ConnectOptions::new(),
+    };
+    let client = options.custom_inbox_prefix("_INBOX_operator").connect(url).await?;
     let stream = jetstream::new(client).get_stream("GANDER_INCIDENTS").await?;
     let config = consumer::pull::Config {
         durable_name: Some("pager".to_owned()),

@@ -36,7 +36,7 @@ async fn stage() -> anyhow::Result<Stage> {
     let service = admin.service(&team, "Checkout", vec![filter("status")]).await?;
     let token = token_id(&admin.token("monitor", &team.name).await?.name);
     let global = token_id(&admin.token("everything", "").await?.name);
-    let parts = Parts::connect(&rig.nats.url()).await?;
+    let parts = Parts::connect(&rig.nats_url()).await?;
     Ok(Stage { rig, admin, parts, team, service, token, global })
 }
 

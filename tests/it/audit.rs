@@ -52,7 +52,7 @@ impl Stage {
 
     /// With admin stopped.
     async fn verify_folder(&self) -> anyhow::Result<(i32, String)> {
-        let url = self.rig.nats.url();
+        let url = self.rig.nats_url();
         self.gander(&["audit", "verify", "--data", "data", "--nats-url", &url]).await
     }
 }
@@ -147,8 +147,8 @@ async fn write(context: &jetstream::Context, messages: &[(String, Bytes)]) -> an
 #[tokio::test]
 async fn whatever_is_done_to_a_record_of_the_stream_is_named() -> anyhow::Result<()> {
     let stage = stage().await?;
-    let context = events::connect(&stage.rig.nats.url()).await?;
-    let good = events::stored(&stage.rig.nats.url(), CONTROL, "gander.control.>").await?;
+    let context = events::connect(&stage.rig.nats_url()).await?;
+    let good = events::stored(&stage.rig.nats_url(), CONTROL, "gander.control.>").await?;
     let good: Vec<_> = good.into_iter().map(|m| (m.subject, m.payload)).collect();
     let verify = ["audit", "verify"];
     let whole = stage.gander(&verify).await?;
@@ -245,7 +245,7 @@ async fn who_names_what_is_not_there_is_told_so() -> anyhow::Result<()> {
 
 /// Lets GANDER_CONTROL have this many messages at most; -1 for any number.
 async fn limit(stage: &Stage, messages: i64) -> anyhow::Result<()> {
-    let context = events::connect(&stage.rig.nats.url()).await?;
+    let context = events::connect(&stage.rig.nats_url()).await?;
     let config = context.get_stream(CONTROL).await?.cached_info().config.clone();
     let discard = if messages < 0 { DiscardPolicy::Old } else { DiscardPolicy::New };
     context.update_stream(Config { max_messages: messages, discard, ..config }).await?;
@@ -286,7 +286,7 @@ async fn what_waits_to_be_relayed_is_no_difference() -> anyhow::Result<()> {
 async fn a_record_that_should_be_there_and_is_in_neither_copy_is_missing() -> anyhow::Result<()> {
     let mut stage = stage().await?;
     stage.rig.kill(Role::Admin).await?;
-    let nats = Nats::connect(&stage.rig.nats.url(), "test").await?;
+    let nats = Nats::connect(&stage.rig.nats_url(), "test").await?;
     let records = Arc::new(SledRecords::open(&stage.rig.journal())?);
     for upto in [None, Some(7), Some(8)] {
         let verdict = compare(records.clone(), &nats, upto, None, |_| {}).await?;

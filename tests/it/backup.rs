@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use async_nats::jetstream;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::send;
 use e2e::events;
@@ -65,8 +66,21 @@ async fn up(rig: &Rig, data: &str) -> anyhow::Result<Up> {
     Ok(Up { _process: process, http, grpc, nats: format!("nats://{nats}"), data })
 }
 
+impl Up {
+    /// The incident events, as an operator reads them.
+    async fn read(&self) -> anyhow::Result<(Vec<u64>, Vec<IncidentEvent>)> {
+        let key = self.data.join("nats/keys/operator.nk");
+        let client = events::connect_by_key(&self.nats, &key, "_INBOX_operator").await?;
+        read_by(&jetstream::new(client)).await
+    }
+}
+
 async fn read(url: &str) -> anyhow::Result<(Vec<u64>, Vec<IncidentEvent>)> {
-    let stored = events::stored(url, INCIDENTS, EVENTS).await?;
+    read_by(&events::connect(url).await?).await
+}
+
+async fn read_by(context: &jetstream::Context) -> anyhow::Result<(Vec<u64>, Vec<IncidentEvent>)> {
+    let stored = events::stored_by(context, INCIDENTS, EVENTS).await?;
     let sequences = stored.iter().map(|message| message.sequence).collect();
     Ok((sequences, stored.iter().map(events::Stored::event).collect::<Result<_, _>>()?))
 }
@@ -104,11 +118,11 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
         tokens.push(admin.token("load", &service.name).await?.secret);
     }
     let before = admin.open_incidents().await?.remove(0);
-    let recorder = Recorder::start(&rig.nats.url()).await?;
+    let recorder = Recorder::start(&rig.nats_url()).await?;
     let load = Load::start(vec![gateway], &tokens, 8, Mix::Triggers, &admin, rig.grpc());
     eventually("work", async || (load.acked().0 > 300).then_some(())).await?;
     let acked = load.acked().0 as u64;
-    let create = format!("backup create all.backup --nats-url {}", rig.nats.url());
+    let create = format!("backup create all.backup --nats-url {}", rig.nats_url());
     let told = done(&rig, &create).await?;
     assert!(told.contains("whole: backup of"), "{told}");
     // What tells where a commit ends: without it a backup could cut one in half.
@@ -119,7 +133,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     assert_eq!(sent.status, StatusCode::CREATED, "after the backup");
     load.stop().await;
     let stored = recorder.stop().await?.len() as u64 + 2;
-    let old = read(&rig.nats.url()).await?.0;
+    let old = read(&rig.nats_url()).await?.0;
     assert_eq!(done(&rig, "backup verify all.backup").await?, told);
     let restore =
         format!("backup restore all.backup --data new --secrets keep --nats-server {}", tools());
@@ -135,7 +149,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     assert_eq!(repeated.status, StatusCode::OK, "{:?}", repeated.body);
     assert_eq!(repeated.body["triggered"]["duplicate"], true);
     let found = eventually("what was accepted before the backup", async || {
-        let (sequences, events) = read(&up.nats).await.ok()?;
+        let (sequences, events) = up.read().await.ok()?;
         (counted(&events) > acked + 1).then_some((sequences, events))
     });
     let (sequences, events) = found.await?;
@@ -156,7 +170,7 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
 #[tokio::test]
 async fn secrets_that_may_be_dead_are_revoked_by_a_restore() -> anyhow::Result<()> {
     let Stage { rig, admin, steady, .. } = stage().await?;
-    let create = format!("backup create all.backup --nats-url {}", rig.nats.url());
+    let create = format!("backup create all.backup --nats-url {}", rig.nats_url());
     done(&rig, &create).await?;
     admin.delete_token(&steady).await?;
     let tools = tools();
@@ -187,7 +201,7 @@ async fn secrets_that_may_be_dead_are_revoked_by_a_restore() -> anyhow::Result<(
 async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overwritten()
 -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
-    let url = rig.nats.url();
+    let url = rig.nats_url();
     done(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
     let there = gander(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
     let says = "error: all.backup is there already: name another file\n";
@@ -214,7 +228,7 @@ async fn a_backup_that_was_changed_or_cut_is_refused_and_streams_are_never_overw
 #[tokio::test]
 async fn a_backup_that_does_not_fit_together_gets_no_name() -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
-    let url = rig.nats.url();
+    let url = rig.nats_url();
     let context = events::connect(&url).await?;
     context.publish("gander.control.team.nobody", "no commit".into()).await?.await?;
     let told = gander(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
@@ -228,7 +242,7 @@ async fn a_backup_that_does_not_fit_together_gets_no_name() -> anyhow::Result<()
 #[tokio::test]
 async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
-    done(&rig, &format!("backup create all.backup --nats-url {}", rig.nats.url())).await?;
+    done(&rig, &format!("backup create all.backup --nats-url {}", rig.nats_url())).await?;
     let restore =
         format!("backup restore all.backup --data new --secrets revoke --nats-server {}", tools());
     let args: Vec<_> = restore.split_whitespace().map(str::to_owned).collect();
@@ -264,7 +278,7 @@ async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::R
 
 /// A nats-server that lets in only who has a password, and the file with its URL.
 async fn with_password(rig: &Rig, name: &str) -> anyhow::Result<(NatsServer, String)> {
-    let template = include_str!("../../deploy/nats.conf");
+    let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let template = format!("{template}\nauthorization {{ user: me, password: hunter2 }}\n");
     let program = PathBuf::from(tools());
     let server = NatsServer::start(&program, &rig.folder().join(name), &template, 0).await?;
@@ -283,7 +297,7 @@ async fn bounds(url: &str) -> anyhow::Result<(u64, u64)> {
 #[tokio::test]
 async fn each_restore_has_sequences_that_none_before_had() -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
-    let url = rig.nats.url();
+    let url = rig.nats_url();
     done(&rig, &format!("backup create all.backup --nats-url {url}")).await?;
     let mut last = bounds(&url).await?.1;
     let restored = async |backup: &str, name: &str| {
@@ -310,14 +324,14 @@ async fn each_restore_has_sequences_that_none_before_had() -> anyhow::Result<()>
 async fn a_url_with_a_password_comes_from_a_file_that_nobody_else_reads() -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
     let file = rig.folder().join("url");
-    runtime::secret_file::write(&file, &rig.nats.url())?;
+    runtime::secret_file::write(&file, &rig.nats_url())?;
     // The file wins over the variable, as a flag does.
     let create = ["backup", "create", "all.backup", "--nats-url-file", "url"];
     let nowhere = [("GANDER_NATS_URL", "nats://127.0.0.1:1")];
     let (code, text) = run_with(rig.folder(), None, &create, &nowhere).await?;
     assert_eq!(code, 0, "{text}");
     // A restore is never led by a variable that was meant for something else.
-    let here = [("GANDER_NATS_URL", rig.nats.url())];
+    let here = [("GANDER_NATS_URL", rig.nats_url())];
     let here = here.each_ref().map(|(name, value)| (*name, value.as_str()));
     let tools = tools();
     let restore = ["backup", "restore", "all.backup", "--data", "new", "--secrets", "keep"];

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{self, Context};
 use e2e::cluster;
-use e2e::events::connect;
+use e2e::events::{connect, connect_by_key};
 use e2e::rig::{Plan, Rig};
 use e2e::stage::Stage;
 use futures::{StreamExt, TryStreamExt};
@@ -55,15 +55,16 @@ async fn durable(ours: &Context, name: &str) -> anyhow::Result<PullConsumer> {
 }
 
 async fn a_subscriber_reads_events_and_writes_nothing(rig: &Rig) -> anyhow::Result<()> {
-    assert!(connect(&rig.nats.url()).await.is_err(), "nobody comes in without a password");
-    let ours = connect(&cluster::url(&rig.nats, "gander")).await?;
+    assert!(connect(&rig.nats.url()).await.is_err(), "nobody comes in without a login");
+    let ours = connect(&rig.nats_url()).await?;
     durable(&ours, "subscriber").await?;
     let other = durable(&ours, "other").await?;
     let given = other.fetch().max_messages(1).messages().await?.next().await;
     let given = given.context("an event")?.map_err(anyhow::Error::from_boxed)?;
     let of_other = given.reply.clone().context("where it is acknowledged")?.to_string();
 
-    let client = connect(&cluster::url(&rig.nats, "subscriber")).await?.client();
+    let key = rig.folder().join("keys/subscriber.nk");
+    let client = connect_by_key(&rig.nats.url(), &key, "_INBOX").await?;
     let theirs = jetstream::with_domain(client.clone(), "gander");
     let own: PullConsumer = theirs.get_consumer_from_stream("subscriber", INCIDENTS).await?;
     reads(&own, 5).await?;

@@ -108,7 +108,7 @@ async fn events_are_as_the_asyncapi_document_promises() -> anyhow::Result<()> {
     for status in ["firing", "firing", "resolved"] {
         send(gateway, &token, payload(status, "größe")).await?;
     }
-    let events = stored(&rig.nats.url(), "GANDER_INCIDENTS", "gander.incidents.>").await?;
+    let events = stored(&rig.nats_url(), "GANDER_INCIDENTS", "gander.incidents.>").await?;
     let subjects: Vec<_> = events.iter().filter_map(|e| e.subject.split('.').nth(2)).collect();
     assert_eq!(subjects, ["created", "repeated", "resolved"]);
     for event in &events {

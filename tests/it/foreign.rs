@@ -144,7 +144,7 @@ async fn a_python_subscriber_reads_cloudevents_by_a_durable_consumer() -> anyhow
     let team = admin.team("Payments").await?;
     admin.service(&team, "Checkout", vec![filter("status")]).await?;
     let token = admin.token("monitor", &team.name).await?.secret;
-    let (gateway, url) = (rig.gateway()?, rig.nats.url());
+    let (gateway, url) = (rig.gateway()?, rig.nats_url());
     for status in ["firing", "firing", "resolved"] {
         send(gateway, &token, payload(status, "größe")).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use anyhow::Context;
 use e2e::admin::{Admin, filter, next_event, payload};
 use e2e::alerts::send;
 use e2e::events::incident_events;
@@ -96,7 +97,7 @@ async fn an_acknowledged_incident_stays_open_until_it_is_resolved() -> anyhow::R
     let says = "the incident is resolved: only an open one can be acknowledged".to_owned();
     assert_eq!(refused, Some((Code::FailedPrecondition, says)));
 
-    let stored = incident_events(&stage.rig.nats.url()).await?;
+    let stored = incident_events(&stage.rig.nats_url()).await?;
     let kinds: Vec<_> = stored.iter().map(|event| kind(&event.r#type)).collect();
     assert_eq!(kinds, ["created", "acknowledged", "repeated", "resolved"]);
     assert_eq!((stored[1].alert_count, &stored[1].alert), (0, &None));
@@ -422,7 +423,8 @@ async fn a_tail_reconnects_by_itself_and_misses_nothing() -> anyhow::Result<()> 
         stage.says("firing", key).await?;
         stage.start_admin().await?;
         eventually("the tail to go on", async || (told(&tail).len() == count).then_some(()))
-            .await?;
+            .await
+            .with_context(|| format!("{}\n{}", tail.log(), stage.rig.logs().join("\n")))?;
     }
     assert_eq!(told(&tail), ["a", "b", "c"]);
     assert_eq!(tail.log().matches("resumed").count(), 2, "{}", tail.log());

@@ -61,7 +61,7 @@ async fn a_journal_of_another_chain_is_refused() -> anyhow::Result<()> {
 async fn a_second_admin_on_the_same_journal_is_refused() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let data = rig.folder().join("data").display().to_string();
-    let (url, grpc) = (rig.nats.url(), e2e::rig::free_address()?.to_string());
+    let (url, grpc) = (rig.nats_url(), e2e::rig::free_address()?.to_string());
     let args = ["admin", "--data", &data, "--nats-url", &url, "--grpc-listen", &grpc];
     let args = [&args[..], &["--ops-listen", "127.0.0.1:0"]].concat();
     let (code, says) = e2e::process::run(rig.folder(), None, &args).await?;
@@ -76,15 +76,18 @@ async fn a_worker_stops_rather_than_skip_alerts() -> anyhow::Result<()> {
     let token = admin.token("t", "").await?.secret;
     let gateway = rig.gateway()?;
     send(gateway, &token, payload("firing", "a")).await?;
-    let context = e2e::events::connect(&rig.nats.url()).await?;
+    let context = e2e::events::connect(&rig.nats_url()).await?;
     eventually("checkpoints that have moved", async || {
         let checkpoints =
-            e2e::events::stored(&rig.nats.url(), "GANDER_INCIDENTS", "gander.checkpoints.*").await;
+            e2e::events::stored(&rig.nats_url(), "GANDER_INCIDENTS", "gander.checkpoints.*").await;
         (checkpoints.ok()?.len() == 16).then_some(())
     })
     .await?;
     rig.kill(Role::Worker(0)).await?;
+    rig.kill(Role::Admin).await?;
     context.delete_stream("GANDER_ALERTS").await?;
+    // It makes the stream anew.
+    rig.restart(Role::Admin).await?;
     let says = refuses(&mut rig, Role::Worker(0)).await?;
     assert!(says.contains("would skip alerts"), "{says}");
     assert!(says.contains("is not the one it was"), "{says}");

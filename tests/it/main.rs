@@ -1,5 +1,6 @@
 //! Everything from outside, on real parts: one binary, one file a subject.
 
+mod access;
 mod apilog;
 mod apilog_rates;
 mod apilog_read;

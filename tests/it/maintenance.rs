@@ -79,7 +79,7 @@ async fn in_maintenance_alerts_trigger_nothing_and_resolve_until_it_is_ended() -
         assert_eq!(ended.state(), api::MaintenanceState::Ended);
     }
     assert_eq!(stage.send("firing", "a").await?.status, StatusCode::CREATED);
-    let kinds: Vec<_> = incident_events(&stage.rig.nats.url()).await?;
+    let kinds: Vec<_> = incident_events(&stage.rig.nats_url()).await?;
     let kinds: Vec<_> = kinds.iter().map(|event| event.r#type.as_str()).collect();
     let expected =
         ["created", "resolved", "created"].map(|kind| format!("gander.incident.{kind}.v1"));

@@ -70,7 +70,7 @@ impl Stage {
 
     /// Stores a message; gives its sequence.
     async fn store(&self, subject: &str, payload: Bytes) -> anyhow::Result<u64> {
-        let jetstream = connect(&self.rig.nats.url()).await?;
+        let jetstream = connect(&self.rig.nats_url()).await?;
         Ok(jetstream.publish(subject.to_owned(), payload).await?.await?.sequence)
     }
 
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     async fn kinds(&self) -> anyhow::Result<Vec<String>> {
-        let events = incident_events(&self.rig.nats.url()).await?;
+        let events = incident_events(&self.rig.nats_url()).await?;
         let kind = |text: &str| text.split('.').nth(2).unwrap_or_default().to_owned();
         Ok(events.iter().map(|event| kind(&event.r#type)).collect())
     }
@@ -186,7 +186,7 @@ async fn a_failed_service_evaluates_again_and_no_other_service_does() -> anyhow:
     assert!(stage.parked().await?[0].alerts[0].payload.is_empty(), "not in lists");
 
     assert_eq!(stage.evaluate(number).await?, created());
-    let events = incident_events(&stage.rig.nats.url()).await?;
+    let events = incident_events(&stage.rig.nats_url()).await?;
     assert_eq!(events.len(), 1);
     let incident = events[0].incident.clone().unwrap_or_default();
     assert!(incident.name.starts_with(&stage.service.name), "{}", incident.name);

@@ -46,7 +46,7 @@ fn batch(alerts: &[&Alert]) -> Bytes {
 
 /// The reasons in the log, with the ids of their alerts as the headers have them.
 async fn reasons(rig: &Rig) -> anyhow::Result<Vec<(String, ReasonsPart)>> {
-    let stored = stored(&rig.nats.url(), subject::APILOG_STREAM, subject::APILOG_ALL).await?;
+    let stored = stored(&rig.nats_url(), subject::APILOG_STREAM, subject::APILOG_ALL).await?;
     let mut found = Vec::new();
     for message in stored {
         let part = LogPart::decode(&message.payload)?;
@@ -71,7 +71,7 @@ async fn a_tracked_alert_is_told_by_every_partition_and_an_untracked_one_by_none
     let (untracked, over) = (alert("firing", None), alert("firing", Some(Duration::ZERO)));
     let (fires, fits_nothing) = (alert("firing", Some(hour)), alert("waiting", Some(hour)));
     let message = batch(&[&untracked, &over, &fires, &fits_nothing]);
-    let jetstream = connect(&rig.nats.url()).await?;
+    let jetstream = connect(&rig.nats_url()).await?;
     jetstream.publish(subject::ALERTS, message).await?.await?;
 
     let told = eventually("all partitions tell of both", async || {
@@ -87,7 +87,7 @@ async fn a_tracked_alert_is_told_by_every_partition_and_an_untracked_one_by_none
     };
     let (first, second) = (of(&tracked[0]), of(&tracked[1]));
     assert_eq!((first.len(), second.len()), (1, 1));
-    let opened = &incident_events(&rig.nats.url()).await?[0];
+    let opened = &incident_events(&rig.nats_url()).await?[0];
     let incident = opened.incident.clone().unwrap_or_default();
     assert_eq!(incident.alert, untracked.id.to_string());
     assert_eq!(first[0].service, service.name);

@@ -448,7 +448,7 @@ async fn stage() -> anyhow::Result<Stage> {
         let made = admin.principal(&role, &[&role]).await?;
         callers.insert(letter, Admin::connect(rig.grpc(), &made.credential).await?);
     }
-    let parts = Parts::connect(&rig.nats.url()).await?;
+    let parts = Parts::connect(&rig.nats_url()).await?;
     for things in &mut things {
         let entry = parts.entry(token_id(&things.token), &things.target, vec![]).await?;
         things.entry = format!("apiLogEntries/{entry}");

@@ -3,6 +3,7 @@
 use e2e::admin::{filter, payload};
 use e2e::alerts::send;
 use e2e::certificates::Authority;
+use e2e::events::connect;
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::wait::eventually;
@@ -80,7 +81,7 @@ async fn a_killed_worker_shows_and_what_waits_for_it() -> anyhow::Result<()> {
 async fn only_parked_records_are_counted_by_subject() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let admin = rig.first_admin().await?;
-    let client = async_nats::connect(rig.nats.url()).await?;
+    let client = connect(&rig.nats_url()).await?.client();
     // Control has a subject for each thing that is configured, which the server would list.
     let mut asked = client.subscribe("$JS.API.STREAM.INFO.*").await?;
     client.flush().await?;
@@ -102,7 +103,7 @@ async fn an_older_process_counts_by_its_heartbeat_alone() -> anyhow::Result<()> 
     let rig = Rig::start().await?;
     let admin = rig.first_admin().await?;
     until(&admin, &[]).await?;
-    let client = async_nats::connect(rig.nats.url()).await?;
+    let client = connect(&rig.nats_url()).await?.client();
     let id = e2e::admin::request_id();
     // What every version sends: eight bytes. A sequence that is never behind.
     let number = (u64::MAX - 1).to_be_bytes().to_vec();

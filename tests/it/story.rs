@@ -42,7 +42,7 @@ async fn an_alert_opens_repeats_and_closes_one_incident() -> anyhow::Result<()> 
     let unmatched = send(gateway, &token.secret, payload("quiet", "a")).await?;
     assert_eq!(unmatched.status, StatusCode::ACCEPTED);
 
-    let messages = stored(&rig.nats.url(), "GANDER_INCIDENTS", "gander.incidents.>").await?;
+    let messages = stored(&rig.nats_url(), "GANDER_INCIDENTS", "gander.incidents.>").await?;
     let types: Vec<_> = messages.iter().map(|m| m.headers["ce-type"].as_str()).collect();
     let kinds = ["created", "repeated", "resolved"].map(|k| format!("gander.incident.{k}.v1"));
     assert_eq!(types, kinds);
@@ -148,7 +148,7 @@ async fn a_disabled_service_gets_nothing_and_a_deleted_one_leaves_nothing_open()
         .catalog()
         .delete_service(api::DeleteServiceRequest { name, ..Default::default() })
         .await?;
-    let url = rig.nats.url();
+    let url = rig.nats_url();
     let last = e2e::wait::eventually("the incident to be resolved", async || {
         incident_events(&url).await.ok()?.pop().filter(|e| e.r#type.contains("resolved"))
     });
@@ -179,7 +179,7 @@ async fn two_gateways_and_two_workers_make_one_incident_of_each_episode() -> any
     for answer in futures::future::join_all(sending).await {
         assert!(answer?.status.is_success());
     }
-    let url = rig.nats.url();
+    let url = rig.nats_url();
     e2e::wait::eventually("every incident", async || {
         let open = admin.open_incidents().await.ok()?;
         let all: u64 = open.iter().map(|incident| incident.occurrences).sum();

@@ -7,6 +7,7 @@ use anyhow::Context;
 use e2e::process::Process;
 use e2e::rig::{Plan, Rig, free_address};
 use nix::sys::signal::Signal;
+use runtime::nats::access::User;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 
@@ -29,9 +30,13 @@ async fn systemd_is_told_ready_alive_and_stopping() -> anyhow::Result<()> {
     let credentials = folder.path().join("credentials");
     std::fs::create_dir(&credentials)?;
     std::fs::write(credentials.join("nats-url"), format!("{}\n", rig.nats.url()))?;
-    let mode = std::fs::Permissions::from_mode(0o440);
-    std::fs::set_permissions(credentials.join("nats-url"), mode)?;
-    let file = "nats-url = { file = \"$CREDENTIALS_DIRECTORY/nats-url\" }\n";
+    std::fs::copy(rig.keys.file(User::Worker), credentials.join("nats-nkey"))?;
+    for name in ["nats-url", "nats-nkey"] {
+        let mode = std::fs::Permissions::from_mode(0o440);
+        std::fs::set_permissions(credentials.join(name), mode)?;
+    }
+    let file = "nats-url = { file = \"$CREDENTIALS_DIRECTORY/nats-url\" }\n\
+                nats-nkey-file = \"$CREDENTIALS_DIRECTORY/nats-nkey\"\n";
     std::fs::write(folder.path().join("gander.toml"), file)?;
     let ops = free_address()?.to_string();
     let args = ["worker", "--config", "gander.toml", "--ops-listen", &ops].map(str::to_owned);

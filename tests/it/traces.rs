@@ -51,7 +51,7 @@ async fn given(more: &[&str]) -> anyhow::Result<Given> {
 }
 
 async fn events(rig: &Rig) -> anyhow::Result<Vec<Stored>> {
-    stored(&rig.nats.url(), "GANDER_INCIDENTS", "gander.incidents.>").await
+    stored(&rig.nats_url(), "GANDER_INCIDENTS", "gander.incidents.>").await
 }
 
 #[tokio::test]

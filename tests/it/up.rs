@@ -1,9 +1,11 @@
 //! `gander up` and the roles as processes: what they start, say and leave behind.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use e2e::alerts::get;
+use e2e::events::connect_by_key;
 use e2e::process::{Process, run};
 use e2e::rig::{Plan, Rig, Role, free_address};
 use e2e::wait::eventually;
@@ -25,7 +27,10 @@ fn tools() -> String {
 }
 
 async fn up() -> anyhow::Result<Up> {
-    let folder = TempDir::new()?;
+    up_in(TempDir::new()?, "up").await
+}
+
+async fn up_in(folder: TempDir, log: &str) -> anyhow::Result<Up> {
     let (ops, grpc) = (free_address()?, free_address()?);
     let args = [
         "up",
@@ -43,7 +48,7 @@ async fn up() -> anyhow::Result<Up> {
         &ops.to_string(),
     ]
     .map(str::to_owned);
-    let process = Process::start(folder.path(), "up", &args)?;
+    let process = Process::start(folder.path(), log, &args)?;
     eventually("everything to be up", async || {
         process.log().contains("Stop with Ctrl-C").then_some(())
     })
@@ -161,13 +166,71 @@ impl Up {
 
 const BOOTSTRAP: &str = "--role global-admin --bootstrap-file data/bootstrap-credential";
 
+impl Up {
+    /// Where the gateway is.
+    fn gateway(&self) -> String {
+        let says = self.process.log();
+        let gateway = says.split_whitespace().find(|word| word.ends_with("/v1/process"));
+        gateway.unwrap_or_default().trim_end_matches("/v1/process").to_owned()
+    }
+
+    /// Where nats-server is.
+    fn nats(&self) -> String {
+        let says = self.process.log();
+        says.split_whitespace()
+            .find(|word| word.starts_with("nats://"))
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+#[tokio::test]
+async fn streams_of_a_build_before_accounts_are_taken_over() -> anyhow::Result<()> {
+    let mut up = up().await?;
+    let client = up.client();
+    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
+    client.done("team create Payments").await?;
+    client.done("service create Payments/Checkout").await?;
+    client.done("filter add Payments/Checkout am --when status=firing --map-with key").await?;
+    client.done("token create t --service Payments/Checkout --secret-file token").await?;
+    std::fs::write(up.folder.path().join("alert.json"), e2e::admin::payload("firing", "a"))?;
+    let send = |up: &Up| format!("send --gateway {} --token-file token alert.json", up.gateway());
+    let sent = client.done(&send(&up)).await?;
+    assert!(sent.starts_with("201 Created"), "{sent}");
+    up.process.signal(Signal::SIGINT)?;
+    assert_eq!(up.process.ended().await?, Some(0), "{}", up.process.log());
+    // As such a build has left it: one account, no keys.
+    let nats = up.folder.path().join("data/nats");
+    std::fs::rename(nats.join("store/jetstream/GANDER"), nats.join("store/jetstream/$G"))?;
+    std::fs::remove_dir_all(nats.join("keys"))?;
+    let again = up_in(up.folder, "again").await?;
+    let sent = again.client().done(&send(&again)).await?;
+    assert!(sent.starts_with("200 OK"), "the incident is open: {sent}");
+    assert!(again.process.log().contains("are taken over"), "{}", again.process.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_comes_in_at_its_nats_server_without_a_key() -> anyhow::Result<()> {
+    let up = up().await?;
+    assert!(async_nats::connect(up.nats()).await.is_err());
+    let keys = up.folder.path().join("data/nats/keys");
+    let operator = keys.join("operator.nk");
+    connect_by_key(&up.nats(), &operator, "_INBOX_operator").await?;
+    let config = std::fs::read_to_string(up.folder.path().join("data/nats/nats.conf"))?;
+    for file in std::fs::read_dir(keys)? {
+        let file = file?;
+        assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600, "{file:?}");
+        assert!(!config.contains(std::fs::read_to_string(file.path())?.trim()), "{file:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> {
     let up = up().await?;
     let (folder, client) = (up.folder.path(), up.client());
-    let says = up.process.log();
-    let gateway = says.split_whitespace().find(|word| word.ends_with("/v1/process"));
-    let gateway = gateway.unwrap_or_default().trim_end_matches("/v1/process").to_owned();
+    let gateway = up.gateway();
     client.done(&format!("principal create me {BOOTSTRAP}")).await?;
     assert!(!folder.join("data/bootstrap-credential").exists());
     client.done("team create Payments").await?;

@@ -17,25 +17,27 @@ use crate::wait::eventually;
 const CONFIG: &str = include_str!("../../deploy/kubernetes/base/nats.conf");
 /// How many servers there are, and the copies of each stream.
 pub const SERVERS: usize = 3;
-const PASSWORD: &str = "secret";
 /// What is not the same on one machine: all else is tested as it is deployed.
-const LOCAL: [(&str, &str); 5] = [
+const LOCAL: [(&str, &str); 3] = [
     ("0.0.0.0:4222", "\"{{address}}\""),
     ("0.0.0.0:8222", "\"{{monitor}}\""),
     ("/data", "\"{{store}}\""),
-    ("$NATS_GANDER_PASSWORD", PASSWORD),
-    ("$NATS_SUBSCRIBER_PASSWORD", PASSWORD),
 ];
+const ACCOUNTS: &str = "include nats-accounts.conf";
 
-/// Starts them, each with a folder of its own.
+/// Starts them with these accounts, each with a folder of its own.
 ///
 /// # Errors
 /// One does not start, or the configuration has changed so that it cannot be run here.
-pub async fn start(program: &Path, folder: &Path) -> anyhow::Result<Vec<NatsServer>> {
+pub async fn start(
+    program: &Path,
+    folder: &Path,
+    accounts: &str,
+) -> anyhow::Result<Vec<NatsServer>> {
     let routes: Vec<String> =
         (0..SERVERS).map(|_| Ok(free_address()?.to_string())).collect::<anyhow::Result<_>>()?;
     let servers = (0..SERVERS).map(|n| {
-        let (config, home) = (config(n, &routes), folder.join(name(n)));
+        let (config, home) = (config(n, &routes, accounts), folder.join(name(n)));
         async move { Ok(NatsServer::start(program, &home, &config?, 0).await?) }
     });
     try_join_all(servers).await
@@ -45,12 +47,6 @@ pub async fn start(program: &Path, folder: &Path) -> anyhow::Result<Vec<NatsServ
 #[must_use]
 pub fn name(n: usize) -> String {
     format!("nats-{n}")
-}
-
-/// The address of a server for one of the users that the configuration has, each with an account.
-#[must_use]
-pub fn url(server: &NatsServer, user: &str) -> String {
-    server.url().replace("nats://", &format!("nats://{user}:{PASSWORD}@"))
 }
 
 /// The servers that hold a stream, as its leader sees them; none while there is no leader.
@@ -74,10 +70,11 @@ pub async fn caught_up(url: &str) -> anyhow::Result<()> {
     .await
 }
 
-fn config(n: usize, routes: &[String]) -> anyhow::Result<String> {
+fn config(n: usize, routes: &[String], accounts: &str) -> anyhow::Result<String> {
     let mut own: Vec<(String, String)> = vec![
         ("$POD_NAME".to_owned(), name(n)),
         ("0.0.0.0:6222".to_owned(), format!("\"{}\"", routes[n])),
+        (ACCOUNTS.to_owned(), accounts.to_owned()),
     ];
     own.extend(
         routes

@@ -3,12 +3,13 @@
 //! Must not know Gander's processes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Message};
-use async_nats::{ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use wire::proto::gander::events::v1::IncidentEvent;
@@ -54,12 +55,34 @@ pub async fn connect(url: &str) -> anyhow::Result<jetstream::Context> {
     Ok(jetstream::new(options.connect(servers.clone()).await?))
 }
 
+/// Connects with the key that is in a file, as any client does.
+///
+/// # Errors
+/// Nobody answers, or the key is not known there.
+pub async fn connect_by_key(url: &str, key: &Path, inbox: &str) -> anyhow::Result<Client> {
+    let seed = std::fs::read_to_string(key)?.trim().to_owned();
+    let options = ConnectOptions::with_nkey(seed).custom_inbox_prefix(inbox);
+    Ok(options.connect(url).await?)
+}
+
 /// The messages that are in a stream now, in order.
 ///
 /// # Errors
 /// They cannot be read.
 pub async fn stored(url: &str, stream: &str, filter: &str) -> anyhow::Result<Vec<Stored>> {
-    let stream = connect(url).await?.get_stream(stream).await?;
+    stored_by(&connect(url).await?, stream, filter).await
+}
+
+/// The same over a connection that there is.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn stored_by(
+    context: &jetstream::Context,
+    stream: &str,
+    filter: &str,
+) -> anyhow::Result<Vec<Stored>> {
+    let stream = context.get_stream(stream).await?;
     let config = pull::Config {
         filter_subject: filter.to_owned(),
         deliver_policy: DeliverPolicy::All,

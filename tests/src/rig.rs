@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
+use runtime::nats::access::{Keys, Subscriber, User, accounts};
 use runtime::nats_server::{self, NatsServer};
+use runtime::random::SystemRandom;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -60,6 +62,8 @@ pub struct Plan {
     pub program: Option<PathBuf>,
     /// Whether nats-server is a cluster of three, with three copies of each stream.
     pub cluster: bool,
+    /// Whether each role comes in by its own key; otherwise all come in as the tests do.
+    pub keys: bool,
     /// Whether there is a proxy between each role and the broker, and before each gateway;
     /// not with a cluster.
     pub proxies: bool,
@@ -79,6 +83,7 @@ impl Default for Plan {
             journal_disk: None,
             program: None,
             cluster: false,
+            keys: true,
             proxies: false,
         }
     }
@@ -149,9 +154,51 @@ pub struct Rig {
     pub workers: Vec<Option<Running>>,
     /// What lies between them, where that is planned.
     pub links: Option<Links>,
+    /// The keys of all users of the broker.
+    pub keys: Keys,
     plan: Plan,
     grpc: SocketAddr,
+    _rights: Rights,
     folder: TempDir,
+}
+
+/// At the end of each test: no role was refused at the broker what it needs.
+#[derive(Debug)]
+struct Rights(PathBuf);
+
+const REFUSAL: &str = "nats-server refuses what this process needs";
+
+impl Drop for Rights {
+    fn drop(&mut self) {
+        let logs = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let of_roles = logs.map(|file| file.path()).filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let role = name.split(['-', '.']).next().unwrap_or_default();
+            name.ends_with(".log") && ["admin", "gateway", "worker"].contains(&role)
+        });
+        let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        let all: Vec<String> = of_roles.map(read).collect();
+        let refused = all.iter().flat_map(|log| log.lines()).find(|line| line.contains(REFUSAL));
+        if let Some(refused) = refused.filter(|_| !std::thread::panicking()) {
+            panic!("{refused}");
+        }
+    }
+}
+
+/// Who tests are at the broker: in the account with the streams, with every right.
+const TEST_LOGIN: &str = "test:secret";
+const TEST_USER: &str = "users: [\n      { user: test, password: secret }";
+
+/// The accounts of the broker with these keys, and the user that tests are.
+fn broker_accounts(keys: &Keys) -> String {
+    let accounts = keys.filled_in(&accounts(&[Subscriber::usual()]));
+    accounts.replacen("users: [", TEST_USER, 1)
+}
+
+/// The address of a server, with the login of tests.
+#[must_use]
+pub fn with_login(server: &NatsServer) -> String {
+    server.url().replace("nats://", &format!("nats://{TEST_LOGIN}@"))
 }
 
 impl Rig {
@@ -171,16 +218,20 @@ impl Rig {
         let folder = TempDir::new()?;
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(nats_server::TOOLS_PATH);
         let server = nats_server::find(Some(&tools), None).context("run `make setup`")?;
+        let keys =
+            Keys::ensure(&folder.path().join("keys"), &[Subscriber::usual()], &SystemRandom)?;
+        let accounts = broker_accounts(&keys);
         let (nats, peers) = if plan.cluster {
             plan.stream_args.extend(["--replicas".to_owned(), cluster::SERVERS.to_string()]);
-            let mut servers = cluster::start(&server, folder.path()).await?;
+            let mut servers = cluster::start(&server, folder.path(), &accounts).await?;
             (servers.remove(0), servers)
         } else {
             let (program, home) = match &plan.nats_disk {
                 Some(disk) => (disk.seen_by(&server)?, disk.folder().to_owned()),
                 None => (server, folder.path().join("nats")),
             };
-            (NatsServer::start(&program, &home, NATS_TEMPLATE, 0).await?, vec![])
+            let template = NATS_TEMPLATE.replace("{{accounts}}", &accounts);
+            (NatsServer::start(&program, &home, &template, 0).await?, vec![])
         };
         let links = if plan.proxies {
             let broker = nats.url().trim_start_matches("nats://").parse()?;
@@ -192,11 +243,13 @@ impl Rig {
             nats,
             peers,
             links,
+            keys,
             admin: None,
             gateways: (0..plan.gateways).map(|_| None).collect(),
             workers: (0..plan.workers).map(|_| None).collect(),
             plan,
             grpc: free_address()?,
+            _rights: Rights(folder.path().to_owned()),
             folder,
         };
         for role in rig.roles() {
@@ -265,6 +318,10 @@ impl Rig {
             ("--ops-listen", ops.to_string()),
             ("--log", self.plan.log.clone()),
         ];
+        if self.plan.keys {
+            let key = self.keys.file(user_of(role)).display().to_string();
+            args.extend(["--nats-nkey-file".to_owned(), key]);
+        }
         args.extend(self.plan.stream_args.iter().cloned());
         args.extend(common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         let program = self.program(role)?;
@@ -276,8 +333,15 @@ impl Rig {
         Ok(())
     }
 
+    /// Where a role finds the broker: all servers of a cluster, or what lies between.
     fn broker_of(&self, role: Role) -> String {
-        self.links.as_ref().map_or_else(|| self.nats_url(), |links| links.broker_of(role))
+        let servers = std::iter::once(&self.nats).chain(&self.peers);
+        let own = || servers.map(NatsServer::url).collect::<Vec<_>>().join(",");
+        let url = self.links.as_ref().map_or_else(own, |links| links.broker_of(role));
+        if self.plan.keys {
+            return url;
+        }
+        url.replace("nats://", &format!("nats://{TEST_LOGIN}@"))
     }
 
     /// What runs this role: of processes that are started from here on, those run `program`.
@@ -340,14 +404,11 @@ impl Rig {
         !self.peers.is_empty()
     }
 
-    /// Where Gander finds the broker: all servers of a cluster.
+    /// Where tests find the broker, and as whom: all servers of a cluster.
     #[must_use]
     pub fn nats_url(&self) -> String {
-        if self.peers.is_empty() {
-            return self.nats.url();
-        }
         let servers = std::iter::once(&self.nats).chain(&self.peers);
-        servers.map(|server| cluster::url(server, "gander")).collect::<Vec<_>>().join(",")
+        servers.map(with_login).collect::<Vec<_>>().join(",")
     }
 
     /// Where the first gateway is.
@@ -438,6 +499,15 @@ impl Rig {
         let bootstrap = Admin::over(channel.clone(), secret.trim())?;
         let credential = bootstrap.principal("first", &["global-admin"]).await?.credential;
         Admin::over(channel, &credential)
+    }
+}
+
+/// Who a role is at the broker.
+const fn user_of(role: Role) -> User {
+    match role {
+        Role::Admin => User::Admin,
+        Role::Gateway(_) => User::Gateway,
+        Role::Worker(_) => User::Worker,
     }
 }
 

@@ -14,6 +14,7 @@ use runtime::traces::Ratio;
 
 use crate::client::Connect;
 use crate::client::commands::ClientCommand;
+use crate::nats_door::LoginArgs;
 use crate::settings::{self, Role};
 
 /// The heading of options that only client commands use.
@@ -62,6 +63,12 @@ pub enum Act {
         /// What to do.
         #[command(subcommand)]
         command: crate::backup::BackupCommand,
+    },
+    /// Keys and accounts for a nats-server of your own.
+    Nats {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::nats::NatsCommand,
     },
     /// Settings of the roles: check them, show them, explain them.
     Config {
@@ -192,7 +199,7 @@ pub struct Common {
     pub drain_seconds: u64,
 }
 
-/// How streams are made when they are missing.
+/// How streams are made when they are missing; admin makes them.
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
     /// Into how many parts teams are divided, 1 to 64, each worked on by one worker at a time; fixed
@@ -242,6 +249,9 @@ pub struct NatsArgs {
         default_value = "nats://127.0.0.1:4222"
     )]
     pub nats_url: String,
+    /// As whom.
+    #[command(flatten)]
+    pub login: LoginArgs,
     /// The monitoring endpoint of nats-server, to read how durable an acknowledgement is; without
     /// it the level is told as unknown.
     #[arg(long, env = "GANDER_NATS_MONITOR_URL", value_name = "URL")]

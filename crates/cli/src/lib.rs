@@ -7,7 +7,8 @@ mod backup;
 mod client;
 pub mod doors;
 mod man;
-mod nats_url;
+mod nats;
+mod nats_door;
 mod out;
 mod preflight;
 mod roles;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Act::Config { act: ConfigAct::Example } => settings::example(),
         Act::Man { folder } => man::write(folder.as_deref()),
         Act::Backup { command } => backup::run(&command, cli.connect.output),
+        Act::Nats { command } => nats::run(&command),
         Act::Completions { shell } => args::completions(shell),
         Act::Client(command) => client::run(&cli.connect, &command),
     };

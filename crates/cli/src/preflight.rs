@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use runtime::nats::access::Key;
 use runtime::tls::{self, Certificate};
 use runtime::{data_folder, environment, listen, nats_server};
 
@@ -22,6 +23,7 @@ pub fn contradictions(act: &Act) -> Vec<String> {
         Act::Admin(_)
         | Act::Worker(_)
         | Act::Backup { .. }
+        | Act::Nats { .. }
         | Act::Config { .. }
         | Act::Man { .. }
         | Act::Completions { .. }
@@ -47,6 +49,7 @@ pub fn problems(act: &Act) -> Vec<String> {
         }
         Act::Worker(args) => all([listening(&[ops(&args.common)], &args.common), nats(&args.nats)]),
         Act::Backup { .. }
+        | Act::Nats { .. }
         | Act::Config { .. }
         | Act::Man { .. }
         | Act::Completions { .. }
@@ -121,12 +124,22 @@ fn listening(listeners: &[Listening], common: &Common) -> Found {
 }
 
 fn nats(args: &NatsArgs) -> Found {
+    let key = args.login.nats_nkey_file.as_deref().map(|file| {
+        anyhow::ensure!(
+            !args.nats_url.contains('@'),
+            "nats-nkey-file: nats-url has a user and a password already: one login is enough"
+        );
+        Key::read(file).map(drop).context("nats-nkey-file")
+    });
+    let authorities = args.login.nats_ca_file.as_deref().map(|file| {
+        fs::File::open(file).map(drop).with_context(|| format!("nats-ca-file: {}", file.display()))
+    });
     let monitor = args.nats_monitor_url.as_deref().map(|url| {
         let uri: http::Uri = url.parse().context("nats-monitor-url is no URL")?;
         anyhow::ensure!(uri.scheme_str() == Some("http"), "nats-monitor-url begins with http://");
         Ok(())
     });
-    monitor.into_iter().collect()
+    monitor.into_iter().chain(key).chain(authorities).collect()
 }
 
 /// A folder that is there, or can be made.

@@ -15,8 +15,8 @@ use runtime::facts::Facts;
 use runtime::lifecycle::{Lifecycle, Shutdown};
 use runtime::listen::Listener;
 use runtime::nats::Nats;
+use runtime::nats::access::{Door, User};
 use runtime::nats::streams::{Settings, Streams};
-use runtime::nats_server::{self, NatsServer};
 use runtime::ops::{self, Checks};
 use runtime::parts::Parts;
 use runtime::random::SystemRandom;
@@ -31,7 +31,7 @@ use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, RedactArgs, StreamArgs, UpArgs, WorkerArgs,
 };
 use crate::out::{greet, say};
-use crate::stored::NATS_TEMPLATE;
+use crate::stored::Broker;
 
 /// Ports of the ops listener where none is said, so that roles can share a machine.
 const ADMIN_OPS: u16 = 7701;
@@ -148,8 +148,9 @@ fn one_thread<T>(part: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(part)
 }
 
-async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<(Nats, Streams)> {
-    let nats = Nats::connect(url, name).await?;
+/// Admin makes the streams; the others wait for it.
+async fn connect(door: &Door, role: User, streams: &StreamArgs) -> anyhow::Result<(Nats, Streams)> {
+    let nats = Nats::connect(door, &format!("gander-{}", role.name())).await?;
     let partitions = Partitions::new(streams.partitions).context("partitions are 1 to 64")?;
     let settings = Settings {
         replicas: usize::from(streams.replicas),
@@ -158,12 +159,15 @@ async fn connect(url: &str, name: &str, streams: &StreamArgs) -> anyhow::Result<
         api_log_days: streams.api_log_days,
         api_log_max_bytes: streams.api_log_max_bytes,
     };
-    let streams = nats.ensure_streams(&settings).await?;
+    let streams = match role {
+        User::Admin | User::Operator => nats.ensure_streams(&settings).await?,
+        User::Gateway | User::Worker => nats.await_streams(&settings).await?,
+    };
     Ok((nats, streams))
 }
 
-async fn connect_to(args: &NatsArgs, name: &str, facts: &Facts) -> anyhow::Result<(Nats, Streams)> {
-    let connected = connect(&args.nats_url, name, &args.streams).await?;
+async fn connect_to(args: &NatsArgs, role: User, facts: &Facts) -> anyhow::Result<(Nats, Streams)> {
+    let connected = connect(&args.login.door(&args.nats_url, role), role, &args.streams).await?;
     tell_durability(args.nats_monitor_url.as_deref(), facts).await;
     Ok(connected)
 }
@@ -214,7 +218,7 @@ fn spawn_gateway(
     process: &Process,
     args: &UpArgs,
     listener: Listener,
-    url: String,
+    door: Door,
     drained: Shutdown,
 ) -> anyhow::Result<()> {
     tell_certificate(&process.facts, Role::Gateway, &listener);
@@ -228,7 +232,7 @@ fn spawn_gateway(
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
         let _ = ended.send(one_thread(async {
             let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
-            let broker = connect(&url, "gander-gateway", &streams).await?;
+            let broker = connect(&door, User::Gateway, &streams).await?;
             Ok(gateway::run(config, listener, given.parts(broker), shutdown).await?)
         }));
         drained.soft.cancel();
@@ -260,7 +264,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(args.admin.listen, GRPC_LISTEN, tls, insecure).await?;
         let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
-        let broker = connect_to(&args.nats, "gander-admin", &process.facts).await?;
+        let broker = connect_to(&args.nats, User::Admin, &process.facts).await?;
         spawn_admin(&process, &taken.path, listener, broker);
         process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
         let ended = process.finish().await;
@@ -280,7 +284,7 @@ pub fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         let listener = listen::open_tls(config.listen, HTTP_LISTEN, tls, insecure).await?;
         let http = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, GATEWAY_OPS, &["gateway"]).await?;
-        let broker = connect_to(&args.nats, "gander-gateway", &process.facts).await?;
+        let broker = connect_to(&args.nats, User::Gateway, &process.facts).await?;
         tell_certificate(&process.facts, Role::Gateway, &listener);
         let parts = process.given("gateway").parts(broker);
         let part = gateway::run(config, listener, parts, process.lifecycle.shutdown());
@@ -295,7 +299,7 @@ pub fn worker(args: &WorkerArgs) -> anyhow::Result<()> {
     let process = start(&args.common, "gander-worker")?;
     many_threads(async {
         let ops = process.serve_ops(&args.common, WORKER_OPS, &["worker"]).await?;
-        let broker = connect_to(&args.nats, "gander-worker", &process.facts).await?;
+        let broker = connect_to(&args.nats, User::Worker, &process.facts).await?;
         let shutdown = process.lifecycle.shutdown();
         let config = worker_config(&process, &args.worker, &args.redact);
         spawn_worker(&process, config, broker, shutdown);
@@ -318,21 +322,19 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let http = listen::open_tls(args.gateway.listen, HTTP_LISTEN, http_tls, insecure).await?;
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
-        let search = environment::variable("PATH");
-        let program = nats_server::find(args.nats_server.as_deref(), search.as_deref())?;
-        let folder = data.join("nats");
-        let mut server =
-            NatsServer::start(&program, &folder, NATS_TEMPLATE, args.nats_port).await?;
-        tell_durability(Some(&server.monitor_url()), &process.facts).await;
-        let url = server.url();
+        let mut broker = Broker::start(&data, args.nats_server.as_deref(), args.nats_port).await?;
+        tell_durability(Some(&broker.server.monitor_url()), &process.facts).await;
+        let url = broker.server.url();
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
-        spawn_admin(&process, &data, grpc, connect(&url, "gander-admin", &args.streams).await?);
-        let broker = connect(&url, "gander-worker", &args.streams).await?;
+        let door = broker.door(User::Admin);
+        spawn_admin(&process, &data, grpc, connect(&door, User::Admin, &args.streams).await?);
+        let door = broker.door(User::Worker);
+        let connected = connect(&door, User::Worker, &args.streams).await?;
         // Requests that are begun still get their outcome: the worker stops after the gateway.
         let drained = Shutdown { soft: Shutdown::default().soft, ..process.lifecycle.shutdown() };
         let config = worker_config(&process, &args.worker, &args.redact);
-        spawn_worker(&process, config, broker, drained.clone());
-        spawn_gateway(&process, args, http, url, drained)?;
+        spawn_worker(&process, config, connected, drained.clone());
+        spawn_gateway(&process, args, http, broker.door(User::Gateway), drained)?;
         process.when_ready(move || {
             greet(&greeting);
             say_first_steps(&data, fresh);
@@ -340,13 +342,13 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let shutdown = process.lifecycle.shutdown();
         let ended = tokio::select! {
             ended = process.finish() => ended,
-            status = server.ended() => {
+            status = broker.server.ended() => {
                 shutdown.soft.cancel();
                 shutdown.hard.cancel();
                 Err(anyhow::anyhow!("nats-server ended: {}", status?))
             }
         };
-        server.stop().await?;
+        broker.server.stop().await?;
         drop(taken);
         ended
     })

@@ -107,8 +107,21 @@ pub fn prepare(path: &Path, replace: bool) -> Result<(), Error> {
 /// # Errors
 /// The file cannot be read, or others can read it too.
 pub fn read(path: &Path) -> Result<String, Error> {
-    let fail = |source| Error::Io { path: path.to_owned(), source };
     check(path)?;
+    text(path)
+}
+
+/// The same where its group may read it too: Kubernetes gives the files of a Secret to a group.
+///
+/// # Errors
+/// The file cannot be read, or others can read it too.
+pub fn read_of_group(path: &Path) -> Result<String, Error> {
+    check_mode(path, OF_GROUP)?;
+    text(path)
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::Io { path: path.to_owned(), source };
     Ok(fs::read_to_string(path).map_err(fail)?.trim().to_owned())
 }
 
@@ -121,11 +134,17 @@ pub fn check(path: &Path) -> Result<(), Error> {
 }
 
 fn check_in(path: &Path, credentials: Option<String>) -> Result<(), Error> {
-    let source = |source| Error::Io { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(source)?.mode();
     // There systemd lets the service in by an access list, whose mask shows as the group's bits.
     let listed = credentials.is_some_and(|folder| path.starts_with(folder));
-    let forbidden = if listed { 0o037 } else { 0o077 };
+    check_mode(path, if listed { OF_GROUP } else { 0o077 })
+}
+
+/// What a file that its group may read must not allow.
+const OF_GROUP: u32 = 0o037;
+
+fn check_mode(path: &Path, forbidden: u32) -> Result<(), Error> {
+    let source = |source| Error::Io { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(source)?.mode();
     if mode & forbidden == 0 { Ok(()) } else { Err(Error::Readable { path: path.to_owned() }) }
 }
 

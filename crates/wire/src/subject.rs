@@ -50,6 +50,12 @@ pub const PARKED_ALL: &str = "gander.parked.*";
 pub const EXPLAIN: &str = "gander.explain";
 /// Where all processes are asked what they are; not stored.
 pub const ROLL_CALL: &str = "gander.roll-call";
+/// Where gateways say that they are alive; not stored.
+pub const GATEWAYS_ALL: &str = "gander.members.gateway.*";
+/// Where workers say that they are alive; not stored.
+pub const WORKERS_ALL: &str = "gander.members.worker.*";
+/// Where outcomes are awaited; not stored.
+pub const OUTCOMES_ALL: &str = "gander.outcomes.*";
 
 /// Where a commit that touches this aggregate goes.
 #[must_use]

@@ -13,6 +13,7 @@ use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::{self, DataFolder};
 use runtime::environment;
 use runtime::fresh_file::FreshFile;
+use runtime::nats::access::{Door, User};
 use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID};
 use runtime::nats::{Envelope, Nats, Reader, Start};
 use tokio::sync::mpsc;
@@ -21,7 +22,8 @@ use wire::subject;
 
 use super::{CreateArgs, check};
 use crate::client::Output;
-use crate::{nats_url, stored};
+use crate::nats_door;
+use crate::stored::{self, Broker};
 
 /// How long a moment with nothing behind it is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,9 +37,9 @@ const BUFFER: usize = 64;
 pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
     let mut file = match &args.data {
         None => {
-            let said = nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
+            let said = nats_door::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
             let url = said.or_else(|| environment::variable("GANDER_NATS_URL"));
-            create(args, url.as_deref().unwrap_or(LOCAL)).await?
+            create(args, &args.login.door(url.as_deref().unwrap_or(LOCAL), User::Operator)).await?
         }
         Some(data) => {
             data_folder::check_complete(data)?;
@@ -45,9 +47,9 @@ pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
                 bail!("{} has no streams: say --nats-url", data.display());
             }
             let taken = DataFolder::take(data)?;
-            let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
-            let created = create(args, &server.url()).await;
-            server.stop().await?;
+            let broker = Broker::start(&taken.path, args.nats_server.as_deref(), 0).await?;
+            let created = create(args, &broker.door(User::Operator)).await;
+            broker.server.stop().await?;
             created?
         }
     };
@@ -59,8 +61,8 @@ pub async fn run(args: &CreateArgs, output: Output) -> anyhow::Result<()> {
 }
 
 /// Writes the backup; it has no name yet.
-async fn create(args: &CreateArgs, url: &str) -> anyhow::Result<FreshFile> {
-    let nats = Nats::connect(url, "gander-backup").await?;
+async fn create(args: &CreateArgs, door: &Door) -> anyhow::Result<FreshFile> {
+    let nats = Nats::connect(door, "gander-backup").await?;
     let head = Head {
         at_micros: SystemClock.now().as_micros(),
         gander_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -14,14 +14,15 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::client::Output;
+use crate::nats_door::LoginArgs;
 
 /// What to do with backups.
 #[derive(Debug, Subcommand)]
 pub enum BackupCommand {
     /// Writes a backup: configuration, waiting alerts, incidents and their events.
     #[command(after_help = "Examples:
-  gander backup create gander.backup                    while everything runs
-  gander backup create gander.backup --data gander-data with `gander up` stopped")]
+  gander backup create gander.backup --nats-nkey-file gander-data/nats/keys/operator.nk  while everything runs
+  gander backup create gander.backup --data gander-data                       with `gander up` stopped")]
     Create(CreateArgs),
     /// Checks that a backup is whole and fits together, without a server.
     Verify {
@@ -48,6 +49,9 @@ pub struct CreateArgs {
     /// can read a password.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nats_url", "data"])]
     pub nats_url_file: Option<PathBuf>,
+    /// As whom: an operator.
+    #[command(flatten)]
+    pub login: LoginArgs,
     /// The data folder of a stopped `gander up`, whose streams are to be read.
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
@@ -75,6 +79,9 @@ pub struct RestoreArgs {
     /// can read a password.
     #[arg(long, value_name = "FILE", conflicts_with = "nats_url")]
     pub nats_url_file: Option<PathBuf>,
+    /// As whom: an operator.
+    #[command(flatten)]
+    pub login: LoginArgs,
     /// The nats-server program, 2.15 or newer.
     #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,

@@ -20,6 +20,7 @@ use runtime::clock::{Clock, SystemClock};
 use runtime::data_folder::DataFolder;
 use runtime::journal::{Head, Journal, SledJournal};
 use runtime::nats::Nats;
+use runtime::nats::access::{Door, User};
 use runtime::nats::streams::{API_LOG_DAYS, API_LOG_MAX_BYTES, Settings, Streams};
 use runtime::random::SystemRandom;
 use wire::audit::hex;
@@ -32,8 +33,9 @@ use wire::{header, subject};
 use super::check::{Found, check};
 use super::{RestoreArgs, Secrets};
 use crate::client::Output;
+use crate::nats_door;
 use crate::out::say;
-use crate::{nats_url, stored};
+use crate::stored::Broker;
 
 /// So far behind the old sequences of incidents the new ones begin, where the clock is behind these.
 const GAP: u64 = 1_000_000_000;
@@ -47,9 +49,9 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 pub async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
     let found = check(&args.file)?;
     found.tell(output);
-    let url = nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
+    let url = nats_door::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
     let given = match url {
-        Some(url) => Some(connect_to_empty(&url).await?),
+        Some(url) => Some(connect_to_empty(&args.login.door(&url, User::Operator)).await?),
         None => None,
     };
     let taken = DataFolder::take_for_restore(&args.data)?;
@@ -57,10 +59,10 @@ pub async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
         Some(nats) => restore(args, &found, &taken.path, nats).await.context(INCOMPLETE)?,
         None => {
             std::fs::create_dir(taken.path.join("nats"))?;
-            let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
-            let nats = Nats::connect(&server.url(), NAME).await?;
+            let broker = Broker::start(&taken.path, args.nats_server.as_deref(), 0).await?;
+            let nats = Nats::connect(broker.door(User::Operator), NAME).await?;
             let restored = restore(args, &found, &taken.path, nats).await;
-            server.stop().await?;
+            broker.server.stop().await?;
             restored.context(INCOMPLETE)?
         }
     };
@@ -87,8 +89,8 @@ fn tell_revoked(file: &Path) {
 }
 
 /// Before anything is made: what is in the streams there is not to be lost.
-async fn connect_to_empty(url: &str) -> anyhow::Result<Nats> {
-    let nats = Nats::connect(url, NAME).await?;
+async fn connect_to_empty(door: &Door) -> anyhow::Result<Nats> {
+    let nats = Nats::connect(door, NAME).await?;
     let there = nats.streams_there().await?;
     ensure!(there.is_empty(), "there are streams of Gander already: {}", there.join(", "));
     Ok(nats)

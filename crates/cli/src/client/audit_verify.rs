@@ -13,14 +13,16 @@ use anyhow::Context;
 use runtime::data_folder::DataFolder;
 use runtime::journal::{Head, SledRecords};
 use runtime::nats::Nats;
+use runtime::nats::access::User;
 use wire::audit::{hash_from_hex, hex};
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::VerifyArgs;
 use super::{Connect, Output, Usage};
+use crate::nats_door;
 use crate::out::{complain, json, say};
-use crate::{nats_url, stored};
+use crate::stored::{self, Broker};
 
 /// A head as `verify` prints it: SEQUENCE:HASH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +89,21 @@ async fn in_folder(
     admin::bootstrap::check_journal(data)?;
     let taken = DataFolder::take(data)?;
     let records = SledRecords::open(&admin::bootstrap::journal_path(&taken.path))?;
-    let (server, url) =
-        match nats_url::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())? {
-            Some(url) => (None, url),
-            None if stored::has_streams(&taken.path) => {
-                let server = stored::open_streams(&taken.path, args.nats_server.as_deref()).await?;
-                let url = server.url();
-                (Some(server), url)
-            }
-            None => return Err(Usage("there are no streams in --data: say --nats-url").into()),
-        };
-    let nats = Nats::connect(&url, "gander-audit-verify").await?;
+    let said = nats_door::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
+    let (broker, door) = match said {
+        Some(url) => (None, args.login.door(&url, User::Operator)),
+        None if stored::has_streams(&taken.path) => {
+            let broker = Broker::start(&taken.path, args.nats_server.as_deref(), 0).await?;
+            let door = broker.door(User::Operator);
+            (Some(broker), door)
+        }
+        None => return Err(Usage("there are no streams in --data: say --nats-url").into()),
+    };
+    let nats = Nats::connect(door, "gander-audit-verify").await?;
     let told = |number| complain(&format!("checked {number} records"));
     let verdict = compare(Arc::new(records), &nats, None, expected, told).await;
-    if let Some(server) = server {
-        server.stop().await?;
+    if let Some(broker) = broker {
+        broker.server.stop().await?;
     }
     drop(taken);
     Ok(verdict?)

@@ -5,9 +5,11 @@
 //! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
 //! - `copy`: streams as a whole, for backups. `leases`: until when gateways may use what they know.
 //! - `members`: who is alive. `roll_call`: what they are.
+//! - `access`: who may do what there, and as whom a process comes in.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
 
+pub mod access;
 pub mod ask;
 pub mod batch;
 pub mod copy;
@@ -22,12 +24,13 @@ pub mod streams;
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, jetstream};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, jetstream};
 use bytes::Bytes;
 use domain::time::Timestamp;
 use futures::StreamExt;
 use tokio::sync::watch;
 
+use access::{Door, KeyError};
 pub use past::{Past, Since, Stored};
 pub use reader::{Envelope, Message, Reader, Start};
 
@@ -49,6 +52,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// It does not let this login in.
+    #[error("nats-server at {url} lets nobody in by this login: {advice}; docs/nats.md says more")]
+    Refused {
+        /// Where.
+        url: String,
+        /// What to do.
+        advice: String,
+    },
+    /// There is no key to come in by.
+    #[error("there is no key for nats-server")]
+    Key(#[from] KeyError),
     /// The server is too old.
     #[error(
         "nats-server 2.15 or newer is required, this one is {found}: older ones cannot store a batch with one fsync"
@@ -77,19 +91,24 @@ pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
     reconnects: watch::Receiver<u64>,
+    /// The streams that may be looked at; none means all.
+    streams: Option<&'static [&'static str]>,
 }
 
 impl Nats {
-    /// Connects to one of the servers of a list with commas, under this name for people who look
-    /// at the server's connections. Other servers of their cluster are found by themselves.
+    /// Connects to one of the servers, under this name for people who look at the server's
+    /// connections. Other servers of their cluster are found by themselves.
     ///
     /// # Errors
-    /// Nobody answers in 15 s, or the server is too old.
-    pub async fn connect(url: &str, name: &str) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Connect { url: without_password(url), reason };
+    /// Nobody answers or lets this login in for 15 s, or the server is too old.
+    pub async fn connect(door: impl Into<Door>, name: &str) -> Result<Self, Error> {
+        let door = door.into();
+        door.key()?;
         let (counted, reconnects) = watch::channel(0);
         metrics::counter!("gander_nats_slow_consumers_total").increment(0);
-        let (servers, options) = servers(url).map_err(|error| fail(error.to_string()))?;
+        metrics::counter!("gander_nats_permission_violations_total").increment(0);
+        let fail = |reason: String| Error::Connect { url: without_password(&door.url), reason };
+        let (servers, options) = door.open().map_err(|error| fail(error.to_string()))?;
         let options = options
             .name(name)
             .ping_interval(PING_INTERVAL)
@@ -100,40 +119,20 @@ impl Nats {
             .event_callback(move |event| {
                 if matches!(event, Event::Connected) {
                     counted.send_modify(|n| *n += 1);
-                } else if matches!(event, Event::SlowConsumer(_)) {
-                    metrics::counter!("gander_nats_slow_consumers_total").increment(1);
                 }
-                if matches!(event, Event::Disconnected) {
-                    tracing::warn!("the connection to nats-server is lost");
-                } else {
-                    tracing::debug!(event = %event, "nats connection");
-                }
+                note(&event);
                 async {}
             });
-        let mut last = "no answer".to_owned();
-        let mut told = false;
-        let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
-        let client = loop {
-            match tokio::time::timeout_at(deadline, options.clone().connect(&servers[..])).await {
-                Ok(Ok(client)) => break client,
-                Ok(Err(error)) => last = error.to_string(),
-                Err(_) => return Err(fail(last)),
-            }
-            if !told {
-                tracing::warn!(url = %without_password(url), reason = last, "waiting for nats-server");
-                told = true;
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(fail(last));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        };
+        let client = until_let_in(&door, &servers, &options).await?;
         let found = client.server_info().version;
         if !is_recent(&found) {
             return Err(Error::TooOld { found });
         }
-        let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream, reconnects })
+        let jetstream = match door.api() {
+            Some(prefix) => jetstream::with_prefix(client.clone(), prefix),
+            None => jetstream::new(client.clone()),
+        };
+        Ok(Self { client, jetstream, reconnects, streams: door.streams() })
     }
 
     /// Whether the connection is up.
@@ -197,22 +196,61 @@ pub fn is_recent(version: &str) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST_SERVER
 }
 
-/// The servers of a list, and options with the user and password of the first that has them. All
-/// servers get these: the ones that are found later have none in their addresses.
-fn servers(list: &str) -> std::io::Result<(Vec<ServerAddr>, ConnectOptions)> {
-    let server = |text: &str| match text {
-        "" => Err(std::io::Error::other("a server is missing beside a comma")),
-        text => text.parse(),
-    };
-    let servers: Vec<ServerAddr> = list.split(',').map(server).collect::<Result<_, _>>()?;
-    let login = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
-    let options = match login {
-        Some((user, password)) => {
-            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+/// Asks until it is let in, or for 15 s.
+async fn until_let_in(
+    door: &Door,
+    servers: &[async_nats::ServerAddr],
+    options: &ConnectOptions,
+) -> Result<Client, Error> {
+    let url = without_password(&door.url);
+    let mut last = Error::Connect { url: url.clone(), reason: "no answer".to_owned() };
+    let mut told = false;
+    let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
+    loop {
+        match tokio::time::timeout_at(deadline, options.clone().connect(servers)).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
+                last = Error::Refused { url: url.clone(), advice: door.advice() };
+            }
+            Ok(Err(error)) => {
+                last = Error::Connect { url: url.clone(), reason: error.to_string() };
+            }
+            Err(_) => return Err(last),
         }
-        None => ConnectOptions::new(),
-    };
-    Ok((servers, options))
+        if !told {
+            tracing::warn!(url, reason = %last, "waiting for nats-server");
+            told = true;
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(last);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What a server says where a user does what it may not, and what that was.
+const VIOLATION: &str = "permissions violation";
+
+/// Tells of what happens to a connection.
+fn note(event: &Event) {
+    if matches!(event, Event::SlowConsumer(_)) {
+        metrics::counter!("gander_nats_slow_consumers_total").increment(1);
+    }
+    if let Event::ServerError(error) = event
+        && error.to_string().to_lowercase().contains(VIOLATION)
+    {
+        metrics::counter!("gander_nats_permission_violations_total").increment(1);
+        tracing::error!(
+            %error,
+            "nats-server refuses what this process needs: is its key that of its role, and are the accounts those of `gander nats accounts`?"
+        );
+        return;
+    }
+    if matches!(event, Event::Disconnected) {
+        tracing::warn!("the connection to nats-server is lost");
+    } else {
+        tracing::debug!(%event, "nats connection");
+    }
 }
 
 fn without_password(list: &str) -> String {
@@ -252,12 +290,5 @@ mod tests {
         assert_eq!(without_password("host:4222"), "host:4222");
         let list = "nats://me:secret@one:4222,nats://me:secret@two:4222";
         assert_eq!(without_password(list), "nats://one:4222,nats://two:4222");
-    }
-
-    #[test]
-    fn a_list_has_all_its_servers() {
-        let (found, _) = servers("nats://me:secret@one:4222,two:4222").expect("it is a list");
-        assert_eq!(found.iter().map(ServerAddr::host).collect::<Vec<_>>(), ["one", "two"]);
-        assert!(servers("nats://one:4222,").is_err());
     }
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
+};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream,
 };
@@ -26,6 +28,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 const BACK_OFF: Duration = Duration::from_millis(200);
 /// The status with which a server says that there is no leader.
 const UNAVAILABLE: usize = 503;
+/// The status with which a server says that there is no such stream.
+const NOT_FOUND: usize = 404;
 
 /// How long entries of the API log are kept where nothing else is said (PRODUCT, section 7).
 pub const API_LOG_DAYS: u32 = 30;
@@ -45,6 +49,15 @@ pub struct Settings {
     pub api_log_days: u32,
     /// The most bytes of the API log; the oldest entries make room for new ones.
     pub api_log_max_bytes: i64,
+}
+
+/// What is done about a stream that is missing.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    /// It is made: one kind of role does it, so that the others need no right to.
+    Made,
+    /// It is waited for.
+    Awaited,
 }
 
 /// How full a stream is.
@@ -79,12 +92,30 @@ impl Nats {
     /// # Errors
     /// The broker cannot be reached, or a stream is not fit.
     pub async fn ensure_streams(&self, settings: &Settings) -> Result<Streams, Error> {
-        self.ensure(control(settings)).await?;
-        self.ensure(incidents(settings)).await?;
-        self.ensure(apilog(settings)).await?;
-        self.ensure(last_use(settings)).await?;
-        self.ensure(leases(settings)).await?;
-        let (found, identity) = self.ensure(alerts(settings)).await?;
+        self.streams(settings, Missing::Made).await
+    }
+
+    /// Waits for admin to make the streams, and checks those that this login may look at.
+    ///
+    /// # Errors
+    /// They are not there in time, or one is not fit.
+    pub async fn await_streams(&self, settings: &Settings) -> Result<Streams, Error> {
+        self.streams(settings, Missing::Awaited).await
+    }
+
+    async fn streams(&self, settings: &Settings, missing: Missing) -> Result<Streams, Error> {
+        let others = [
+            control(settings),
+            incidents(settings),
+            apilog(settings),
+            last_use(settings),
+            leases(settings),
+        ];
+        let seen = |wanted: &Config| self.streams.is_none_or(|may| may.contains(&&*wanted.name));
+        for wanted in others.into_iter().filter(seen) {
+            self.ensure(wanted, missing).await?;
+        }
+        let (found, identity) = self.ensure(alerts(settings), missing).await?;
         let partitions = partitions_of(&found)?;
         if partitions != settings.partitions {
             tracing::warn!(
@@ -96,12 +127,14 @@ impl Nats {
         Ok(Streams { partitions, alerts_identity: identity })
     }
 
-    async fn ensure(&self, wanted: Config) -> Result<(Config, i64), Error> {
+    async fn ensure(&self, wanted: Config, missing: Missing) -> Result<(Config, i64), Error> {
         let name = wanted.name.clone();
-        let stream = self
-            .get_or_create(&wanted)
-            .await
-            .map_err(|error| request(format!("stream {name} cannot be made: {error}")))?;
+        let stream = self.found(&wanted, missing).await.map_err(|error| match missing {
+            Missing::Made => request(format!("stream {name} cannot be made: {error}")),
+            Missing::Awaited => {
+                request(format!("stream {name} is not there: {error}; admin makes it"))
+            }
+        })?;
         // Asked once more, a server of a cluster might not know the stream yet.
         let info = stream.cached_info();
         let found = info.config.clone();
@@ -126,12 +159,20 @@ impl Nats {
         Ok((found, i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX)))
     }
 
-    /// A cluster that is being started has no leader that would answer yet: asks again.
-    async fn get_or_create(&self, wanted: &Config) -> Result<Stream, CreateStreamError> {
+    /// A cluster that is being started has no leader that would answer yet: asks again. So does who
+    /// waits for the stream.
+    async fn found(&self, wanted: &Config, missing: Missing) -> Result<Stream, CreateStreamError> {
         let deadline = Instant::now() + LEADER_DEADLINE;
         let mut told = false;
         loop {
-            let asked = self.jetstream.get_or_create_stream(wanted.clone());
+            let asked = async {
+                match missing {
+                    Missing::Made => self.jetstream.get_or_create_stream(wanted.clone()).await,
+                    Missing::Awaited => {
+                        self.jetstream.get_stream(&wanted.name).await.map_err(awaited)
+                    }
+                }
+            };
             let error = match tokio::time::timeout(ANSWER_DEADLINE, asked).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => error,
@@ -141,7 +182,12 @@ impl Nats {
                 return Err(error);
             }
             if !told {
-                tracing::warn!(stream = wanted.name, %error, "waiting for a leader of JetStream");
+                let stream = &wanted.name;
+                if error.kind() == CreateStreamErrorKind::NotFound {
+                    tracing::info!(stream, "waiting for admin to make a stream");
+                } else {
+                    tracing::warn!(stream, %error, "waiting for a leader of JetStream");
+                }
                 told = true;
             }
             tokio::time::sleep(BACK_OFF).await;
@@ -205,17 +251,33 @@ fn usage(info: &Info) -> Usage {
     }
 }
 
-/// Whether the reason may be gone the next time: no leader yet, or too few servers so far.
+/// Why a stream that is awaited is not there.
+fn awaited(error: GetStreamError) -> CreateStreamError {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(error) if error.code() == NOT_FOUND => {
+            CreateStreamErrorKind::NotFound.into()
+        }
+        GetStreamErrorKind::JetStream(error) => CreateStreamErrorKind::JetStream(error).into(),
+        GetStreamErrorKind::EmptyName => CreateStreamErrorKind::EmptyStreamName.into(),
+        GetStreamErrorKind::InvalidStreamName => CreateStreamErrorKind::InvalidStreamName.into(),
+        // Nobody answers.
+        GetStreamErrorKind::Request => CreateStreamErrorKind::JetStreamUnavailable.into(),
+    }
+}
+
+/// Whether the reason may be gone the next time: no leader yet, too few servers so far, or a stream
+/// that is still to be made.
 fn passes(error: &CreateStreamError) -> bool {
     match error.kind() {
-        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::JetStreamUnavailable => true,
+        CreateStreamErrorKind::TimedOut
+        | CreateStreamErrorKind::JetStreamUnavailable
+        | CreateStreamErrorKind::NotFound => true,
         CreateStreamErrorKind::JetStream(error) => {
             error.code() == UNAVAILABLE || error.error_code() == ErrorCode::CLUSTER_NO_PEERS
         }
         CreateStreamErrorKind::EmptyStreamName
         | CreateStreamErrorKind::InvalidStreamName
         | CreateStreamErrorKind::DomainAndExternalSet
-        | CreateStreamErrorKind::NotFound
         | CreateStreamErrorKind::ResponseParse
         | CreateStreamErrorKind::Response => false,
     }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::super::audit_verify::Noted;
 use super::super::when::Ago;
+use crate::nats_door::LoginArgs;
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
@@ -99,6 +100,9 @@ pub struct VerifyArgs {
     /// this machine can read a password.
     #[arg(long, value_name = "FILE", requires = "data", conflicts_with = "nats_url")]
     pub nats_url_file: Option<PathBuf>,
+    /// As whom: an operator.
+    #[command(flatten)]
+    pub login: LoginArgs,
     /// With --data: the nats-server program, 2.15 or newer.
     #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
