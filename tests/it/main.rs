@@ -22,6 +22,7 @@ mod maintenance;
 mod monitoring;
 mod output;
 mod parked;
+mod power;
 mod python;
 mod reasons;
 mod roles;

@@ -25,7 +25,7 @@ pub struct Turn {
     /// What was answered while nothing could be stored.
     pub silent: Silent,
     /// For nats-server and for the journal.
-    pub disks: Option<(Arc<SmallDisk>, Arc<SmallDisk>)>,
+    pub disks: Option<(SmallDisk, SmallDisk)>,
 }
 
 impl Turn {
@@ -34,9 +34,9 @@ impl Turn {
         let disks = match place {
             Place::Disks => {
                 let nats = SmallDisk::mounted_at("store", MEBIBYTES).await?;
-                let journal = SmallDisk::mounted_at("journal", MEBIBYTES).await?;
+                let journal = SmallDisk::mounted_at("data/journal", MEBIBYTES).await?;
                 let Some(both) = nats.zip(journal) else { return Ok(None) };
-                Some((Arc::new(both.0), Arc::new(both.1)))
+                Some(both)
             }
             Place::Whole | Place::Cluster => None,
         };
@@ -45,8 +45,8 @@ impl Turn {
             workers: 2,
             cluster: place == Place::Cluster,
             proxies: place == Place::Whole,
-            nats_disk: disks.as_ref().map(|disks| Arc::clone(&disks.0)),
-            journal_disk: disks.as_ref().map(|disks| Arc::clone(&disks.1)),
+            nats_disk: disks.as_ref().map(|disks| Arc::clone(&disks.0.mount)),
+            journal_disk: disks.as_ref().map(|disks| Arc::clone(&disks.1.mount)),
             ..Plan::default()
         };
         let mut stage = Stage::start(plan).await?;
