@@ -14,7 +14,6 @@ use e2e::outage::{Of, Outage};
 use e2e::power::{Fate, Names, PowerDisk};
 use e2e::rig::Plan;
 use e2e::rig::Rig;
-use e2e::stage::Stage;
 use http::Request;
 use http_body_util::Full;
 use wire::stored::alert::{Content, decode_batch, record_from};
@@ -98,27 +97,5 @@ async fn a_nats_server_that_syncs_every_two_minutes_loses_what_one_that_always_d
         println!("sync_interval {setting}: {lost} of {COUNT} acknowledged alerts lost");
         assert_eq!(lost > 0, loses);
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_loss_of_power() -> anyhow::Result<()> {
-    let Some(outage) = Outage::prepared(Names::WithFiles).await? else { return not_tested() };
-    let plan = Plan { gateways: 2, workers: 2, ..Plan::default() };
-    let mut stage = Stage::start(outage.plan(plan)).await?;
-    stage.revoke().await?;
-    let mut dice = Dice::new(1);
-    for of in [Of::Nats, Of::Journal, Of::Whole] {
-        for fate in [Fate::Lost, Fate::Drawn] {
-            stage.progress(&format!("work before {of:?} loses power")).await?;
-            let loss = outage.lose(&mut stage.rig, of, fate, &mut dice).await?;
-            println!("{of:?}, {fate:?}: {loss:?}");
-            outage.start(&mut stage.rig, of).await?;
-            stage.follow_gateways()?;
-        }
-    }
-    stage.progress("work after all").await?;
-    let (ledger, _rig) = stage.settle().await?;
-    assert_eq!(ledger.violations(), Vec::<String>::new());
     Ok(())
 }

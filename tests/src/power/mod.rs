@@ -67,6 +67,12 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Of both kinds.
+    #[must_use]
+    pub const fn changes(self) -> u64 {
+        (self.writes + self.names) as u64
+    }
+
     /// What two have lost.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
