@@ -20,7 +20,7 @@ use tokio::time::Instant;
 const WITHOUT: &str = "GANDER_TEST_NO_DISK";
 
 /// A small disk; none where these tests are to be passed over.
-async fn disk(name: &str, mebibytes: u32) -> anyhow::Result<Option<Arc<SmallDisk>>> {
+async fn disk(name: &str, mebibytes: u32) -> anyhow::Result<Option<SmallDisk>> {
     if environment::variable(WITHOUT).is_some() {
         return Ok(None);
     }
@@ -32,7 +32,7 @@ async fn disk(name: &str, mebibytes: u32) -> anyhow::Result<Option<Arc<SmallDisk
              unprivileged user namespaces), or set {WITHOUT}=1 to go without these tests"
         )
     })?;
-    Ok(Some(Arc::new(disk)))
+    Ok(Some(disk))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +41,7 @@ async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::R
         println!("not tested: {WITHOUT} is set");
         return Ok(());
     };
-    let plan = Plan { nats_disk: Some(Arc::clone(&disk)), ..Plan::default() };
+    let plan = Plan { nats_disk: Some(Arc::clone(&disk.mount)), ..Plan::default() };
     let mut stage = Stage::start(plan).await?;
     stage.progress("work before the disk is full").await?;
     disk.fill().await?;
@@ -68,11 +68,11 @@ async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::R
 
 #[tokio::test]
 async fn a_full_disk_of_the_journal_ends_admin_and_loses_no_command() -> anyhow::Result<()> {
-    let Some(disk) = disk("journal", 16).await? else {
+    let Some(disk) = disk("data/journal", 16).await? else {
         println!("not tested: {WITHOUT} is set");
         return Ok(());
     };
-    let plan = Plan { journal_disk: Some(Arc::clone(&disk)), ..Plan::default() };
+    let plan = Plan { journal_disk: Some(Arc::clone(&disk.mount)), ..Plan::default() };
     let mut rig = Rig::planned(plan).await?;
     let admin = rig.first_admin().await?;
     admin.team("before").await?;

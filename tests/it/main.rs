@@ -24,6 +24,7 @@ mod monitoring;
 mod output;
 mod overload;
 mod parked;
+mod power;
 mod python;
 mod reasons;
 mod revocation;

@@ -8,7 +8,8 @@
 //! - [`events`]: what a subscriber reads, and what is stored, over NATS alone.
 //! - [`apilog`]: parts of the API log.
 //! - [`contract`]: what is promised of events, checked on each that is read.
-//! - [`disk`]: a disk that can be full. [`files`]: what files hold. [`tools`]: programs of others.
+//! - [`disk`]: a disk that can be full. [`power`]: one that can lose power, under a rig: [`outage`].
+//! - [`mount`]: who sees a disk. [`files`]: what files hold. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
 //! - [`hostile`]: bad requests, made by rule, and who must not notice.
 //! - [`proxy`]: what a network can do to connections. [`dice`]: chance with a seed.
@@ -35,6 +36,9 @@ pub mod hostile;
 pub mod http_status;
 pub mod ledger;
 pub mod load;
+pub mod mount;
+pub mod outage;
+pub mod power;
 pub mod process;
 pub mod proxy;
 pub mod rig;

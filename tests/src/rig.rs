@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::admin::Admin;
 use crate::alerts;
 use crate::cluster;
-use crate::disk::SmallDisk;
+use crate::mount::Mount;
 use crate::process::{self, Process};
 use crate::proxy::Proxy;
 use crate::wait::eventually;
@@ -55,9 +55,12 @@ pub struct Plan {
     /// More arguments of all, about streams.
     pub stream_args: Vec<String>,
     /// A disk for the store of nats-server, mounted as `store`.
-    pub nats_disk: Option<Arc<SmallDisk>>,
-    /// A disk for the journal of admin, mounted as `journal`.
-    pub journal_disk: Option<Arc<SmallDisk>>,
+    pub nats_disk: Option<Arc<Mount>>,
+    /// A disk for what admin keeps, mounted as `data`, or for its journal, mounted as
+    /// `data/journal`.
+    pub journal_disk: Option<Arc<Mount>>,
+    /// The configuration of nats-server, where it is not that of `gander up`; not of a cluster.
+    pub nats_config: Option<String>,
     /// Another program than the one that was built beside the tests.
     pub program: Option<PathBuf>,
     /// Whether nats-server is a cluster of three, with three copies of each stream.
@@ -81,6 +84,7 @@ impl Default for Plan {
             stream_args: vec![],
             nats_disk: None,
             journal_disk: None,
+            nats_config: None,
             program: None,
             cluster: false,
             keys: true,
@@ -230,7 +234,8 @@ impl Rig {
                 Some(disk) => (disk.seen_by(&server)?, disk.folder().to_owned()),
                 None => (server, folder.path().join("nats")),
             };
-            let template = NATS_TEMPLATE.replace("{{accounts}}", &accounts);
+            let template = plan.nats_config.as_deref().unwrap_or(NATS_TEMPLATE);
+            let template = template.replace("{{accounts}}", &accounts);
             (NatsServer::start(&program, &home, &template, 0).await?, vec![])
         };
         let links = if plan.proxies {
@@ -471,7 +476,7 @@ impl Rig {
 
     fn data(&self) -> PathBuf {
         let disk = self.plan.journal_disk.as_ref();
-        disk.map_or_else(|| self.folder.path().join("data"), |disk| disk.folder().to_owned())
+        disk.map_or_else(|| self.folder.path(), |disk| disk.folder()).join("data")
     }
 
     /// Where admin keeps its journal.
@@ -495,7 +500,10 @@ impl Rig {
     /// It cannot be made.
     pub async fn first_admin_over(&self, channel: Channel) -> anyhow::Result<Admin> {
         let file = self.data().join("bootstrap-credential");
-        let secret = std::fs::read_to_string(file)?;
+        let secret = match &self.plan.journal_disk {
+            Some(disk) => disk.shell(&format!("cat {}", file.display())).await?,
+            None => std::fs::read_to_string(file)?,
+        };
         let bootstrap = Admin::over(channel.clone(), secret.trim())?;
         let credential = bootstrap.principal("first", &["global-admin"]).await?.credential;
         Admin::over(channel, &credential)

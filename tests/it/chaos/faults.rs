@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::Context;
 use e2e::admin::payload;
 use e2e::load::Kind;
+use e2e::outage::Of;
+use e2e::power::Fate;
 use e2e::proxy::{Mode, Proxy};
 use e2e::rig::Role;
 use e2e::wait::{PATIENCE, eventually};
@@ -41,6 +43,8 @@ pub enum Place {
     Whole,
     /// The store of nats-server and the journal on small disks.
     Disks,
+    /// The store of nats-server and what admin keeps on disks that can lose power.
+    Power,
     /// Three nats-servers.
     Cluster,
 }
@@ -83,6 +87,7 @@ pub enum Fault {
     BlackHole(Link),
     FullDisk(Store),
     ReadOnly(Store),
+    PowerLoss(Of),
     KillServer,
     PauseServer,
 }
@@ -102,7 +107,7 @@ const fn row(name: &'static str, place: Place, weight: usize, fault: Fault) -> R
 }
 
 /// All.
-pub const TABLE: [Row; 29] = [
+pub const TABLE: [Row; 32] = [
     row("kill-gateway", Place::Whole, 3, Fault::Kill(Part::Gateway)),
     row("kill-worker", Place::Whole, 3, Fault::Kill(Part::Worker)),
     row("kill-admin", Place::Whole, 3, Fault::Kill(Part::Admin)),
@@ -130,6 +135,9 @@ pub const TABLE: [Row; 29] = [
     row("full-disk-journal", Place::Disks, 1, Fault::FullDisk(Store::Journal)),
     row("read-only-nats", Place::Disks, 1, Fault::ReadOnly(Store::Nats)),
     row("read-only-journal", Place::Disks, 1, Fault::ReadOnly(Store::Journal)),
+    row("power-nats", Place::Power, 1, Fault::PowerLoss(Of::Nats)),
+    row("power-journal", Place::Power, 1, Fault::PowerLoss(Of::Journal)),
+    row("power-whole", Place::Power, 1, Fault::PowerLoss(Of::Whole)),
     row("kill-server-of-three", Place::Cluster, 1, Fault::KillServer),
     row("pause-server-of-three", Place::Cluster, 1, Fault::PauseServer),
 ];
@@ -153,6 +161,7 @@ impl Turn {
             Fault::BlackHole(link) => self.black_hole(link).await?,
             Fault::FullDisk(store) => self.full_disk(store).await?,
             Fault::ReadOnly(store) => self.read_only(store).await?,
+            Fault::PowerLoss(of) => self.power_loss(of).await?,
             Fault::KillServer => self.kill_server().await?,
             Fault::PauseServer => self.pause_server().await?,
         }
@@ -166,6 +175,8 @@ impl Turn {
     async fn under_way(&self, fault: Fault) -> anyhow::Result<()> {
         let kind = match fault {
             Fault::Kill(Part::Admin) | Fault::Pause(Part::Admin) => Kind::Commands,
+            Fault::PowerLoss(Of::Journal) => Kind::Commands,
+            Fault::PowerLoss(Of::Nats | Of::Whole) => Kind::Alerts,
             Fault::Kill(_) | Fault::Pause(_) | Fault::Replace(_) | Fault::FewFiles(_) => {
                 Kind::Alerts
             }
@@ -378,6 +389,15 @@ impl Turn {
         let code = timeout(PATIENCE, process.ended()).await.context("admin goes on")??;
         anyhow::ensure!(code.is_some_and(|code| code > 0), "{code:?}: {}", process.log());
         Ok(())
+    }
+
+    async fn power_loss(&mut self, of: Of) -> anyhow::Result<()> {
+        let outage = self.outage.as_ref().context("power is planned")?;
+        let fate = Fate::drawn(&mut self.draw);
+        let loss = outage.lose(&mut self.stage.rig, of, fate, &mut self.draw).await?;
+        self.unsynced = self.unsynced.and(loss);
+        outage.start(&mut self.stage.rig, of).await?;
+        self.stage.follow_gateways()
     }
 
     async fn kill_server(&mut self) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ const fn repeats(place: Place) -> usize {
     match place {
         Place::Whole => 1,
         Place::Disks => 2,
-        Place::Cluster => 4,
+        Place::Power | Place::Cluster => 4,
     }
 }
 
@@ -65,6 +65,22 @@ async fn faults_one_after_another_break_no_promise() -> anyhow::Result<()> {
     println!("{}\n{}", record.tables(), record.silence());
     assert_eq!(record.violations(), 0);
     assert!(record.revoked_tried > 0 && !record.silent.answers.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loss_of_power_breaks_no_promise() -> anyhow::Result<()> {
+    let kinds = ["power-nats", "power-journal", "power-whole"].map(named);
+    let kinds = kinds.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let mut faults = kinds.repeat(2);
+    let mut draw = Dice::new(seed()?);
+    draw.shuffle(&mut faults);
+    let mut record = Record::default();
+    turn::play(&faults, draw, None, &mut record).await?;
+    println!("{}\n{}", record.tables(), record.silence());
+    assert_eq!(record.violations(), 0);
+    let tested = record.faults.values().any(|sum| sum.times > 0);
+    assert!(record.unsynced > 0 || !tested, "there was nothing to lose");
     Ok(())
 }
 
@@ -127,7 +143,7 @@ fn next(record: &Record, draw: &mut Dice) -> Vec<Row> {
             .filter(of)
             .any(|row| record.faults.get(row.name).is_some_and(|sum| sum.not_tested.is_some()))
     };
-    let places = [Place::Whole, Place::Disks, Place::Cluster].into_iter().filter(can);
+    let places = [Place::Whole, Place::Disks, Place::Power, Place::Cluster].into_iter().filter(can);
     let place = places.min_by_key(|place| record.share(*place)).unwrap_or(Place::Whole);
     let rows = TABLE.into_iter().filter(|row| row.place == place);
     let mut faults: Vec<_> = rows.flat_map(|row| vec![row; row.weight * repeats(place)]).collect();

@@ -43,6 +43,9 @@ pub struct Record {
     /// How often each promise was broken.
     pub broken: BTreeMap<String, u64>,
     pub silent: Silent,
+    /// Writes, lengths and names that were not durable when power was lost.
+    #[serde(default)]
+    pub unsynced: u64,
 }
 
 /// What a fault has come to.
@@ -164,6 +167,7 @@ impl Record {
             *self.broken.entry(promise.clone()).or_default() += times;
         }
         self.silent.merge(&other.silent);
+        self.unsynced += other.unsynced;
     }
 
     /// The sums as tables in Markdown.
@@ -187,15 +191,18 @@ impl Record {
         lines.join("\n")
     }
 
-    /// What was answered while the broker was silent, in a sentence.
+    /// What was answered while the broker was silent, and what was on its way to a disk without power,
+    /// in sentences.
     pub fn silence(&self) -> String {
         let all: u64 = self.silent.answers.values().sum();
         let kinds = self.silent.answers.iter().map(|(kind, times)| format!("{times} `{kind}`"));
         format!(
-            "While the broker was silent: {all} answers ({}), {} after more than 1 s, the last after {} ms.",
+            "While the broker was silent: {all} answers ({}), {} after more than 1 s, the last after {} ms. When \
+             power was lost, {} changes were not durable.",
             kinds.collect::<Vec<_>>().join(", "),
             self.silent.over_a_second,
             self.silent.longest_ms,
+            self.unsynced,
         )
     }
 }

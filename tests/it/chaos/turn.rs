@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use e2e::dice::Dice;
 use e2e::disk::SmallDisk;
+use e2e::outage::Outage;
+use e2e::power::{Loss, Names};
 use e2e::rig::Plan;
 use e2e::stage::Stage;
 use tokio::time::Instant;
@@ -25,38 +27,54 @@ pub struct Turn {
     /// What was answered while nothing could be stored.
     pub silent: Silent,
     /// For nats-server and for the journal.
-    pub disks: Option<(Arc<SmallDisk>, Arc<SmallDisk>)>,
+    pub disks: Option<(SmallDisk, SmallDisk)>,
+    /// Disks that can lose power.
+    pub outage: Option<Outage>,
+    /// What was not durable when power was lost.
+    pub unsynced: Loss,
 }
 
 impl Turn {
-    /// Starts one; none where this machine does not let us have its disks.
-    async fn start(place: Place, draw: Dice) -> anyhow::Result<Option<Self>> {
-        let disks = match place {
-            Place::Disks => {
-                let nats = SmallDisk::mounted_at("store", MEBIBYTES).await?;
-                let journal = SmallDisk::mounted_at("journal", MEBIBYTES).await?;
-                let Some(both) = nats.zip(journal) else { return Ok(None) };
-                Some((Arc::new(both.0), Arc::new(both.1)))
-            }
-            Place::Whole | Place::Cluster => None,
-        };
-        let plan = Plan {
+    /// Starts one, or says why it cannot be had here.
+    async fn start(place: Place, draw: Dice) -> anyhow::Result<Result<Self, &'static str>> {
+        let (mut disks, mut outage) = (None, None);
+        let mut plan = Plan {
             gateways: 2,
             workers: 2,
             cluster: place == Place::Cluster,
             proxies: place == Place::Whole,
-            nats_disk: disks.as_ref().map(|disks| Arc::clone(&disks.0)),
-            journal_disk: disks.as_ref().map(|disks| Arc::clone(&disks.1)),
             ..Plan::default()
         };
+        match place {
+            Place::Disks => {
+                let nats = SmallDisk::mounted_at("store", MEBIBYTES).await?;
+                let journal = SmallDisk::mounted_at("data/journal", MEBIBYTES).await?;
+                let Some(both) = nats.zip(journal) else {
+                    return Ok(Err("no mount namespace can be made here"));
+                };
+                plan.nats_disk = Some(Arc::clone(&both.0.mount));
+                plan.journal_disk = Some(Arc::clone(&both.1.mount));
+                disks = Some(both);
+            }
+            Place::Power => {
+                let Some(prepared) = Outage::prepared(Names::WithFiles).await? else {
+                    return Ok(Err("no /dev/fuse here"));
+                };
+                plan = prepared.plan(plan);
+                outage = Some(prepared);
+            }
+            Place::Whole | Place::Cluster => {}
+        }
         let mut stage = Stage::start(plan).await?;
         stage.revoke().await?;
-        Ok(Some(Self { stage, draw, silent: Silent::default(), disks }))
+        let (silent, unsynced) = (Silent::default(), Loss::default());
+        Ok(Ok(Self { stage, draw, silent, disks, outage, unsynced }))
     }
 
     /// Ends it; gives which promises were broken, and how.
     async fn judge(self, record: &mut Record) -> Vec<(String, String)> {
         record.silent.merge(&self.silent);
+        record.unsynced += self.unsynced.changes();
         match self.stage.settle().await {
             Ok((ledger, _rig)) => {
                 record.told(&ledger);
@@ -76,11 +94,12 @@ pub async fn play(
     record: &mut Record,
 ) -> anyhow::Result<()> {
     let Some(place) = faults.first().map(|row| row.place) else { return Ok(()) };
-    let Some(mut turn) = Turn::start(place, draw).await? else {
-        for row in faults {
-            record.not_tested(row.name, "no mount namespace can be made here");
+    let mut turn = match Turn::start(place, draw).await? {
+        Ok(turn) => turn,
+        Err(why) => {
+            faults.iter().for_each(|row| record.not_tested(row.name, why));
+            return Ok(());
         }
-        return Ok(());
     };
     turn.stage.progress("work before any fault").await?;
     let mut struck: Vec<&str> = Vec::new();

@@ -1,9 +1,10 @@
 //! The journal in sled, with its traps closed.
 //!
 //! On Linux sled's flush does not fsync, so the database file is fsynced here, through a handle
-//! of our own. After any error nothing more is appended. The one file that names sled.
+//! of our own, and its settings never, so a new journal has its name only once all of it is durable.
+//! After any error nothing more is appended. The one file that names sled.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,8 +38,9 @@ impl SledJournal {
     /// # Errors
     /// It is in use, broken or of a newer format, or the disk fails.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        let fresh = !directory.exists();
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        if !directory.exists() {
+            make(directory)?;
+        }
         let database = open(directory)?;
         let records = database.open_tree(RECORDS).map_err(failed)?;
         let meta = database.open_tree(META).map_err(failed)?;
@@ -56,9 +58,8 @@ impl SledJournal {
         let head = head(&records, &meta)?;
         let mut journal = Self { database, records, meta, file, head, poisoned: false };
         journal.sync()?;
-        if fresh {
-            sync_folders(directory).map_err(failed)?;
-        }
+        // Also where the folder was there, empty.
+        sync_files(directory).map_err(failed)?;
         Ok(journal)
     }
 
@@ -161,6 +162,20 @@ impl Records for SledRecords {
     }
 }
 
+/// Makes an empty journal: after a loss of power there is all of it or none.
+fn make(directory: &Path) -> Result<(), Error> {
+    let draft = directory.with_added_extension("new");
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(failed)?;
+    }
+    fs::create_dir_all(&draft).map_err(failed)?;
+    drop(open(&draft)?);
+    sync_files(&draft).and_then(|()| fs::rename(&draft, directory)).map_err(failed)?;
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = File::open(parent.unwrap_or(Path::new(".")));
+    parent.and_then(|parent| parent.sync_all()).map_err(failed)
+}
+
 fn open(directory: &Path) -> Result<sled::Db, Error> {
     sled::Config::new()
         .path(directory)
@@ -196,10 +211,12 @@ fn head_bytes(head: Head) -> Vec<u8> {
     [&head.sequence.to_be_bytes()[..], &head.hash].concat()
 }
 
-fn sync_folders(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()?;
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+/// What is in a folder, and its names.
+fn sync_files(directory: &Path) -> io::Result<()> {
+    for entry in directory.read_dir()? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    File::open(directory)?.sync_all()
 }
 
 fn in_use(error: sled::Error, directory: &Path) -> Error {
@@ -223,6 +240,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _open = SledJournal::open(&folder.path().join("j")).unwrap();
         assert!(matches!(SledJournal::open(&folder.path().join("j")), Err(Error::InUse(_))));
+    }
+
+    #[test]
+    fn what_a_first_start_left_half_made_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let draft = folder.path().join("j.new");
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join("conf"), "torn settings").unwrap();
+        let mut journal = SledJournal::open(&path).unwrap();
+        journal.append(0, &[Bytes::from_static(b"one")]).unwrap();
+        assert!(!draft.exists());
     }
 
     #[test]
