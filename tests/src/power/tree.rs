@@ -212,7 +212,7 @@ impl Tree {
                 let of = |change: &Change| change.names.iter().any(|(id, ..)| *id == mark.id);
                 let before = usize::try_from(mark.names.saturating_sub(self.committed));
                 let before = self.changes.iter().take(before.unwrap_or(usize::MAX));
-                let last = before.enumerate().filter(|(_, change)| of(change)).next_back();
+                let last = before.enumerate().rfind(|(_, change)| of(change));
                 self.commit(self.committed + last.map_or(0, |(n, _)| n as u64 + 1));
             }
         }
