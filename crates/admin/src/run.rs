@@ -20,7 +20,7 @@ use runtime::places::Places;
 use runtime::random::id_bytes;
 use runtime::tls::{self, Certificate, Files};
 use runtime::traces::Tracer;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -205,21 +205,22 @@ pub async fn run(
     let mut writing = tokio::spawn(parts.checks.pulse("admin").beating(writing));
     let served = tokio::select! {
         served = serve(listener, services, parts.tracer, &shutdown) => served,
-        ended = &mut writing => match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(panic) => return Err(Error::Serve(panic.to_string())),
-        },
-        ended = &mut watching => match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(panic) => return Err(Error::Serve(panic.to_string())),
-        },
+        ended = &mut writing => ended_by_itself(ended),
+        ended = &mut watching => ended_by_itself(ended),
     };
     writing.abort();
     watching.abort();
     [commits, measuring, ending, following].iter().for_each(JoinHandle::abort);
     served
+}
+
+/// What it means that a task has ended while there are calls to serve.
+fn ended_by_itself<E: Into<Error>>(ended: Result<Result<(), E>, JoinError>) -> Result<(), Error> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(panic) => Err(Error::Serve(panic.to_string())),
+    }
 }
 
 /// Opens the journal, makes it and the stream the same, and on the very first start, or where it

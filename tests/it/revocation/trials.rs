@@ -85,6 +85,7 @@ impl Condemned {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how far it has come is told")]
 async fn under_load(trials: usize) -> anyhow::Result<(Vec<Duration>, Vec<Gateway>)> {
     let mut rig = Rig::planned(unlimited(2)).await?;
     let admin = rig.first_admin().await?;

@@ -19,8 +19,8 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
         TokenCommand::List { team, service } => {
-            let (_, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
-            show(connect, &channel, &names::tokens(&channel, target).await?).await
+            let of = target(&channel, team.as_deref(), service.as_deref()).await?.1;
+            show(connect, &channel, &names::tokens(&channel, of).await?).await
         }
         TokenCommand::Create {
             name,
@@ -45,8 +45,8 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 ..api::Token::default()
             };
             let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
-            let made = client.create_token(request).await?.into_inner();
-            show_made(connect, &channel, made, secret_file.as_deref()).await
+            let made = client.create_token(request).await?;
+            show_made(connect, &channel, made.into_inner(), secret_file.as_deref()).await
         }
         TokenCommand::Update { token, name, expires, url_parameter, over_limit, tracking } => {
             let update_mask = mask(&[
@@ -56,15 +56,14 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 ("unavailable_over_limit", over_limit.is_some()),
                 ("tracking", tracking.is_some()),
             ])?;
-            let token = api::Token {
+            let token = Some(api::Token {
                 display_name: name.clone().unwrap_or_default(),
                 expire_time: expires.and_then(|when| when.to_proto(&SystemClock)),
                 url_parameter_allowed: url_parameter.map(|rule| rule == Rule::Allow),
                 unavailable_over_limit: over_limit.map(|over| over == OverLimit::Unavailable),
                 tracking: tracking.map(|switch| switch == Switch::On),
                 ..names::token(&channel, token).await?
-            };
-            let token = Some(token);
+            });
             let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
             show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }

@@ -33,6 +33,7 @@ const LARGER: [Lease; 3] = [
     Lease { changes: 2, late_marks: true, writes: 5, ..SMALL },
 ];
 
+#[expect(clippy::print_stdout, reason = "how much was checked is told")]
 fn check(lease: &Lease, steps: Option<usize>) {
     let checker = lease.checker().threads(2);
     let checker = match steps {

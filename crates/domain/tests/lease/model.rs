@@ -282,6 +282,9 @@ impl Lease {
     }
 }
 
+/// What a gateway has said last; nothing where it has stopped in order.
+type Entry = (InstanceId, Option<u64>);
+
 impl Bucket {
     fn next(&mut self) -> u64 {
         self.last += 1;
@@ -289,7 +292,7 @@ impl Bucket {
     }
 
     /// What a reader that has read this far reads next: with its revision a lease, or the mark.
-    fn after(&self, read: u64) -> Option<(u64, Option<(InstanceId, Option<u64>)>)> {
+    fn after(&self, read: u64) -> Option<(u64, Option<Entry>)> {
         let leases = self.leases.iter();
         let leases = leases.map(|(id, (revision, said))| (*revision, Some((*id, *said))));
         let all = leases.chain([(self.mark.revision, None)]);
