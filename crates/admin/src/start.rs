@@ -64,7 +64,9 @@ pub enum Error {
 /// The record of the commit that GANDER_CONTROL has at this number.
 pub async fn stored_record(nats: &Nats, sequence: u64) -> Result<Bytes, Error> {
     let message = nats.get(subject::CONTROL_STREAM, sequence).await?;
-    let message = message.ok_or(Fatal::Diverged(sequence))?;
+    // It is counted, and not there: nats-server leaves out what it cannot read.
+    let unread = || view::Error::NotWhole(format!("nats-server cannot read record {sequence}"));
+    let message = message.ok_or_else(unread)?;
     let (record, _) = control::decode_message(&message.payload)
         .map_err(|source| Error::Stored { sequence, source })?;
     Ok(record)
