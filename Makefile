@@ -65,7 +65,7 @@ hostile: setup build ## Send a million bad requests (REQUESTS, HOSTILE_SEED), fl
 	hostile:: http2_connections_that_are_idle
 
 corruption: setup build ## Damage every page of the journal and of the streams (CORRUPTION_ROUNDS)
-	CORRUPTION_ROUNDS=$(or $(CORRUPTION_ROUNDS),3) \
+	CORRUPTION_ROUNDS=$(or $(CORRUPTION_ROUNDS),1) \
 	cargo test --locked --workspace --tests corruption:: -- --nocapture --test-threads 1
 
 soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
