@@ -16,6 +16,7 @@ use e2e::wait::{PATIENCE, eventually};
 use http::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime::environment::variable;
 use runtime::journal::{Head, Journal, SledJournal};
 
 use crate::audit::copy;
@@ -65,6 +66,7 @@ impl Table {
         *self.0.entry((file.to_owned(), damage.name(), outcome)).or_default() += 1;
     }
 
+    #[expect(clippy::print_stdout, reason = "the result of a run")]
     fn print(&self) {
         println!("{:<34} {:<14} {:>5}  came to", "file", "damage", "times");
         for ((file, damage, outcome), times) in &self.0 {
@@ -75,7 +77,7 @@ impl Table {
 
 /// How many times each page is damaged in each way; more in the long run.
 fn rounds() -> usize {
-    std::env::var("CORRUPTION_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    variable("CORRUPTION_ROUNDS").and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Files below a folder, as paths in it.
@@ -406,7 +408,7 @@ fn kind(file: &Path) -> Option<&'static str> {
 
 /// Each page of each file in each way in the long run; else one page of each file.
 fn cases(kept: &Path) -> anyhow::Result<Vec<Case>> {
-    let long = std::env::var("CORRUPTION_ROUNDS").is_ok();
+    let long = variable("CORRUPTION_ROUNDS").is_some();
     let mut cases = Vec::new();
     for stream in ["GANDER_CONTROL", "GANDER_ALERTS", "GANDER_INCIDENTS"] {
         for file in files(&kept.join(STREAMS).join(stream))? {
