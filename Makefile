@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos overload revocation reliability-page rolling sabotage simulate soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check chaos overload revocation reliability-page rolling sabotage simulate corruption soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,10 @@ hostile: setup build ## Send a million bad requests (REQUESTS, HOSTILE_SEED), fl
 	HOSTILE_PATIENCE_MS=$(or $(HOSTILE_PATIENCE_MS),2000) REQUESTS=$(or $(REQUESTS),1000000) HOSTILE_SEED=$(or $(HOSTILE_SEED),1) IDLE_CONNECTIONS=10000 \
 	cargo test --locked --workspace --tests -- --include-ignored --nocapture --test-threads 1 \
 	hostile:: http2_connections_that_are_idle
+
+corruption: setup build ## Damage every page of the journal and of the streams (CORRUPTION_ROUNDS)
+	CORRUPTION_ROUNDS=$(or $(CORRUPTION_ROUNDS),1) \
+	cargo test --locked --workspace --tests corruption:: -- --nocapture --test-threads 1
 
 soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) cargo test --locked --workspace --tests soak::every_event -- --nocapture

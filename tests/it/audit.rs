@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use admin::audit::{Place, Verdict, compare};
+use admin::audit::{Expected, Place, Verdict, compare};
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use bytes::Bytes;
@@ -75,7 +75,7 @@ fn renamed(record: &[u8]) -> Vec<u8> {
     changed
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -289,11 +289,13 @@ async fn a_record_that_should_be_there_and_is_in_neither_copy_is_missing() -> an
     let nats = Nats::connect(&stage.rig.nats_url(), "test").await?;
     let records = Arc::new(SledRecords::open(&stage.rig.journal())?);
     for upto in [None, Some(7), Some(8)] {
-        let verdict = compare(records.clone(), &nats, upto, None, |_| {}).await?;
+        let verdict = compare(records.clone(), &nats, upto, &Expected::default(), |_| {}).await?;
         let Verdict::Whole(head) = verdict else { anyhow::bail!("{verdict:?}") };
         assert_eq!(head.sequence, upto.unwrap_or(8));
     }
-    let Verdict::Differs(found) = compare(records, &nats, Some(10), None, |_| {}).await? else {
+    let Verdict::Differs(found) =
+        compare(records, &nats, Some(10), &Expected::default(), |_| {}).await?
+    else {
         anyhow::bail!("two records are missing");
     };
     assert_eq!((found.sequence, found.place), (9, Place::Both), "{found}");

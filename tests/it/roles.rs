@@ -23,7 +23,7 @@ enum Scope {
 
 /// Who may: the letters are A Global Admin, S Stakeholder, M Team Manager, R Responder, O
 /// Observer, for the scopes own, other and global.
-const TABLE: [(&str, [&str; 3]); 47] = [
+const TABLE: [(&str, [&str; 3]); 48] = [
     ("CreateTeam", ["", "", "A"]),
     ("GetTeam", ["ASMRO", "AS", ""]),
     ("ListTeams", ["", "", "ASMRO"]),
@@ -56,6 +56,7 @@ const TABLE: [(&str, [&str; 3]); 47] = [
     ("GetAuditRecord", ["", "", "AS"]),
     ("ExportAuditRecords", ["", "", "AS"]),
     ("VerifyAudit", ["", "", "AS"]),
+    ("GetAuditCheckpoint", ["", "", "AS"]),
     ("ListParkedRecords", ["", "", "AS"]),
     ("GetParkedRecord", ["", "", "AS"]),
     ("EvaluateParkedRecord", ["", "", "A"]),
@@ -141,9 +142,8 @@ async fn call(caller: &Admin, method: &str, about: &Things) -> Result<(), Status
         | "DeleteToken" => tokens(caller, method, about, etag).await,
         "GetIncident" => caller.incident(&about.incident).await.map(drop),
         "AcknowledgeIncident" => caller.acknowledge(&about.incident).await.map(drop),
-        "ListAuditRecords" | "GetAuditRecord" | "ExportAuditRecords" | "VerifyAudit" => {
-            audit(caller, method).await
-        }
+        "ListAuditRecords" | "GetAuditRecord" | "ExportAuditRecords" | "VerifyAudit"
+        | "GetAuditCheckpoint" => audit(caller, method).await,
         "ListApiLogEntries"
         | "GetApiLogEntry"
         | "ExplainAlert"
@@ -190,6 +190,10 @@ async fn audit(caller: &Admin, method: &str) -> Result<(), Status> {
             let mut records = audit.export_audit_records(request).await?.into_inner();
             while records.message().await?.is_some() {}
             Ok(())
+        }
+        "GetAuditCheckpoint" => {
+            let request = api::GetAuditCheckpointRequest {};
+            audit.get_audit_checkpoint(request).await.map(drop)
         }
         _ => {
             let request = api::VerifyAuditRequest::default();

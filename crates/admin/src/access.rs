@@ -107,6 +107,7 @@ pub const TABLE: &[(&str, Needs)] = &[
     ("AuditService/GetAuditRecord", Needs::ReadInstallation),
     ("AuditService/ExportAuditRecords", Needs::ReadInstallation),
     ("AuditService/VerifyAudit", Needs::ReadInstallation),
+    ("AuditService/GetAuditCheckpoint", Needs::ReadInstallation),
     ("ParkedService/ListParkedRecords", Needs::ReadInstallation),
     ("ParkedService/GetParkedRecord", Needs::ReadInstallation),
     ("ParkedService/EvaluateParkedRecord", Needs::ManageInstallation),

@@ -37,6 +37,18 @@ pub fn journal_path(data: &Path) -> PathBuf {
     data.join("journal")
 }
 
+/// Where the key is that signs checkpoints, in a data directory.
+#[must_use]
+pub fn checkpoint_key_path(data: &Path) -> PathBuf {
+    data.join("checkpoint-key")
+}
+
+/// Where checkpoints are in a data directory, unless another file is said.
+#[must_use]
+pub fn checkpoints_path(data: &Path) -> PathBuf {
+    data.join("checkpoints")
+}
+
 /// Where the bootstrap credential is in a data directory.
 #[must_use]
 pub fn credential_path(data: &Path) -> PathBuf {

@@ -28,4 +28,4 @@ mod start;
 mod store;
 mod tracking;
 
-pub use run::{Config, Error, run};
+pub use run::{Config, Error, Home, run};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::id::InstanceId;
 use runtime::ingest::{self, Ingest};
+use runtime::journal::checkpoint::{self, Checkpoints, Key};
 use runtime::journal::{self, Journal, SledJournal};
 use runtime::lifecycle::Shutdown;
 use runtime::listen::Listener;
@@ -24,6 +25,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
+use wire::audit::moment;
 use wire::proto::DESCRIPTORS;
 use wire::proto::gander::admin::v1::api_log_service_server::ApiLogServiceServer;
 use wire::proto::gander::admin::v1::audit_service_server::AuditServiceServer;
@@ -90,9 +92,20 @@ pub struct Config {
         value_name = "FILE"
     )]
     pub client_ca: Option<PathBuf>,
+
+    /// Where signed checkpoints of the audit log are kept, best on another disk or machine. Default:
+    /// checkpoints in the data folder.
+    #[arg(long, env = "GANDER_CHECKPOINT_FILE", value_name = "FILE")]
+    pub checkpoint_file: Option<PathBuf>,
 }
 
 impl Config {
+    /// Where checkpoints are kept, with this data folder.
+    #[must_use]
+    pub fn checkpoints(&self, data: &Path) -> PathBuf {
+        self.checkpoint_file.clone().unwrap_or_else(|| bootstrap::checkpoints_path(data))
+    }
+
     /// The certificate; none where gRPC is served in the clear.
     ///
     /// # Errors
@@ -125,6 +138,9 @@ pub enum Error {
     /// The leases of gateways cannot be followed.
     #[error(transparent)]
     Leases(#[from] leases::Error),
+    /// Checkpoints of the audit log cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     /// gRPC cannot be served.
     #[error("gRPC cannot be served: {0}")]
     Serve(String),
@@ -143,20 +159,28 @@ const RESETS: usize = 20;
 /// Calls that break the protocol; with more the connection is closed.
 const ERRORS: usize = 100;
 
-/// Runs admin with its journal and bootstrap credential in the folder `data`, until it is asked to
-/// stop.
+/// Where admin keeps what lasts.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The folder with its journal, the key of checkpoints and the bootstrap credential.
+    pub data: PathBuf,
+    /// The file with checkpoints.
+    pub checkpoints: PathBuf,
+}
+
+/// Runs admin with what it keeps, until it is asked to stop.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     listener: Listener,
-    data: PathBuf,
+    home: Home,
     parts: Parts,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let beats = parts.nats.members(Role::Gateway).await?;
     let workers = parts.nats.members(Role::Worker).await?;
-    let (store, writing) = match open(&parts, &data, &shutdown).await {
+    let (store, writing) = match open(&parts, &home, &shutdown).await {
         Err(Error::Store(Fatal::Stopping) | Error::Start(start::Error::Store(Fatal::Stopping))) => {
             return Ok(());
         }
@@ -186,7 +210,7 @@ pub async fn run(
         waiting: Places::new(WAITING.0, WAITING.1),
         pages: page::Key::draw(&*parts.random),
         random: parts.random,
-        bootstrap: bootstrap::credential_path(&data).into(),
+        bootstrap: bootstrap::credential_path(&home.data).into(),
     };
     let handover = Handover { ingest, outcomes, partitions: parts.streams.partitions };
     let statuses = Statuses {
@@ -227,25 +251,32 @@ fn ended_by_itself<E: Into<Error>>(ended: Result<Result<(), E>, JoinError>) -> R
 /// was asked for, writes a bootstrap credential.
 async fn open(
     parts: &Parts,
-    data: &Path,
+    home: &Home,
     shutdown: &Shutdown,
 ) -> Result<(crate::store::Store, impl Future<Output = Result<(), Fatal>> + Send + use<>), Error> {
+    let data = &home.data;
     let path = bootstrap::journal_path(data);
     let journal = tokio::task::spawn_blocking(move || SledJournal::open(&path)).await;
     let mut journal = journal.map_err(|panic| Error::Serve(panic.to_string()))??;
+    let key = Key::open_or_make(&bootstrap::checkpoint_key_path(data), &*parts.random)?;
+    let mut checkpoints = Checkpoints::open(&home.checkpoints, key)?;
     let stop = &shutdown.soft;
-    let (mut directory, requests) = start::reconcile(&mut journal, &parts.nats, stop).await?;
+    let at = parts.clock.now();
+    let reconciled = start::reconcile(&mut journal, &mut checkpoints, &parts.nats, (stop, at));
+    let (mut directory, requests) = reconciled.await?;
     if journal.head().sequence == 0 || bootstrap::recovery_wanted(data) {
         let issued = bootstrap::issue(&mut journal, data, &*parts.clock, &*parts.random);
         let (path, commit) = issued?;
         directory.apply(&commit);
         let snapshot = directory.snapshot(commit.changes[0].subject());
+        checkpoints.sign(journal.head(), &moment(commit.at))?;
         bootstrap::recovery_done(data)?;
         relay(&parts.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
         tracing::info!(path = %path.display(), "a bootstrap credential is written: it makes the first principal");
     }
     let writer = Writer {
         journal: Box::new(journal),
+        checkpoints,
         nats: parts.nats.clone(),
         clock: Arc::clone(&parts.clock),
         directory,

@@ -7,9 +7,13 @@
 use bytes::Bytes;
 use domain::commit::Commit;
 use domain::directory::Directory;
+use domain::time::Timestamp;
+use runtime::journal::checkpoint::{self, Checkpoints};
 use runtime::journal::{self, Head, Journal};
 use runtime::nats::{self, Nats, Start};
+use runtime::view;
 use tokio_util::sync::CancellationToken;
+use wire::audit::moment;
 use wire::stored::{self, control};
 use wire::subject;
 
@@ -29,9 +33,25 @@ pub enum Error {
     /// The stream and the journal have gone different ways.
     #[error(transparent)]
     Store(#[from] Fatal),
+    /// GANDER_CONTROL is not whole.
+    #[error(transparent)]
+    View(#[from] view::Error),
+    /// Checkpoints cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// Journal and stream have another history than the one that was signed.
+    #[error(
+        "record {sequence} was signed and {reason}: somebody has cut or rewritten journal and GANDER_CONTROL, or an older backup was restored; keep the checkpoint file, and see docs/audit.md"
+    )]
+    NotSigned {
+        /// The number of the record.
+        sequence: u64,
+        /// What became of it.
+        reason: &'static str,
+    },
     /// A commit cannot be read.
     #[error(
-        "commit {sequence} in GANDER_CONTROL cannot be read: if the journal is whole, stop every process, delete the stream GANDER_CONTROL and start admin, which writes it anew"
+        "commit {sequence} in GANDER_CONTROL cannot be read: if the journal is whole, stop every process, delete the stream GANDER_CONTROL and start admin, which writes it anew (docs/broken-files.md)"
     )]
     Stored {
         /// Its number.
@@ -44,20 +64,23 @@ pub enum Error {
 /// The record of the commit that GANDER_CONTROL has at this number.
 pub async fn stored_record(nats: &Nats, sequence: u64) -> Result<Bytes, Error> {
     let message = nats.get(subject::CONTROL_STREAM, sequence).await?;
-    let message = message.ok_or(Fatal::Diverged(sequence))?;
+    // It is counted, and not there: nats-server leaves out what it cannot read.
+    let unread = || view::Error::NotWhole(format!("nats-server cannot read record {sequence}"));
+    let message = message.ok_or_else(unread)?;
     let (record, _) = control::decode_message(&message.payload)
         .map_err(|source| Error::Stored { sequence, source })?;
     Ok(record)
 }
 
-/// Makes journal and stream the same, and folds them.
+/// Makes journal and stream the same, has what they come to signed at this time, and folds them.
 pub async fn reconcile(
     journal: &mut dyn Journal,
+    checkpoints: &mut Checkpoints,
     nats: &Nats,
-    stop: &CancellationToken,
+    (stop, at): (&CancellationToken, Timestamp),
 ) -> Result<(Directory, Requests), Error> {
     let head = journal::verify(journal, control::previous_hash)?;
-    let (_, last) = nats.bounds(subject::CONTROL_STREAM).await?;
+    let last = view::check_whole(nats).await?.last;
     let common = head.sequence.min(last);
     if common > 0 {
         let ours = journal.read(common - 1, 1)?;
@@ -68,7 +91,27 @@ pub async fn reconcile(
     if last > head.sequence {
         import(journal, nats, head).await?;
     }
+    check_signed(journal, checkpoints.head())?;
+    if journal.head().sequence > 0 {
+        checkpoints.sign(journal.head(), &moment(at))?;
+    }
     fold(journal, nats, last, stop).await
+}
+
+/// What was signed must still be in the chain: nothing is signed on top of another history.
+fn check_signed(journal: &dyn Journal, signed: Head) -> Result<(), Error> {
+    let Head { sequence, hash } = signed;
+    if sequence == 0 {
+        return Ok(());
+    }
+    if journal.head().sequence < sequence {
+        return Err(Error::NotSigned { sequence, reason: "is missing" });
+    }
+    let record = journal.read(sequence - 1, 1)?;
+    if record.first().map(|record| journal::hash(record)) != Some(hash) {
+        return Err(Error::NotSigned { sequence, reason: "is another one" });
+    }
+    Ok(())
 }
 
 async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Result<(), Error> {

@@ -14,12 +14,13 @@ use domain::commit::{Change, Commit, Request, Subject};
 use domain::directory::{Directory, Snapshot};
 use domain::time::Timestamp;
 use runtime::clock::Clock;
+use runtime::journal::checkpoint::{self, Checkpoints, Signed};
 use runtime::journal::{self, Head, Journal, Records};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Nats};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use wire::audit::record_to;
+use wire::audit::{moment, record_to};
 use wire::stored::control::{encode_commit, encode_message};
 use wire::subject;
 
@@ -76,6 +77,9 @@ pub enum Fatal {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] journal::Error),
+    /// Its head cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     /// GANDER_CONTROL has something else than the journal.
     #[error(
         "commit {0} in the journal is not the one in GANDER_CONTROL: somebody else writes there; keep both and decide which is right"
@@ -98,6 +102,7 @@ pub struct Store {
     shown: Arc<RwLock<Directory>>,
     records: Arc<dyn Records>,
     relayed: watch::Receiver<u64>,
+    signed: Signed,
 }
 
 impl Store {
@@ -120,6 +125,11 @@ impl Store {
     /// The journal's records. Those after the number of what [`Self::read`] shows may not last.
     pub fn records(&self) -> Arc<dyn Records> {
         Arc::clone(&self.records)
+    }
+
+    /// The checkpoints: what [`Self::relayed`] tells is covered by them.
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
     }
 
     /// The number of the last commit that is known to be in GANDER_CONTROL, as it grows.
@@ -181,6 +191,8 @@ fn key(actor: Actor, id: [u8; 16]) -> (String, [u8; 16]) {
 pub struct Writer {
     /// Where commits are kept.
     pub journal: Box<dyn Journal>,
+    /// What signs how far it is.
+    pub checkpoints: Checkpoints,
     /// The connection.
     pub nats: Nats,
     /// The clock.
@@ -221,7 +233,8 @@ impl Writer {
         let records = self.journal.records();
         // Whatever the journal had was relayed before.
         let (known, relayed) = watch::channel(self.directory.sequence());
-        let store = Store { jobs, shown: Arc::clone(&shown), records, relayed };
+        let signed = self.checkpoints.shown();
+        let store = Store { jobs, shown: Arc::clone(&shown), records, relayed, signed };
         (store, self.run(receiver, shown, known, stop))
     }
 
@@ -263,11 +276,14 @@ impl Writer {
             return Ok(self);
         }
         let records: Vec<_> = decided.iter().map(|one| one.record.clone()).collect();
-        let appended = tokio::task::spawn_blocking(move || {
-            self.journal.append(expected.sequence, &records).map(|_| self)
+        let at = moment(self.clock.now());
+        let appended = tokio::task::spawn_blocking(move || -> Result<Self, Fatal> {
+            let head = self.journal.append(expected.sequence, &records)?;
+            // Before anybody is told: so whatever is in GANDER_CONTROL was signed.
+            self.checkpoints.sign(head, &at)?;
+            Ok(self)
         });
-        let appended = appended.await.map_err(|panic| journal::Error::Failed(panic.to_string()))?;
-        Ok(appended?)
+        appended.await.map_err(|panic| journal::Error::Failed(panic.to_string()))?
     }
 
     /// Relays the commits of a group, and answers each command once what it rests on is stored.

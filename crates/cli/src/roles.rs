@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::Home;
 use anyhow::Context;
 use domain::filter::Key;
 use runtime::clock::{Clock, Monotone, SystemClock};
@@ -84,6 +85,15 @@ struct Given {
 }
 
 impl Given {
+    /// Waits until admin has started, where it is in this process: it writes a GANDER_CONTROL that was
+    /// lost anew, which until then says less than was decided. False if the process stops before.
+    async fn after_admin(&self, shutdown: &Shutdown) -> bool {
+        tokio::select! {
+            () = self.checks.role_started("admin") => true,
+            () = shutdown.soft.cancelled() => false,
+        }
+    }
+
     /// All that a role is given; clock and randomness for ids, never for rules of a worker.
     fn parts(self, (nats, streams): (Nats, Streams)) -> Parts {
         Parts {
@@ -191,11 +201,15 @@ fn redacted(process: &Process, args: &RedactArgs) -> Vec<Key> {
     args.api_log_redact.clone()
 }
 
-fn spawn_admin(process: &Process, data: &Path, listener: Listener, broker: (Nats, Streams)) {
+fn spawn_admin(process: &Process, home: Home, listener: Listener, broker: (Nats, Streams)) {
     tell_certificate(&process.facts, Role::Admin, &listener);
     let parts = process.given("admin").parts(broker);
-    let part = admin::run(listener, data.to_owned(), parts, process.lifecycle.shutdown());
+    let part = admin::run(listener, home, parts, process.lifecycle.shutdown());
     process.lifecycle.spawn("admin", part);
+}
+
+fn home(config: &admin::Config, data: &Path) -> Home {
+    Home { data: data.to_owned(), checkpoints: config.checkpoints(data) }
 }
 
 fn worker_config(process: &Process, given: &worker::Config, redact: &RedactArgs) -> worker::Config {
@@ -208,7 +222,13 @@ fn spawn_worker(
     broker: (Nats, Streams),
     shutdown: Shutdown,
 ) {
-    let part = worker::run(config, process.given("worker").parts(broker), shutdown);
+    let given = process.given("worker");
+    let part = async move {
+        if !given.after_admin(&shutdown).await {
+            return Ok(());
+        }
+        worker::run(config, given.parts(broker), shutdown).await
+    };
     process.lifecycle.spawn("worker", part);
 }
 
@@ -233,6 +253,9 @@ fn spawn_gateway(
         let _ = ended.send(one_thread(async {
             let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
             let broker = connect(&door, User::Gateway, &streams).await?;
+            if !given.after_admin(&shutdown).await {
+                return Ok(());
+            }
             Ok(gateway::run(config, listener, given.parts(broker), shutdown).await?)
         }));
         drained.soft.cancel();
@@ -265,7 +288,7 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<()> {
         let grpc = listener.tcp.local_addr()?;
         let ops = process.serve_ops(&args.common, ADMIN_OPS, &["admin"]).await?;
         let broker = connect_to(&args.nats, User::Admin, &process.facts).await?;
-        spawn_admin(&process, &taken.path, listener, broker);
+        spawn_admin(&process, home(&args.admin, &taken.path), listener, broker);
         process.when_ready(move || tracing::info!(%grpc, %ops, "admin is ready"));
         let ended = process.finish().await;
         drop(taken);
@@ -327,7 +350,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let url = broker.server.url();
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         let door = broker.door(User::Admin);
-        spawn_admin(&process, &data, grpc, connect(&door, User::Admin, &args.streams).await?);
+        let connected = connect(&door, User::Admin, &args.streams).await?;
+        spawn_admin(&process, home(&args.admin, &data), grpc, connected);
         let door = broker.door(User::Worker);
         let connected = connect(&door, User::Worker, &args.streams).await?;
         // Requests that are begun still get their outcome: the worker stops after the gateway.

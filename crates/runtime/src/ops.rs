@@ -95,6 +95,17 @@ impl Checks {
         (lines.is_empty(), lines)
     }
 
+    /// Waits until this role has started, if it is one of this process.
+    pub async fn role_started(&self, role: &str) {
+        let starting = || {
+            let checks = self.checks.lock().expect("no holder of this lock panics");
+            checks.iter().any(|(name, check)| *name == role && check().is_err())
+        };
+        while starting() {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Waits until all hold.
     pub async fn all_ready(&self) {
         while !self.ready().0 {

@@ -2,11 +2,15 @@
 //!
 //! Must not know what it is used for. One owner reads; what it has applied is its to say.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use domain::directory::{Directory, Snapshot};
+use tokio::time::timeout;
 use wire::stored::{self, control};
 use wire::subject;
 
-use crate::nats::{self, Nats, Reader, Start};
+use crate::nats::{self, Message, Nats, Reader, Start};
 
 /// Why the configuration cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -15,47 +19,110 @@ pub enum Error {
     #[error(transparent)]
     Nats(#[from] nats::Error),
     /// A message cannot be read: going on without it could let in who was put out.
-    #[error("message {sequence} of the control stream cannot be read")]
+    #[error("message {sequence} of the control stream cannot be read (docs/broken-files.md)")]
     Stored {
         /// Its sequence.
         sequence: u64,
         /// Why.
         source: stored::Error,
     },
+    /// Messages are gone, or nats-server cannot read them: going on could let in who was put out.
+    #[error(
+        "{0}: if the journal of admin is whole (`gander audit verify` says so), stop every process, delete the stream GANDER_CONTROL and start admin first, which writes it anew (docs/broken-files.md)"
+    )]
+    NotWhole(String),
+}
+
+/// How long the next message that must be there may take, while the broker answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is in GANDER_CONTROL.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// The sequence of the last message.
+    pub last: u64,
+    /// How many subjects there are: things that were ever configured.
+    pub subjects: u64,
+}
+
+/// Makes sure that no message of GANDER_CONTROL is gone: none ever is deleted there.
+///
+/// # Errors
+/// Some are, or the broker cannot be reached.
+pub async fn check_whole(nats: &Nats) -> Result<Extent, Error> {
+    let found = nats.usage(subject::CONTROL_STREAM).await?;
+    let gone = found.last.saturating_sub(found.messages);
+    if gone > 0 {
+        return Err(Error::NotWhole(format!("{gone} of {} records are gone", found.last)));
+    }
+    Ok(Extent { last: found.last, subjects: found.subjects })
 }
 
 /// Follows the configuration.
 pub struct Follower {
+    nats: Nats,
     reader: Reader,
+    /// The number that the next message must have, once all that was there is read.
+    next: Option<u64>,
 }
 
 impl Follower {
     /// Reads the configuration as it is now, and follows it from there.
     ///
     /// # Errors
-    /// The broker cannot be reached, or a message cannot be read.
+    /// The broker cannot be reached, or a message cannot be read or is gone.
     pub async fn start(nats: &Nats) -> Result<(Self, Directory), Error> {
-        let (_, last) = nats.bounds(subject::CONTROL_STREAM).await?;
+        let extent = check_whole(nats).await?;
         let start = Start::LastOfEachSubject;
         let reader = Reader::new(nats, subject::CONTROL_STREAM, subject::CONTROL_ALL, start);
-        let mut follower = Self { reader };
+        let mut follower = Self { nats: nats.clone(), reader, next: None };
         let mut directory = Directory::default();
-        while directory.sequence() < last {
-            let (sequence, snapshot) = follower.next().await?;
+        let mut read = HashSet::new();
+        // What a thing is last shows in one message: where that cannot be read, nothing tells but that
+        // it does not come.
+        while directory.sequence() < extent.last || (read.len() as u64) < extent.subjects {
+            let message = follower.must_come(directory.sequence()).await?;
+            let (sequence, snapshot) = decode(&message)?;
             directory.restore(sequence, snapshot);
+            read.insert(message.subject);
         }
         Ok((follower, directory))
+    }
+
+    /// The next message, of which it is known that it is stored.
+    async fn must_come(&mut self, after: u64) -> Result<Message, Error> {
+        loop {
+            if let Ok(message) = timeout(PATIENCE, self.reader.next()).await {
+                return Ok(message);
+            }
+            if self.nats.bounds(subject::CONTROL_STREAM).await.is_ok() {
+                let text = format!("nats-server cannot read all records after {after}");
+                return Err(Error::NotWhole(text));
+            }
+        }
     }
 
     /// The next change: its number and the thing as it is after it. Cancel-safe.
     ///
     /// # Errors
-    /// The message cannot be read.
+    /// The message cannot be read, or one before it is gone.
     pub async fn next(&mut self) -> Result<(u64, Snapshot), Error> {
         let message = self.reader.next().await;
-        let sequence = message.sequence;
-        let (_, snapshot) = control::decode_message(&message.payload)
-            .map_err(|source| Error::Stored { sequence, source })?;
-        Ok((sequence, snapshot))
+        if self.next.is_some_and(|next| next != message.sequence) {
+            let text = format!("records before {} are gone", message.sequence);
+            return Err(Error::NotWhole(text));
+        }
+        // From where nothing waits behind it, each comes right after the one before.
+        if self.next.is_some() || message.pending == 0 {
+            self.next = Some(message.sequence + 1);
+        }
+        decode(&message)
     }
+}
+
+fn decode(message: &Message) -> Result<(u64, Snapshot), Error> {
+    let sequence = message.sequence;
+    let (_, snapshot) = control::decode_message(&message.payload)
+        .map_err(|source| Error::Stored { sequence, source })?;
+    Ok((sequence, snapshot))
 }

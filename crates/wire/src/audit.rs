@@ -338,6 +338,12 @@ fn maintenance_details(event: &maintenance::Event, known: &Snapshot) -> Vec<api:
     }
 }
 
+/// A time as RFC 3339 has it.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    time_text(at).unwrap_or_default()
+}
+
 fn time_text(at: Timestamp) -> Option<String> {
     time(at).to_rfc3339()
 }

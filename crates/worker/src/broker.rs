@@ -46,6 +46,13 @@ pub trait Broker {
         start: Start,
     ) -> impl Future<Output = Result<Vec<nats::Message>, nats::Error>> + Send;
 
+    /// How many messages of these subjects the leader of a stream says that it has.
+    fn count(
+        &self,
+        stream: &str,
+        filter: &str,
+    ) -> impl Future<Output = Result<u64, nats::Error>> + Send;
+
     /// The sequences of the first and the last message of a stream, as its leader has them.
     fn bounds(&self, stream: &str) -> impl Future<Output = Result<(u64, u64), nats::Error>> + Send;
 
@@ -96,6 +103,10 @@ impl Broker for Nats {
         start: Start,
     ) -> Result<Vec<nats::Message>, nats::Error> {
         Self::read_all(self, stream, filter, start).await
+    }
+
+    async fn count(&self, stream: &str, filter: &str) -> Result<u64, nats::Error> {
+        Ok(self.counted(stream, filter).await?.1)
     }
 
     async fn bounds(&self, stream: &str) -> Result<(u64, u64), nats::Error> {

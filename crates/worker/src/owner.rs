@@ -73,7 +73,7 @@ pub struct Owner<B> {
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
     last_input: u64,
-    /// The sequence that the next message must have, once one was read.
+    /// The sequence that the next message must have, once reading has begun.
     next_input: Option<u64>,
 }
 
@@ -127,10 +127,11 @@ impl<B: Broker> Owner<B> {
     /// partition is, since the others skip what they have done; none without partitions.
     pub fn restart(&mut self) -> Option<u64> {
         self.waiting.clear();
-        self.next_input = None;
         self.sweep = true;
         let slowest = self.owned.values().map(|owned| owned.state.position.sequence).min();
-        slowest.map(|sequence| sequence + 1)
+        // Nothing behind it is ever purged, so the next one is there.
+        self.next_input = slowest.map(|sequence| sequence + 1);
+        self.next_input
     }
 
     /// Whether more input can wait here.

@@ -42,7 +42,7 @@ pub enum Error {
     #[error(transparent)]
     Nats(#[from] nats::Error),
     /// Something that was stored cannot be read: a person must look at it.
-    #[error("partition {partition}: {what} cannot be read")]
+    #[error("partition {partition}: {what} cannot be read (docs/broken-files.md)")]
     Stored {
         /// The partition.
         partition: u32,
@@ -51,8 +51,18 @@ pub enum Error {
         /// Why.
         source: stored::Error,
     },
+    /// Going on could open incidents that are open already: a person must look at it.
+    #[error(
+        "partition {partition}: nats-server cannot read {lost} states of incidents, its store is damaged: restore a backup (docs/broken-files.md)"
+    )]
+    StatesLost {
+        /// The partition.
+        partition: u32,
+        /// How many.
+        lost: u64,
+    },
     /// Going on would skip alerts: a person must look at it.
-    #[error("partition {partition} would skip alerts: {reason}")]
+    #[error("partition {partition} would skip alerts: {reason} (docs/broken-files.md)")]
     WouldSkip {
         /// The partition.
         partition: u32,
@@ -109,7 +119,9 @@ pub async fn take(
     state.totals = checkpoint.totals;
     let states = subject::states_of(partition);
     let start = Start::LastOfEachSubject;
-    for message in broker.read_all(subject::INCIDENTS_STREAM, &states, start).await? {
+    let found = broker.read_all(subject::INCIDENTS_STREAM, &states, start).await?;
+    check_states(broker, partition, (&states, found.len() as u64)).await?;
+    for message in found {
         let incident = decode_state(&message.payload).map_err(|source| Error::Stored {
             partition: partition.0,
             what: "the state of an incident",
@@ -125,6 +137,18 @@ pub async fn take(
         control_sequence: checkpoint.control_sequence,
         stored: checkpoint.position,
     })
+}
+
+/// A message that nats-server cannot read any more is passed over by its consumers. Under the fence
+/// nobody adds a state, so all that are there were read, and perhaps some that have expired since.
+async fn check_states(
+    broker: &impl Broker,
+    partition: Partition,
+    (states, read): (&str, u64),
+) -> Result<(), Error> {
+    let there = broker.count(subject::INCIDENTS_STREAM, states).await?;
+    let lost = there.saturating_sub(read);
+    if lost == 0 { Ok(()) } else { Err(Error::StatesLost { partition: partition.0, lost }) }
 }
 
 /// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is

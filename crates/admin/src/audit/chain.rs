@@ -4,8 +4,11 @@
 //! after it: who is vouched for by its successor was not changed. Where there are two copies, the
 //! one that differs from a good one is to blame. Pure; must not know where copies lie.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use domain::commit::Commit;
+use runtime::journal::checkpoint::{self, Links, Public};
 use runtime::journal::{self, Head};
 use wire::audit::{hex, record_to, sentence};
 use wire::stored::{self, control};
@@ -23,6 +26,8 @@ pub enum Place {
     Either,
     /// In a file.
     File,
+    /// In the signed checkpoints.
+    Checkpoints,
 }
 
 impl Place {
@@ -35,6 +40,7 @@ impl Place {
             Self::Both => "journal and GANDER_CONTROL",
             Self::Either => "journal or GANDER_CONTROL",
             Self::File => "file",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }
@@ -81,55 +87,143 @@ impl From<Difference> for Verdict {
     }
 }
 
-/// A head that was noted before: the chain must still have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected(pub Head);
+/// Heads that were noted before, by hand or in signed checkpoints: the chain must still have each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    noted: BTreeMap<u64, Vec<[u8; 32]>>,
+    /// Whether no record may come after the last of them.
+    covers: bool,
+}
+
+impl From<Head> for Expected {
+    fn from(head: Head) -> Self {
+        Self::default().and([head])
+    }
+}
 
 impl Expected {
-    /// Checks the record with this number and hash.
-    pub(super) fn check(self, place: Place, at: Head, says: &str) -> Result<(), Difference> {
-        if at.sequence != self.0.sequence || at.hash == self.0.hash {
-            return Ok(());
+    /// These heads, too. Two of one number cannot both be in the chain.
+    #[must_use]
+    pub fn and(mut self, heads: impl IntoIterator<Item = Head>) -> Self {
+        for head in heads.into_iter().filter(|head| head.sequence > 0) {
+            let hashes = self.noted.entry(head.sequence).or_default();
+            if !hashes.contains(&head.hash) {
+                hashes.push(head.hash);
+            }
         }
+        self
+    }
+
+    /// Whoever noted them misses no record: the last of them is of the last.
+    #[must_use]
+    pub fn covering(self) -> Self {
+        Self { covers: true, ..self }
+    }
+
+    /// Only those of records up to this number.
+    #[must_use]
+    pub fn up_to(mut self, sequence: u64) -> Self {
+        self.covers &= self.last() <= sequence;
+        self.noted.retain(|noted, _| *noted <= sequence);
+        self
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        let covers = self.covers || other.covers;
+        Self { covers, ..self.and(other.heads()) }
+    }
+
+    /// What was noted.
+    pub fn heads(&self) -> impl Iterator<Item = Head> {
+        let heads = |(sequence, hashes): (&u64, _)| {
+            let sequence = *sequence;
+            <[[u8; 32]]>::iter(hashes).map(move |hash| Head { sequence, hash: *hash })
+        };
+        self.noted.iter().map(|(sequence, hashes)| (sequence, hashes.as_slice())).flat_map(heads)
+    }
+
+    fn last(&self) -> u64 {
+        self.noted.last_key_value().map_or(0, |(sequence, _)| *sequence)
+    }
+
+    /// Checks the record with this number and hash.
+    pub(super) fn check(&self, place: Place, at: Head, says: &str) -> Result<(), Difference> {
+        let noted = self.noted.get(&at.sequence).into_iter().flatten();
+        let Some(noted) = noted.copied().find(|noted| *noted != at.hash) else { return Ok(()) };
         Err(Difference {
             sequence: at.sequence,
             place,
             problem: "it is not the record whose hash was noted".to_owned(),
-            expected: Some(self.0.hash),
+            expected: Some(noted),
             found: Some(at.hash),
             says: says.into(),
         })
     }
 
-    /// Checks a copy that begins after this head: what was noted must be that, or be in the copy.
-    /// `says` is what its first record says.
+    /// Checks a copy that begins after this head: what was noted last must be that, or be in the copy,
+    /// and vouches for all before it. `says` is what its first record says.
     pub(super) fn check_beginning(
-        self,
+        &self,
         place: Place,
         head: Head,
         says: &str,
     ) -> Result<(), Difference> {
-        if self.0.sequence >= head.sequence {
+        let last = self.last();
+        if last == 0 || last >= head.sequence {
             return self.check(place, head, says);
         }
         let first = head.sequence + 1;
         Err(Difference {
-            sequence: self.0.sequence,
+            sequence: last,
             place,
             problem: format!("it was noted but is not here: the first record is {first}"),
-            expected: Some(self.0.hash),
+            expected: self.noted[&last].first().copied(),
             found: None,
             says: "-".into(),
         })
     }
 
-    /// Checks that the chain reaches as far as what was noted.
-    pub(super) fn check_end(self, place: Place, head: Head) -> Result<(), Difference> {
-        check_reaches(self.0.sequence, place, head).map_err(|missing| Difference {
-            expected: (missing.sequence == self.0.sequence).then_some(self.0.hash),
+    /// Checks that the chain reaches as far as what was noted, and no further where that covers it.
+    pub(super) fn check_end(&self, place: Place, head: Head) -> Result<(), Difference> {
+        let last = self.last();
+        check_reaches(last, place, head).map_err(|missing| Difference {
+            expected: (missing.sequence == last).then(|| self.noted[&last][0]),
             ..missing
+        })?;
+        if !self.covers || last >= head.sequence {
+            return Ok(());
+        }
+        Err(Difference {
+            sequence: last + 1,
+            place: Place::Checkpoints,
+            problem: "no signed checkpoint is of it or a later one: some were cut off".to_owned(),
+            expected: None,
+            found: None,
+            says: "-".into(),
         })
     }
+}
+
+/// What the checkpoints in a text say.
+///
+/// # Errors
+/// One is not what this key has signed, or in admin's own file one is missing.
+pub fn noted(text: &str, public: &Public, links: Links) -> Result<Expected, Difference> {
+    let found = checkpoint::parse(text, public, links).map_err(|broken| Difference {
+        sequence: broken.after + 1,
+        place: Place::Checkpoints,
+        problem: broken.to_string(),
+        expected: None,
+        found: None,
+        says: "-".into(),
+    })?;
+    let expected = Expected::default().and(found.into_iter().map(|one| one.head));
+    Ok(match links {
+        Links::Whole => expected.covering(),
+        Links::Some => expected,
+    })
 }
 
 /// Checks that a chain that ends with this head reaches the record with this number.

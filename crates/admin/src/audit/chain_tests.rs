@@ -142,7 +142,7 @@ fn a_history_that_was_written_anew_shows_as_two_that_differ() {
     }
     assert_eq!(blamed(walk(&good, Some(&other))), (5, Place::Either));
     assert_eq!(walk(&other, None).unwrap().sequence, 9, "alone, only a noted head tells");
-    let noted = Expected(walk(&good, None).unwrap());
+    let noted = Expected::from(walk(&good, None).unwrap());
     assert!(noted.check(Place::Journal, walk(&other, None).unwrap(), "").is_err());
     assert!(noted.check_end(Place::Journal, walk(&good[..7], None).unwrap()).is_err());
 }

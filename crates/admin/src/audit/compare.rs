@@ -31,7 +31,7 @@ pub async fn compare(
     records: Arc<dyn Records>,
     nats: &Nats,
     upto: Option<u64>,
-    expected: Option<Expected>,
+    expected: &Expected,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Verdict, Error> {
     let mut journal = Journal { records, read: 0, ended: false, ahead: VecDeque::new() };
@@ -56,7 +56,7 @@ pub async fn compare(
         stream.pass(head.sequence);
     }
     let ended = expected
-        .map_or(Ok(()), |expected| expected.check_end(Place::Both, head))
+        .check_end(Place::Both, head)
         .and_then(|()| upto.map_or(Ok(()), |upto| check_reaches(upto, Place::Both, head)));
     Ok(ended.map_or_else(Verdict::from, |()| Verdict::Whole(head)))
 }
@@ -67,7 +67,7 @@ fn step(
     directory: &mut Directory,
     journal: &Journal,
     stream: &Stream,
-    expected: Option<Expected>,
+    expected: &Expected,
 ) -> Result<Result<Head, Difference>, Error> {
     let sequence = head.sequence + 1;
     let ours = Window { place: Place::Journal, links: journal.links(sequence) };
@@ -94,9 +94,7 @@ fn step(
             says: stored.link.says().into(),
         }));
     }
-    let noted =
-        expected.map_or(Ok(()), |expected| expected.check(Place::Both, head, &stored.link.says()));
-    Ok(noted.map(|()| head))
+    Ok(expected.check(Place::Both, head, &stored.link.says()).map(|()| head))
 }
 
 struct Journal {

@@ -30,7 +30,7 @@ type Line = Result<(AuditRecord, Link), Difference>;
 /// The file cannot be read, or a newer version wrote it.
 pub fn check_lines(
     mut file: impl BufRead,
-    expected: Option<Expected>,
+    expected: &Expected,
     mut progress: impl FnMut(u64),
 ) -> Result<Verdict, Error> {
     let mut ahead: VecDeque<Line> = VecDeque::new();
@@ -58,8 +58,7 @@ pub fn check_lines(
         let window = Window { place: Place::File, links };
         let checked = check_one(before, window).and_then(|_| {
             let after = before.after(&link.record);
-            let noted = expected.map(|noted| noted.check(Place::File, after, &link.says()));
-            noted.unwrap_or(Ok(())).map(|()| after)
+            expected.check(Place::File, after, &link.says()).map(|()| after)
         });
         match checked {
             Ok(after) => head = Some(after),
@@ -71,23 +70,19 @@ pub fn check_lines(
         ahead.pop_front();
     }
     let head = head.unwrap_or_default();
-    let ended = expected.map_or(Ok(()), |expected| expected.check_end(Place::File, head));
+    let ended = expected.check_end(Place::File, head);
     Ok(ended.map_or_else(Verdict::from, |()| Verdict::Whole(head)))
 }
 
 /// The head before the first record of the file: of a file that begins in the middle what the
 /// record says, checked against what was noted.
-fn beginning(
-    first: &AuditRecord,
-    link: &Link,
-    expected: Option<Expected>,
-) -> Result<Head, Difference> {
+fn beginning(first: &AuditRecord, link: &Link, expected: &Expected) -> Result<Head, Difference> {
     if first.sequence <= 1 {
         return Ok(Head::default());
     }
     let hash = hash_from_hex(&first.previous_hash).unwrap_or_default();
     let head = Head { sequence: first.sequence - 1, hash };
-    expected.map_or(Ok(()), |noted| noted.check_beginning(Place::File, head, &link.says()))?;
+    expected.check_beginning(Place::File, head, &link.says())?;
     Ok(head)
 }
 

@@ -14,7 +14,7 @@ fn export(records: &[bytes::Bytes]) -> Vec<u8> {
 }
 
 fn check(file: &[u8], expected: Option<Expected>) -> Verdict {
-    check_lines(file, expected, |_| {}).unwrap()
+    check_lines(file, &expected.unwrap_or_default(), |_| {}).unwrap()
 }
 
 fn number(verdict: Verdict) -> Option<u64> {
@@ -31,7 +31,10 @@ fn head(length: u8) -> Head {
 #[test]
 fn a_whole_export_is_whole_also_from_the_middle() {
     assert_eq!(check(&export(&chain(9)), None), Verdict::Whole(head(9)));
-    assert_eq!(check(&export(&chain(9)[4..]), Some(Expected(head(4)))), Verdict::Whole(head(9)));
+    assert_eq!(
+        check(&export(&chain(9)[4..]), Some(Expected::from(head(4)))),
+        Verdict::Whole(head(9))
+    );
     assert_eq!(check(b"", None), Verdict::Whole(Head::default()));
 }
 
@@ -39,7 +42,7 @@ fn a_whole_export_is_whole_also_from_the_middle() {
 fn a_noted_record_that_the_file_begins_after_is_not_vouched_for() {
     let middle = export(&chain(9)[4..]);
     for noted in 1..4 {
-        let Verdict::Differs(found) = check(&middle, Some(Expected(head(noted)))) else {
+        let Verdict::Differs(found) = check(&middle, Some(Expected::from(head(noted)))) else {
             panic!("record {noted} is not in the file");
         };
         assert_eq!(found.sequence, u64::from(noted));
@@ -47,7 +50,7 @@ fn a_noted_record_that_the_file_begins_after_is_not_vouched_for() {
         assert!(found.problem.ends_with("the first record is 5"), "{}", found.problem);
     }
     for noted in 4..=9 {
-        assert_eq!(check(&middle, Some(Expected(head(noted)))), Verdict::Whole(head(9)));
+        assert_eq!(check(&middle, Some(Expected::from(head(noted)))), Verdict::Whole(head(9)));
     }
 }
 
@@ -57,7 +60,7 @@ fn lines_that_are_missing_or_elsewhere_are_found() {
         let mut records = chain(9);
         records.remove(at);
         // A file may begin in the middle, but says then what was before.
-        let expected = (at == 0).then_some(Expected(Head { sequence: 1, hash: [0; 32] }));
+        let expected = (at == 0).then_some(Expected::from(Head { sequence: 1, hash: [0; 32] }));
         assert!(number(check(&export(&records), expected)).is_some());
         let mut records = chain(9);
         records.swap(at, at + 1);
@@ -65,7 +68,7 @@ fn lines_that_are_missing_or_elsewhere_are_found() {
     }
     let cut = export(&chain(6));
     assert_eq!(check(&cut, None), Verdict::Whole(head(6)), "alone, it cannot be known");
-    assert_eq!(number(check(&cut, Some(Expected(head(9))))), Some(7));
+    assert_eq!(number(check(&cut, Some(Expected::from(head(9))))), Some(7));
 }
 
 #[test]
@@ -98,12 +101,12 @@ proptest! {
         let at = at % good.len();
         bad[at] = to;
         prop_assert_eq!(number(check(&bad, None)).is_some(), bad != good);
-        let cut = check(&good[..at], Some(Expected(head(6))));
+        let cut = check(&good[..at], Some(Expected::from(head(6))));
         prop_assert!(number(cut).is_some());
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-        let _ = check_lines(&bytes[..], None, |_| {});
+        let _ = check_lines(&bytes[..], &Expected::default(), |_| {});
     }
 }

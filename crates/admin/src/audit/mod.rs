@@ -10,7 +10,7 @@ mod compare;
 mod file;
 mod history;
 
-pub use chain::{Difference, Expected, Place, Verdict, check_records};
+pub use chain::{Difference, Expected, Place, Verdict, check_records, noted};
 pub use compare::compare;
 pub use file::check_lines;
 pub use history::History;

@@ -13,6 +13,7 @@ use domain::directory::Directory;
 use domain::time::Timestamp;
 use futures::Stream;
 use prost::Message;
+use runtime::journal::checkpoint::{self, Links};
 use runtime::journal::{self, Head, Records};
 use runtime::nats::Nats;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -30,7 +31,7 @@ use super::convert::{principal_name, service_name, team_name, token_name};
 use super::error;
 use super::page::{MAX_BYTES, Page};
 use crate::access::{About, Presented, authorize, presented};
-use crate::audit::{Difference, Expected, History, Verdict, compare};
+use crate::audit::{Difference, Expected, History, Verdict, compare, noted};
 
 /// The most exports and checks at a time.
 const AUDITS: usize = 4;
@@ -41,6 +42,10 @@ const CHUNK: usize = 100;
 const SHOWN: usize = 50;
 const MAX_KINDS: usize = 50;
 const BUFFER: usize = 16;
+/// The most heads of checkpoints in one question.
+const MAX_HEADS: usize = 10_000;
+/// How long a checkpoint may be on its way into the file.
+const ON_ITS_WAY: std::time::Duration = std::time::Duration::from_millis(200);
 /// How long what is being relayed may take to be in GANDER_CONTROL.
 const RELAY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -132,7 +137,7 @@ impl AuditService for Audit {
     ) -> Result<Response<Self::VerifyAuditStream>, Status> {
         let method = "AuditService/VerifyAudit";
         let (_, message) = self.calls.admit(request, method, |_| Ok(About::default()))?;
-        let expected = message.expected.as_ref().map(expected_from).transpose()?;
+        let expected = expected_from(&message)?;
         let place = self.place()?;
         let (sender, receiver) = mpsc::channel(BUFFER);
         let audit = self.clone();
@@ -148,6 +153,16 @@ impl AuditService for Audit {
             drop(place);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn get_audit_checkpoint(
+        &self,
+        request: Request<api::GetAuditCheckpointRequest>,
+    ) -> Result<Response<api::AuditCheckpoint>, Status> {
+        self.calls.admit(request, "AuditService/GetAuditCheckpoint", |_| Ok(About::default()))?;
+        let signed = self.calls.store.signed();
+        let note = signed.newest.borrow().to_string();
+        Ok(Response::new(api::AuditCheckpoint { note, public_key: signed.public.to_string() }))
     }
 }
 
@@ -283,16 +298,21 @@ impl Audit {
 
     async fn verify(
         &self,
-        expected: Option<Expected>,
+        expected: Expected,
         sender: mpsc::Sender<Result<api::VerifyAuditResponse, Status>>,
     ) -> Result<api::VerifyAuditResponse, Status> {
         let total = self.last();
         let relayed = self.await_relay(total).await;
         // What waits is no difference, and nothing can be said of a head that was noted there.
-        let expected = expected.filter(|noted| relayed == total || noted.0.sequence <= relayed);
+        let expected = if relayed == total { expected } else { expected.up_to(relayed) };
+        let ours = match self.blocking(|audit| audit.noted()).await? {
+            Ok(ours) => ours.up_to(relayed),
+            Err(found) => return Ok(differs(total, relayed, found)),
+        };
         let mut checked = 0;
         let records = Arc::clone(&self.records);
-        let verdict = compare(records, &self.nats, Some(relayed), expected, |so_far| {
+        let expected = expected.with(&ours);
+        let verdict = compare(records, &self.nats, Some(relayed), &expected, |so_far| {
             checked = so_far;
             let progress =
                 api::VerifyAuditResponse { checked, total, head: None, difference: None };
@@ -314,17 +334,27 @@ impl Audit {
                 let (checked, head) = (head.sequence, Some(head_to(head)));
                 api::VerifyAuditResponse { checked, total, head, difference: None }
             }
-            Verdict::Differs(found) => {
-                tracing::error!(
-                    commit = found.sequence,
-                    place = found.place.name(),
-                    "the audit log is not whole: {}",
-                    found.problem
-                );
-                let difference = Some(difference_to(*found));
-                api::VerifyAuditResponse { checked, total, head: None, difference }
-            }
+            Verdict::Differs(found) => differs(total, checked, *found),
         })
+    }
+
+    /// What our own checkpoints say. Between two looks one may be on its way.
+    fn noted(&self) -> Result<Result<Expected, Difference>, Status> {
+        let signed = self.calls.store.signed();
+        let look = || {
+            let text = checkpoint::read(&signed.path).map_err(|failed| {
+                tracing::warn!(error = %failed, path = %signed.path.display(), "the checkpoint file cannot be read");
+                error::unavailable("the checkpoint file cannot be read: see the log of admin")
+            })?;
+            Ok(noted(&text, &signed.public, Links::Whole))
+        };
+        match look()? {
+            Ok(found) => Ok(Ok(found)),
+            Err(_) => {
+                std::thread::sleep(ON_ITS_WAY);
+                look()
+            }
+        }
     }
 
     /// Waits a while until this record is relayed; gives how far that is, at most to it.
@@ -334,6 +364,17 @@ impl Audit {
         let _ = tokio::time::timeout(RELAY_PATIENCE, done).await;
         sequence.min(*relayed.borrow())
     }
+}
+
+fn differs(total: u64, checked: u64, found: Difference) -> api::VerifyAuditResponse {
+    tracing::error!(
+        commit = found.sequence,
+        place = found.place.name(),
+        "the audit log is not whole: {}",
+        found.problem
+    );
+    let difference = Some(difference_to(found));
+    api::VerifyAuditResponse { checked, total, head: None, difference }
 }
 
 /// A page on its way.
@@ -450,14 +491,23 @@ fn resource(name: &str) -> Result<Subject, Status> {
     found.map_err(|_| error::field(at, "must be the name of a team, service, token or principal"))
 }
 
-fn expected_from(head: &api::AuditHead) -> Result<Expected, Status> {
+fn expected_from(message: &api::VerifyAuditRequest) -> Result<Expected, Status> {
+    if message.checkpoints.len() > MAX_HEADS {
+        return Err(error::field("checkpoints", format!("must be at most {MAX_HEADS}")));
+    }
+    let noted = message.expected.iter().map(|head| head_from(head, "expected"));
+    let kept = message.checkpoints.iter().map(|head| head_from(head, "checkpoints"));
+    Ok(Expected::default().and(noted.chain(kept).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn head_from(head: &api::AuditHead, at: &str) -> Result<Head, Status> {
     let hash = hash_from_hex(&head.hash);
     let rule = "must be 64 lower-case hexadecimal digits";
-    let hash = hash.ok_or_else(|| error::field("expected.hash", rule))?;
+    let hash = hash.ok_or_else(|| error::field(format!("{at}.hash"), rule))?;
     if head.sequence == 0 {
-        return Err(error::field("expected.sequence", "must be the number of a record"));
+        return Err(error::field(format!("{at}.sequence"), "must be the number of a record"));
     }
-    Ok(Expected(Head { sequence: head.sequence, hash }))
+    Ok(Head { sequence: head.sequence, hash })
 }
 
 fn head_to(head: Head) -> api::AuditHead {

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use admin::audit::{Verdict, compare};
+use admin::audit::{Expected, Verdict, compare};
 use anyhow::{Context, bail, ensure};
 use domain::aggregate::Actor;
 use domain::commit::{Change, Commit};
@@ -131,7 +131,7 @@ async fn restore(
     if args.secrets == Secrets::Revoke {
         write.revoke(found.directory.clone()).await?;
     }
-    match compare(journal.records(), &nats, None, None, |_| {}).await? {
+    match compare(journal.records(), &nats, None, &Expected::default(), |_| {}).await? {
         Verdict::Whole(head) => Ok(head),
         Verdict::Differs(found) => bail!("what was restored is not whole: {found}"),
     }

@@ -41,6 +41,16 @@ pub async fn run(connect: &Connect, command: &AuditCommand) -> anyhow::Result<()
         AuditCommand::Export { start_sequence, file } => {
             export(&mut client, *start_sequence, file.as_deref()).await
         }
+        AuditCommand::Checkpoint { public_key } => {
+            let request = api::GetAuditCheckpointRequest {};
+            let found = client.get_audit_checkpoint(request).await?.into_inner();
+            match connect.output {
+                super::Output::Json => say(&json(&found)?),
+                super::Output::Table if *public_key => say(&found.public_key),
+                super::Output::Table => say(&found.note),
+            }
+            Ok(())
+        }
         AuditCommand::Verify(_) => Ok(()),
     }
 }

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use admin::audit::{Expected, Verdict, check_lines, compare};
+use admin::audit::{Difference, Expected, Verdict, check_lines, compare, noted};
+use admin::bootstrap::{checkpoint_key_path, checkpoints_path};
 use anyhow::Context;
 use runtime::data_folder::DataFolder;
+use runtime::journal::checkpoint::{self, Key, Links};
 use runtime::journal::{Head, SledRecords};
 use runtime::nats::Nats;
 use runtime::nats::access::User;
@@ -47,16 +49,54 @@ pub struct NotWhole(pub String);
 
 /// Carries it out.
 pub async fn run(connect: &Connect, args: &VerifyArgs) -> anyhow::Result<()> {
-    let expected = args.expect.map(|noted| Expected(noted.0));
-    let verdict = match (&args.file, &args.data) {
-        (Some(file), _) => in_file(file, expected)?,
-        (None, Some(data)) => in_folder(data, args, expected).await?,
-        (None, None) => return by_server(connect, args.expect).await,
+    let noted = args.expect.map(|noted| noted.0);
+    let verdict = match kept(args)? {
+        Err(found) => Verdict::from(found),
+        Ok(kept) => {
+            let expected = kept.clone().and(noted);
+            match (&args.file, &args.data) {
+                (Some(file), _) => in_file(file, &expected)?,
+                (None, Some(data)) => in_folder(data, args, expected).await?,
+                (None, None) => return by_server(connect, args.expect, &kept).await,
+            }
+        }
     };
     match verdict {
         Verdict::Whole(head) => whole(connect.output, head.sequence, &hex(&head.hash)),
         Verdict::Differs(found) => Err(NotWhole(found.to_string()).into()),
     }
+}
+
+/// What the checkpoints say that were kept elsewhere.
+fn kept(args: &VerifyArgs) -> anyhow::Result<Result<Expected, Difference>> {
+    let (Some(file), Some(key)) = (&args.checkpoints, &args.key) else {
+        return Ok(Ok(Expected::default()));
+    };
+    let text = checkpoint::read(file);
+    let text = text.with_context(|| format!("cannot read the checkpoints {}", file.display()))?;
+    let found = noted(&text, key, Links::Some);
+    if found.as_ref().is_ok_and(|found| found.heads().next().is_none()) {
+        return Err(Usage("there is no checkpoint in that file").into());
+    }
+    Ok(found)
+}
+
+/// What the checkpoints say that admin keeps in this folder. Without a key it has never made any;
+/// where they are in another file, that one is to be said.
+fn own(data: &Path, args: &VerifyArgs) -> anyhow::Result<Result<Expected, Difference>> {
+    let (key, file) = (checkpoint_key_path(data), checkpoints_path(data));
+    if !key.exists() && !file.exists() {
+        complain("there are no signed checkpoints: the end of the chain is vouched for by nothing");
+        return Ok(Ok(Expected::default()));
+    }
+    if args.checkpoints.is_some() && !file.exists() {
+        return Ok(Ok(Expected::default()));
+    }
+    let key = Key::open(&key)?;
+    let text = checkpoint::read(&file).with_context(|| {
+        format!("the checkpoints {} cannot be read: if --checkpoint-file says where they are, say it with --checkpoints, and --key {}", file.display(), key.public())
+    })?;
+    Ok(noted(&text, key.public(), Links::Whole))
 }
 
 fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
@@ -73,7 +113,7 @@ fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn in_file(file: &Path, expected: Option<Expected>) -> anyhow::Result<Verdict> {
+fn in_file(file: &Path, expected: &Expected) -> anyhow::Result<Verdict> {
     let opened =
         File::open(file).with_context(|| format!("cannot read the export {}", file.display()))?;
     let told = |number| complain(&format!("checked up to record {number}"));
@@ -81,13 +121,13 @@ fn in_file(file: &Path, expected: Option<Expected>) -> anyhow::Result<Verdict> {
 }
 
 /// Checks what a stopped installation has stored.
-async fn in_folder(
-    data: &Path,
-    args: &VerifyArgs,
-    expected: Option<Expected>,
-) -> anyhow::Result<Verdict> {
+async fn in_folder(data: &Path, args: &VerifyArgs, expected: Expected) -> anyhow::Result<Verdict> {
     admin::bootstrap::check_journal(data)?;
     let taken = DataFolder::take(data)?;
+    let expected = match own(&taken.path, args)? {
+        Ok(own) => expected.with(&own),
+        Err(found) => return Ok(found.into()),
+    };
     let records = SledRecords::open(&admin::bootstrap::journal_path(&taken.path))?;
     let said = nats_door::said(args.nats_url.as_deref(), args.nats_url_file.as_deref())?;
     let (broker, door) = match said {
@@ -101,7 +141,7 @@ async fn in_folder(
     };
     let nats = Nats::connect(door, "gander-audit-verify").await?;
     let told = |number| complain(&format!("checked {number} records"));
-    let verdict = compare(Arc::new(records), &nats, None, expected, told).await;
+    let verdict = compare(Arc::new(records), &nats, None, &expected, told).await;
     if let Some(broker) = broker {
         broker.server.stop().await?;
     }
@@ -109,11 +149,13 @@ async fn in_folder(
     Ok(verdict?)
 }
 
-async fn by_server(connect: &Connect, noted: Option<Noted>) -> anyhow::Result<()> {
+async fn by_server(connect: &Connect, noted: Option<Noted>, kept: &Expected) -> anyhow::Result<()> {
     let mut client = AuditServiceClient::new(connect.open().await?);
-    let head =
-        |Noted(head): Noted| api::AuditHead { sequence: head.sequence, hash: hex(&head.hash) };
-    let request = api::VerifyAuditRequest { expected: noted.map(head) };
+    let head = |head: Head| api::AuditHead { sequence: head.sequence, hash: hex(&head.hash) };
+    let request = api::VerifyAuditRequest {
+        expected: noted.map(|noted| head(noted.0)),
+        checkpoints: kept.heads().map(head).collect(),
+    };
     let mut answers = client.verify_audit(request).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         if let Some(head) = answer.head {

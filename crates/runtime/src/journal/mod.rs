@@ -1,8 +1,9 @@
 //! The journal: commits in order, durable once it says so, chained by hash.
 //!
 //! Layout: this file has the trait, `memory` and `sled` keep it, `conformance` is the suite that
-//! both pass. Must not know what a record says, only the hash of the one before that it carries.
+//! both pass; `checkpoint` signs how far it is. Must not know what a record says, only the hash of the one before that it carries.
 
+pub mod checkpoint;
 #[cfg(test)]
 mod conformance;
 mod memory;
@@ -51,12 +52,24 @@ pub enum Error {
         found: u64,
     },
     /// A record is not the one that was written, or one is missing.
-    #[error("record {sequence} of the journal is broken: {reason}")]
+    #[error(
+        "record {sequence} of the journal is broken: {reason}; move the folder of the journal away and start admin, which reads it anew from GANDER_CONTROL (docs/broken-files.md)"
+    )]
     Corrupt {
         /// The first broken record.
         sequence: u64,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// Its files are not what was written.
+    #[error(
+        "the journal in {directory} cannot be opened ({reason}): unless the disk is full or may not be written, move the folder away and start admin, which reads it anew from GANDER_CONTROL (docs/broken-files.md)"
+    )]
+    Damaged {
+        /// Its folder.
+        directory: PathBuf,
+        /// What sled says.
+        reason: String,
     },
     /// Another process has it open.
     #[error("another process uses {0}: stop it first")]

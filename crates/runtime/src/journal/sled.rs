@@ -38,6 +38,10 @@ impl SledJournal {
     /// # Errors
     /// It is in use, broken or of a newer format, or the disk fails.
     pub fn open(directory: &Path) -> Result<Self, Error> {
+        unless_damaged(directory, || Self::open_whole(directory))
+    }
+
+    fn open_whole(directory: &Path) -> Result<Self, Error> {
         if !directory.exists() {
             make(directory)?;
         }
@@ -144,9 +148,11 @@ impl SledRecords {
         if !directory.is_dir() {
             return Err(Error::Failed(format!("{} is not there", directory.display())));
         }
-        let database = open(directory)?;
-        let records = database.open_tree(RECORDS).map_err(failed)?;
-        Ok(Self { _database: database, records })
+        unless_damaged(directory, || {
+            let database = open(directory)?;
+            let records = database.open_tree(RECORDS).map_err(failed)?;
+            Ok(Self { _database: database, records })
+        })
     }
 }
 
@@ -174,6 +180,23 @@ fn make(directory: &Path) -> Result<(), Error> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = File::open(parent.unwrap_or(Path::new(".")));
     parent.and_then(|parent| parent.sync_all()).map_err(failed)
+}
+
+/// Files that are not what was written make sled fail or panic.
+fn unless_damaged<T>(
+    directory: &Path,
+    open: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let damaged = |reason| Error::Damaged { directory: directory.to_owned(), reason };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)) {
+        Ok(Err(Error::Failed(reason))) => Err(damaged(reason)),
+        Ok(opened) => opened,
+        Err(panic) => {
+            let told = panic.downcast_ref::<String>().map(String::as_str);
+            let told = told.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(damaged(format!("sled panicked: {}", told.unwrap_or("-"))))
+        }
+    }
 }
 
 fn open(directory: &Path) -> Result<sled::Db, Error> {

@@ -65,6 +65,8 @@ enum Missing {
 pub struct Usage {
     /// Messages in it.
     pub messages: u64,
+    /// Different subjects of them.
+    pub subjects: u64,
     /// Their bytes.
     pub bytes: u64,
     /// The most bytes that it may have; none where it has no limit of its own.
@@ -243,6 +245,7 @@ fn usage(info: &Info) -> Usage {
     let (config, state) = (&info.config, &info.state);
     Usage {
         messages: state.messages,
+        subjects: state.subjects_count,
         bytes: state.bytes,
         max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
         consumers: state.consumer_count as u64,

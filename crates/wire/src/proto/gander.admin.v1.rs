@@ -1373,11 +1373,15 @@ pub struct ExportAuditRecordsResponse {
     pub record: ::core::option::Option<AuditRecord>,
 }
 /// Request of VerifyAudit.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VerifyAuditRequest {
     /// A head that was noted before: the chain must still have it.
     #[prost(message, optional, tag = "1")]
     pub expected: ::core::option::Option<AuditHead>,
+    /// Heads of signed checkpoints that were kept elsewhere, at most 10,000: the chain must still have
+    /// each. Whoever sends them has checked the signatures.
+    #[prost(message, repeated, tag = "2")]
+    pub checkpoints: ::prost::alloc::vec::Vec<AuditHead>,
 }
 /// Where a chain ends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1412,7 +1416,8 @@ pub struct AuditDifference {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     /// Where: `journal`, `GANDER_CONTROL`, `journal and GANDER_CONTROL` where both are the same, or
-    /// `journal or GANDER_CONTROL` where nothing tells which of the two is right.
+    /// `journal or GANDER_CONTROL` where nothing tells which of the two is right; `checkpoints` where the
+    /// file of signed checkpoints is not what was signed.
     #[prost(string, tag = "2")]
     pub place: ::prost::alloc::string::String,
     /// What is wrong.
@@ -1427,6 +1432,21 @@ pub struct AuditDifference {
     /// What it says, as far as it can be read.
     #[prost(string, tag = "6")]
     pub says: ::prost::alloc::string::String,
+}
+/// Request of GetAuditCheckpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditCheckpointRequest {}
+/// That the chain had a head at a time, signed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCheckpoint {
+    /// A signed note (C2SP) with the body of a checkpoint: the name of the signer, the number of the last
+    /// record, its hash in base64, the time, and the digest of the checkpoint before. The hash is that of
+    /// a chain, not the root of a tree.
+    #[prost(string, tag = "1")]
+    pub note: ::prost::alloc::string::String,
+    /// What its signature is checked with: `NAME+HASH+KEY` (Ed25519).
+    #[prost(string, tag = "2")]
+    pub public_key: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod audit_service_client {
@@ -1628,6 +1648,33 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("gander.admin.v1.AuditService", "VerifyAudit"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Gives the newest signed checkpoint, to be kept elsewhere. For Global Admin and Stakeholder.
+        pub async fn get_audit_checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditCheckpoint>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gander.admin.v1.AuditService/GetAuditCheckpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gander.admin.v1.AuditService", "GetAuditCheckpoint"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1691,6 +1738,11 @@ pub mod audit_service_server {
             tonic::Response<Self::VerifyAuditStream>,
             tonic::Status,
         >;
+        /// Gives the newest signed checkpoint, to be kept elsewhere. For Global Admin and Stakeholder.
+        async fn get_audit_checkpoint(
+            &self,
+            request: tonic::Request<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditCheckpoint>, tonic::Status>;
     }
     /// The audit log: every change of the configuration, with who made it and when, in a chain of
     /// hashes. All methods are for Global Admin and Stakeholder.
@@ -1951,6 +2003,52 @@ pub mod audit_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gander.admin.v1.AuditService/GetAuditCheckpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAuditCheckpointSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::GetAuditCheckpointRequest>
+                    for GetAuditCheckpointSvc<T> {
+                        type Response = super::AuditCheckpoint;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditCheckpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::get_audit_checkpoint(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAuditCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

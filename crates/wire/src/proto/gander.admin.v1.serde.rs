@@ -1297,6 +1297,115 @@ impl<'de> serde::Deserialize<'de> for AuditChange {
         deserializer.deserialize_struct("gander.admin.v1.AuditChange", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for AuditCheckpoint {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.note.is_empty() {
+            len += 1;
+        }
+        if !self.public_key.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("gander.admin.v1.AuditCheckpoint", len)?;
+        if !self.note.is_empty() {
+            struct_ser.serialize_field("note", &self.note)?;
+        }
+        if !self.public_key.is_empty() {
+            struct_ser.serialize_field("publicKey", &self.public_key)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AuditCheckpoint {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "note",
+            "public_key",
+            "publicKey",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Note,
+            PublicKey,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "note" => Ok(GeneratedField::Note),
+                            "publicKey" | "public_key" => Ok(GeneratedField::PublicKey),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AuditCheckpoint;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.AuditCheckpoint")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AuditCheckpoint, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut note__ = None;
+                let mut public_key__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Note => {
+                            if note__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("note"));
+                            }
+                            note__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PublicKey => {
+                            if public_key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("publicKey"));
+                            }
+                            public_key__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(AuditCheckpoint {
+                    note: note__.unwrap_or_default(),
+                    public_key: public_key__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.AuditCheckpoint", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for AuditDetail {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -4981,6 +5090,77 @@ impl<'de> serde::Deserialize<'de> for GetApiLogEntryRequest {
             }
         }
         deserializer.deserialize_struct("gander.admin.v1.GetApiLogEntryRequest", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for GetAuditCheckpointRequest {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let len = 0;
+        let struct_ser = serializer.serialize_struct("gander.admin.v1.GetAuditCheckpointRequest", len)?;
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for GetAuditCheckpointRequest {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = GetAuditCheckpointRequest;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct gander.admin.v1.GetAuditCheckpointRequest")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<GetAuditCheckpointRequest, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                while map_.next_key::<GeneratedField>()?.is_some() {
+                    let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                }
+                Ok(GetAuditCheckpointRequest {
+                })
+            }
+        }
+        deserializer.deserialize_struct("gander.admin.v1.GetAuditCheckpointRequest", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for GetAuditRecordRequest {
@@ -13746,9 +13926,15 @@ impl serde::Serialize for VerifyAuditRequest {
         if self.expected.is_some() {
             len += 1;
         }
+        if !self.checkpoints.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.VerifyAuditRequest", len)?;
         if let Some(v) = self.expected.as_ref() {
             struct_ser.serialize_field("expected", v)?;
+        }
+        if !self.checkpoints.is_empty() {
+            struct_ser.serialize_field("checkpoints", &self.checkpoints)?;
         }
         struct_ser.end()
     }
@@ -13761,11 +13947,13 @@ impl<'de> serde::Deserialize<'de> for VerifyAuditRequest {
     {
         const FIELDS: &[&str] = &[
             "expected",
+            "checkpoints",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             Expected,
+            Checkpoints,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -13788,6 +13976,7 @@ impl<'de> serde::Deserialize<'de> for VerifyAuditRequest {
                     {
                         match value {
                             "expected" => Ok(GeneratedField::Expected),
+                            "checkpoints" => Ok(GeneratedField::Checkpoints),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -13808,6 +13997,7 @@ impl<'de> serde::Deserialize<'de> for VerifyAuditRequest {
                     V: serde::de::MapAccess<'de>,
             {
                 let mut expected__ = None;
+                let mut checkpoints__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Expected => {
@@ -13816,10 +14006,17 @@ impl<'de> serde::Deserialize<'de> for VerifyAuditRequest {
                             }
                             expected__ = map_.next_value()?;
                         }
+                        GeneratedField::Checkpoints => {
+                            if checkpoints__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("checkpoints"));
+                            }
+                            checkpoints__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(VerifyAuditRequest {
                     expected: expected__,
+                    checkpoints: checkpoints__.unwrap_or_default(),
                 })
             }
         }

@@ -369,6 +369,14 @@ impl Broker for Connection {
         self.read(all).await
     }
 
+    async fn count(&self, stream: &str, filter: &str) -> Result<u64, nats::Error> {
+        let count = |state: &mut State| {
+            let subjects = state.stream(stream).messages.values().filter(|m| fits(filter, &m.0));
+            subjects.map(|m| &m.0).collect::<BTreeSet<_>>().len() as u64
+        };
+        self.read(count).await
+    }
+
     async fn bounds(&self, stream: &str) -> Result<(u64, u64), nats::Error> {
         let bounds = |state: &mut State| {
             let stream = state.stream(stream);

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use runtime::journal::checkpoint::Public;
 
 use super::super::audit_verify::Noted;
 use super::super::when::Ago;
@@ -49,9 +50,19 @@ pub enum AuditCommand {
   gander audit verify --data gander-data             with everything stopped
   gander audit verify --file audit.jsonl             an export
   gander audit verify --expect 41:9f2c...            against a head that was noted
+  gander audit verify --checkpoints kept --key gander-audit-1f2e+...
 
 Exit codes: 0 whole, 1 differs")]
     Verify(VerifyArgs),
+    /// Shows the newest signed checkpoint: append it to a file on another machine.
+    #[command(after_help = "Examples:
+  gander audit checkpoint >> kept
+  gander audit checkpoint --public-key")]
+    Checkpoint {
+        /// Show what signatures are checked with instead: note it once, elsewhere.
+        #[arg(long)]
+        public_key: bool,
+    },
 }
 
 /// Which records.
@@ -112,4 +123,11 @@ pub struct VerifyArgs {
     /// A head that was noted before: that record must be there, and the same.
     #[arg(long, value_name = "SEQUENCE:HASH")]
     pub expect: Option<Noted>,
+    /// Signed checkpoints that were kept elsewhere: each must be in the chain. Not said: those that
+    /// admin keeps.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub checkpoints: Option<PathBuf>,
+    /// What the checkpoints were signed with, as `gander audit checkpoint --public-key` prints it.
+    #[arg(long, value_name = "NAME+HASH+KEY", requires = "checkpoints")]
+    pub key: Option<Public>,
 }
