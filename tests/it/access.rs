@@ -39,7 +39,7 @@ const STORED: [(&str, &[&str]); 10] = [
     ("gander.parked.0", &["worker", "operator"]),
     ("gander.apilog.x", &["gateway", "worker"]),
     ("$KV.GANDER_LAST_USE.x", &["gateway"]),
-    ("$KV.GANDER_LEASES.x", &["gateway"]),
+    ("$KV.GANDER_LEASES.gateway.x", &["gateway"]),
     ("$KV.GANDER_LEASES.mark", &["admin"]),
 ];
 /// What is said and asked past the streams, and by whom.

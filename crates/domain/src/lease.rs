@@ -68,7 +68,18 @@ impl Holder {
         }
     }
 
-    /// Whether what is known may be used. The clock has to be read after what is known was looked up.
+    /// What is looked up, if it may be used. The clock is read last: a gateway that stands still between the
+    /// two finds that its lease has run out. What is looked up must not change between the two.
+    pub fn current<T>(
+        &self,
+        look_up: impl FnOnce() -> T,
+        clock: impl FnOnce() -> Duration,
+    ) -> Option<T> {
+        let found = look_up();
+        self.holds(clock()).then_some(found)
+    }
+
+    /// Whether what is known may be used.
     #[must_use]
     pub fn holds(&self, now: Duration) -> bool {
         now < self.until
@@ -216,6 +227,19 @@ mod tests {
         assert_eq!(holder.age(seconds(11)), Some(seconds(1)), "an older one takes nothing back");
         holder.give_up();
         assert!(!holder.holds(seconds(11)));
+    }
+
+    #[test]
+    fn the_clock_is_read_after_what_is_known() {
+        let mut holder = Holder::default();
+        holder.stored(holder.renewal(7, seconds(10)).unwrap(), 7, 7);
+        let clock = std::cell::Cell::new(seconds(11));
+        assert_eq!(holder.current(|| "let in", || clock.get()), Some("let in"));
+        let stands_still = || {
+            clock.set(seconds(13));
+            "let in"
+        };
+        assert_eq!(holder.current(stands_still, || clock.get()), None);
     }
 
     #[test]

@@ -83,19 +83,21 @@ impl Tokens {
             return Ok(None);
         };
         let digest = secret.digest();
+        // Held over the look-up and the clock: nothing renews the lease between the two.
         let known = self.known.read().expect("no holder of this lock panics");
-        let at = self.clock.now();
-        let token = known.directory.admitted(&digest, at);
-        let admitted =
-            token.filter(|token| token.url_parameter_allowed || !by_url).map(|token| Admitted {
+        let look_up = || {
+            let at = self.clock.now();
+            let token = known.directory.admitted(&digest, at);
+            let token = token.filter(|token| token.url_parameter_allowed || !by_url)?;
+            Some(Admitted {
                 token: token.id,
                 reach: token.reach,
                 at,
                 unavailable_over_limit: token.unavailable_over_limit,
                 tracked_until: tracked_until(token, at),
-            });
-        // The clock is read last, and nothing can renew the lease since the token was looked up.
-        if known.lease.holds(self.clock.boot()) { Ok(admitted) } else { Err(Stale) }
+            })
+        };
+        known.lease.current(look_up, || self.clock.boot()).ok_or(Stale)
     }
 
     /// Until when the calls of this token are kept; none where they are not, at this time.

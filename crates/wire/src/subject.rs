@@ -43,6 +43,8 @@ pub const LAST_USE_ALL: &str = "$KV.GANDER_LAST_USE.>";
 pub const LEASES_ALL: &str = "$KV.GANDER_LEASES.>";
 /// The mark: the last change that calls wait for.
 pub const LEASES_MARK: &str = "$KV.GANDER_LEASES.mark";
+/// All leases of gateways; the mark is not among them, so that a gateway has no right to it.
+pub const LEASES_OF_GATEWAYS: &str = "$KV.GANDER_LEASES.gateway.*";
 /// Every parked record.
 pub const PARKED_ALL: &str = "gander.parked.*";
 
@@ -134,7 +136,7 @@ pub fn last_use(token: TokenId) -> String {
 /// Where the lease of a gateway is.
 #[must_use]
 pub fn lease(gateway: InstanceId) -> String {
-    format!("$KV.GANDER_LEASES.{gateway}")
+    format!("$KV.GANDER_LEASES.gateway.{gateway}")
 }
 
 /// Where this process awaits outcomes.

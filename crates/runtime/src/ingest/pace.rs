@@ -11,6 +11,9 @@ use super::fair::Room;
 /// A message is made no smaller than this part of the most.
 const LEAST_PART: usize = 128;
 
+/// A small message that is quick makes the expected time shorter by this part.
+const FORGETS: u32 = 16;
+
 /// The pace of one loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -60,7 +63,8 @@ impl Pace {
     pub fn stored(&mut self, bytes: usize, records: usize, took: Duration) {
         let is_full = bytes >= self.message / 2 || records >= self.records / 2;
         if !is_full {
-            self.took = self.took.max(took);
+            // One that was slow though it was small is forgotten again while others are quick.
+            self.took = took.max(self.took - self.took / FORGETS);
             return;
         }
         self.took = took;
@@ -157,6 +161,17 @@ mod tests {
         assert_eq!(pace.room(4_096).records, 2 * RECORDS, "a small one tells nothing of full ones");
         assert!(pace.is_too_late(Duration::from_millis(401)));
         assert!(!pace.is_too_late(Duration::from_millis(400)));
+    }
+
+    #[test]
+    fn a_slow_message_is_forgotten_while_few_are_sent() {
+        let mut pace = pace();
+        pace.stored(300, 1, Duration::from_millis(790));
+        assert_eq!(pace.room(4_096).records, 2 * RECORDS);
+        for _ in 0..100 {
+            pace.stored(300, 1, Duration::from_millis(3));
+        }
+        assert_eq!(pace.room(4_096).records, 4_096);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The journal: commits in order, durable once it says so, chained by hash.
 //!
 //! Layout: this file has the trait, `memory` and `sled` keep it, `conformance` is the suite that
-//! both pass; `checkpoint` signs how far it is. Must not know what a record says, only the hash of the one before that it carries.
+//! both pass; `checkpoint` signs how far it is. Must not know what a record says, only the hash of the
+//! one before that it carries.
 
 pub mod checkpoint;
 #[cfg(test)]
@@ -71,6 +72,9 @@ pub enum Error {
         /// What sled says.
         reason: String,
     },
+    /// It has a form that this build does not know.
+    #[error("a newer version of Gander wrote the journal: upgrade this process")]
+    Newer,
     /// Another process has it open.
     #[error("another process uses {0}: stop it first")]
     InUse(PathBuf),

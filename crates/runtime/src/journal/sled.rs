@@ -54,8 +54,7 @@ impl SledJournal {
             }
             Some(found) if found == FORMAT_VERSION => {}
             Some(_) => {
-                let text = "a newer version of Gander wrote it: upgrade this process";
-                return Err(Error::Failed(text.to_owned()));
+                return Err(Error::Newer);
             }
         }
         let file = File::open(directory.join("db")).map_err(failed)?;

@@ -1,6 +1,6 @@
-//! What the KV bucket GANDER_LEASES holds: under the id of a gateway the number of the last change that
-//! it acts on, nothing once it has stopped in order; under `mark` that of the last change that calls
-//! wait for. Numbers are decimal digits.
+//! What the KV bucket GANDER_LEASES holds: under `gateway.` and the id of a gateway the number of the last
+//! change that it acts on, nothing once it has stopped in order; under `mark` that of the last change that
+//! calls wait for. Numbers are decimal digits.
 //!
 //! Must not know who waits.
 
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(decode(&lease, b"v2"), Some(Entry::Lease(gateway, 0)));
         assert_eq!(decode(subject::LEASES_MARK, b"7"), Some(Entry::Mark(7)));
         for (subject, value) in
-            [(subject::LEASES_MARK, "x"), ("$KV.GANDER_LEASES.x", "1"), ("", "")]
+            [(subject::LEASES_MARK, "x"), ("$KV.GANDER_LEASES.gateway.x", "1"), ("", "")]
         {
             assert_eq!(decode(subject, value.as_bytes()), None);
         }

@@ -127,7 +127,7 @@ impl Accounts {
                 }
             }
         }
-        let text = user_text(&variable(user.name()), &publish, rights.never, &subscribe);
+        let text = user_text(&variable(user.name()), &publish, &subscribe);
         self.account(user.account()).users.push(text);
     }
 
@@ -234,22 +234,11 @@ fn export_text(subject: &str, export: &Export) -> String {
     format!("{{ {kind}: \"{subject}\", accounts: [{accounts}]{answers} }}")
 }
 
-fn user_text(
-    variable: &str,
-    publish: &BTreeSet<String>,
-    never: &[&str],
-    subscribe: &BTreeSet<String>,
-) -> String {
+fn user_text(variable: &str, publish: &BTreeSet<String>, subscribe: &BTreeSet<String>) -> String {
     let list = |subjects: &mut dyn Iterator<Item = &str>| {
         subjects.map(|subject| format!("\n              \"{subject}\"")).collect::<String>()
     };
     let allow = list(&mut publish.iter().map(String::as_str));
-    let deny = match never {
-        [] => String::new(),
-        never => {
-            format!("            deny: [{}\n            ]\n", list(&mut never.iter().copied()))
-        }
-    };
     let subscribe = list(&mut subscribe.iter().map(String::as_str));
     format!(
         "{{
@@ -258,7 +247,7 @@ fn user_text(
           publish: {{
             allow: [{allow}
             ]
-{deny}          }}
+          }}
           subscribe: {{
             allow: [{subscribe}
             ]

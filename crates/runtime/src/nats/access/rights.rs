@@ -23,8 +23,6 @@ pub enum User {
 pub(super) struct Rights {
     /// Subjects of streams under which it stores messages.
     pub stores: &'static [&'static str],
-    /// Of these, what it does not store.
-    pub never: &'static [&'static str],
     /// Streams that it looks at as a whole.
     pub knows: &'static [&'static str],
     /// Streams that it reads, by consumers that it makes and removes.
@@ -101,7 +99,6 @@ const EVERY_STREAM: [&str; 6] = [
 
 const NONE: Rights = Rights {
     stores: &[],
-    never: &[],
     knows: &[],
     reads: &[],
     gets: &[],
@@ -132,8 +129,12 @@ const ADMIN: Rights = Rights {
 };
 
 const GATEWAY: Rights = Rights {
-    stores: &[subject::ALERTS, subject::APILOG_ALL, subject::LAST_USE_ALL, subject::LEASES_ALL],
-    never: &[subject::LEASES_MARK],
+    stores: &[
+        subject::ALERTS,
+        subject::APILOG_ALL,
+        subject::LAST_USE_ALL,
+        subject::LEASES_OF_GATEWAYS,
+    ],
     knows: &[
         subject::CONTROL_STREAM,
         subject::ALERTS_STREAM,
