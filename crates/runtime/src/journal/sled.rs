@@ -53,9 +53,7 @@ impl SledJournal {
                 meta.insert(FORMAT, FORMAT_VERSION).map_err(failed)?;
             }
             Some(found) if found == FORMAT_VERSION => {}
-            Some(_) => {
-                return Err(Error::Newer);
-            }
+            Some(_) => return Err(Error::Newer),
         }
         let file = File::open(directory.join("db")).map_err(failed)?;
         let head = head(&records, &meta)?;
