@@ -158,7 +158,8 @@ mod tests {
         pace.stored(MOST, 500, Duration::from_millis(400));
         assert_eq!(pace.room(4_096), Room { records: 2 * RECORDS, bytes: 2 * MOST });
         pace.stored(10, 1, Duration::from_millis(3));
-        assert_eq!(pace.room(4_096).records, 2 * RECORDS, "a small one tells nothing of full ones");
+        assert!(pace.room(4_096).records < 2_200, "a small one tells little of full ones");
+        pace.stored(MOST, 500, Duration::from_millis(400));
         assert!(pace.is_too_late(Duration::from_millis(401)));
         assert!(!pace.is_too_late(Duration::from_millis(400)));
     }
