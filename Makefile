@@ -17,8 +17,8 @@ demo: ## Set up, run the main job, show incidents made from a real payload
 	@cargo build --workspace --all-targets --locked
 	@sh deploy/demo/run.sh
 
-# Most of an end-to-end test is waiting for processes, so one more at a time than there are cores.
-export RUST_TEST_THREADS ?= $(shell expr $$(nproc) + 1)
+# Half of an end-to-end test is waiting, so there are twice as many at a time as cores, and one.
+export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc) + 1)
 
 test: setup build ## Unit, property and end-to-end tests against the real nats-server
 	cargo test --workspace --locked
