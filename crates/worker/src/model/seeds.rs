@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use runtime::environment::variable;
 
 /// How many seeds a run has where nothing is said.
-const SEEDS: u64 = 256;
+const SEEDS: u64 = 100;
 const TELL_EVERY: u64 = 1_000;
 
 /// The number that a variable says.
