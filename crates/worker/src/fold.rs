@@ -23,7 +23,7 @@ use wire::stored::worker::{Outcome, Parked, Position};
 use wire::{Partition, Traceparent};
 
 use self::alert::Seen;
-use crate::reasons::Told;
+use crate::reasons::{Told, View, redacted};
 use crate::spans::Traced;
 
 /// How a service's filters are evaluated; a parameter so that a failing one can be tested.
@@ -246,7 +246,11 @@ impl Folding<'_> {
             Content::Alert(alert) => {
                 let text = payload::text(&alert.payload);
                 let payload = Payload::new(&text);
-                let seen = Seen::new(self, alert, &payload, source, scratch);
+                let redact = || redacted(&payload, self.redact);
+                let redacted = alert.is_tracked().then(redact).flatten();
+                let other = redacted.as_deref().map(Payload::new);
+                let view = View { payload: &payload, shown: other.as_ref().unwrap_or(&payload) };
+                let seen = Seen::new(self, alert, view, source, scratch);
                 source.each(states, |state| {
                     let done = self.alert(state, alert, &seen, out);
                     if done {
@@ -320,7 +324,7 @@ impl Folding<'_> {
 struct Source<'a> {
     sequence: u64,
     /// Which one of its message, from 0.
-    number: u64,
+    number: u32,
     stored: &'a AlertRecord,
     trace: Option<Traceparent>,
 }

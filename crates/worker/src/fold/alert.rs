@@ -14,7 +14,7 @@ use matcher::Scratch;
 use wire::stored::alert::Alert;
 
 use super::{By, Changes, Folding, PartitionState, Source, emit, park, parked};
-use crate::reasons::{Draft, Told, View, redacted};
+use crate::reasons::{Draft, Told, View};
 
 /// What an alert leads to in one service.
 struct Decided {
@@ -33,8 +33,8 @@ impl Decided {
 pub(super) struct Seen<'a> {
     alert: incident::Alert,
     payload: &'a Payload<'a>,
-    /// What may be shown of the payload, where that is another one.
-    redacted: Option<String>,
+    /// What may be shown of the payload.
+    shown: &'a Payload<'a>,
     source: Source<'a>,
     /// The services that it may mean something to, of all partitions; none where each is asked.
     found: Option<Vec<&'a matcher::Entry>>,
@@ -44,15 +44,15 @@ impl<'a> Seen<'a> {
     pub(super) fn new(
         folding: &Folding<'a>,
         alert: &Alert,
-        payload: &'a Payload<'a>,
+        view: View<'a>,
         source: Source<'a>,
         scratch: &mut Scratch,
     ) -> Self {
-        let redacted = || redacted(payload, folding.redact);
+        let View { payload, shown } = view;
         Self {
             alert: alert.to_domain(),
             payload,
-            redacted: alert.is_tracked().then(redacted).flatten(),
+            shown,
             source,
             // Of a tracked one each service tells why.
             found: (!alert.is_tracked()).then(|| folding.find(alert, payload, scratch)).flatten(),
@@ -126,11 +126,11 @@ impl<'a> Folding<'a> {
         (draft.end(reached, true), None)
     }
 
-    const fn deciding<'a>(
+    const fn deciding<'s>(
         &self,
-        alert: &'a incident::Alert,
+        alert: &'s incident::Alert,
         entry: &matcher::Entry,
-    ) -> Deciding<'a> {
+    ) -> Deciding<'s> {
         Deciding {
             alert,
             team: entry.team,
@@ -151,8 +151,9 @@ impl<'a> Folding<'a> {
         out: &mut Changes,
     ) -> bool {
         let shard = state.partition.0;
+        let after = state.position.service;
         let ours = found.iter().filter(|entry| entry.shard == shard);
-        for entry in ours.skip_while(|entry| Some(entry.service) <= state.position.service) {
+        for entry in ours.filter(|entry| Some(entry.service) > after) {
             if !out.has_room(self.room) {
                 return false;
             }
@@ -180,8 +181,7 @@ impl<'a> Folding<'a> {
         out: &mut Changes,
     ) -> bool {
         let (partition, after) = (state.partition, state.position.service);
-        let redacted = seen.redacted.as_deref().map(Payload::new);
-        let view = View { payload: seen.payload, shown: redacted.as_ref().unwrap_or(seen.payload) };
+        let view = View { payload: seen.payload, shown: seen.shown };
         let mut draft = alert.is_tracked().then(|| Draft::begin(alert, partition, after));
         let mut done = true;
         for entry in self.index.visit(alert.reach, partition.0, after) {
