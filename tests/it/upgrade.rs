@@ -28,6 +28,7 @@ async fn the_build_before_is_upgraded_and_brought_back_under_load() -> anyhow::R
     let program = Some(before.clone());
     let plan = Plan { workers: 2, program, keys: false, ..Plan::default() };
     let mut stage = Stage::start(plan).await?;
+    stage.revoke().await?;
     stage.progress("work of the build before").await?;
     stage.rig.run_program(None);
     for role in ORDER {

@@ -225,17 +225,28 @@ pub async fn run(
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
     parts.checks.started("admin");
-    let commits = tokio::spawn(commits);
+    let mut commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(parts.checks.pulse("admin").beating(writing));
     let served = tokio::select! {
         served = serve(listener, services, parts.tracer, &shutdown) => served,
         ended = &mut writing => ended_by_itself(ended),
         ended = &mut watching => ended_by_itself(ended),
+        () = ended_early(&mut commits, &shutdown) => {
+            Err(Error::Serve("what stores commands has ended".to_owned()))
+        }
     };
     writing.abort();
     watching.abort();
     [commits, measuring, ending, following].iter().for_each(JoinHandle::abort);
     served
+}
+
+/// What stores commands goes on for as long as anybody may give one: before, its end is a defect.
+async fn ended_early(commits: &mut JoinHandle<()>, shutdown: &Shutdown) {
+    let _ = commits.await;
+    if shutdown.soft.is_cancelled() {
+        std::future::pending().await
+    }
 }
 
 /// What it means that a task has ended while there are calls to serve.

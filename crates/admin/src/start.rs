@@ -49,6 +49,16 @@ pub enum Error {
         /// What became of it.
         reason: &'static str,
     },
+    /// A commit of the journal cannot be read, though it is the one that was written.
+    #[error(
+        "commit {sequence} in the journal says something that this build does not know: start the build that wrote it, or a newer one"
+    )]
+    Unread {
+        /// Its number.
+        sequence: u64,
+        /// Why.
+        source: stored::Error,
+    },
     /// A commit cannot be read.
     #[error(
         "commit {sequence} in GANDER_CONTROL cannot be read: if the journal is whole, stop every process, delete the stream GANDER_CONTROL and start admin, which writes it anew (docs/broken-files.md)"
@@ -90,6 +100,11 @@ pub async fn reconcile(
     }
     if last > head.sequence {
         import(journal, nats, head).await?;
+        let imported = journal.head().sequence;
+        if imported < last {
+            let text = format!("nats-server cannot read record {}", imported + 1);
+            return Err(view::Error::NotWhole(text).into());
+        }
     }
     check_signed(journal, checkpoints.head())?;
     if journal.head().sequence > 0 {
@@ -168,7 +183,7 @@ async fn fold(
 
 fn decode(record: &Bytes, sequence: u64) -> Result<Commit, Error> {
     let commit =
-        control::decode_commit(record).map_err(|source| Error::Stored { sequence, source })?;
+        control::decode_commit(record).map_err(|source| Error::Unread { sequence, source })?;
     if commit.sequence != sequence {
         let reason = "its number is not the one that follows";
         return Err(journal::Error::Corrupt { sequence, reason }.into());

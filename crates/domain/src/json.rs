@@ -105,9 +105,9 @@ impl<'a> Json<'a> {
         match self {
             Self::String(text) => Cow::Borrowed(text),
             Self::Number(digits) => Cow::Borrowed(digits),
-            Self::Null | Self::Bool(_) | Self::Array(_) | Self::Object(_) => {
-                Cow::Owned(self.compact())
-            }
+            Self::Null => Cow::Borrowed("null"),
+            Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+            Self::Array(_) | Self::Object(_) => Cow::Owned(self.compact()),
         }
     }
 

@@ -55,9 +55,10 @@ impl Holder {
         current.then_some(Renewal { applied, beside: self.mark.revision, sent: now })
     }
 
-    /// This is the last mark: a renewal beside another one was refused.
-    pub fn marked(&mut self, mark: Mark) {
-        self.mark = mark;
+    /// This is the last mark, since a renewal was refused; false if it was known: then that was
+    /// because others renew in the same moment.
+    pub fn marked(&mut self, mark: Mark) -> bool {
+        std::mem::replace(&mut self.mark, mark) != mark
     }
 
     /// A renewal was stored, and read after that, `last` is the last change that there is. The lease

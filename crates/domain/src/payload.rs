@@ -8,7 +8,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::filter::lower;
+use crate::filter::{lower, lower_into};
 use crate::json::Json;
 
 /// Values up to this many bytes are made lower case each time: that costs less than to remember it.
@@ -32,6 +32,8 @@ pub struct Payload<'a> {
     pub text: &'a str,
     json: OnceCell<Option<Json<'a>>>,
     lower: OnceCell<String>,
+    /// Where small values are made lower case.
+    small: RefCell<String>,
     large: RefCell<Large>,
 }
 
@@ -46,7 +48,13 @@ impl<'a> Payload<'a> {
     /// The payload with this text.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Self { text, json: OnceCell::new(), lower: OnceCell::new(), large: RefCell::default() }
+        Self {
+            text,
+            json: OnceCell::new(),
+            lower: OnceCell::new(),
+            small: RefCell::default(),
+            large: RefCell::default(),
+        }
     }
 
     /// Its value, if it is JSON of a depth that is looked into.
@@ -70,7 +78,11 @@ impl<'a> Payload<'a> {
             Json::Array(_) | Json::Object(_) => false,
         };
         if small {
-            return ask(&lower(&value.text()));
+            let mut buffer = self.small.take();
+            lower_into(&value.text(), &mut buffer);
+            let answer = ask(&buffer);
+            self.small.replace(buffer);
+            return answer;
         }
         // Values of a payload stay where they are as long as it lives.
         let place = std::ptr::from_ref(value).addr();

@@ -11,6 +11,7 @@ use runtime::clock::Clock;
 use runtime::nats::Nats;
 use runtime::nats::members::Role;
 use runtime::nats::publish::Error;
+use runtime::view;
 use tokio::sync::watch;
 use wire::subject;
 
@@ -34,41 +35,54 @@ pub struct Lease {
     pub tokens: Tokens,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The identity of the control stream that is followed.
+    pub control: i64,
 }
 
 impl Lease {
     /// Renews for ever.
-    pub async fn keep(&self, mut applied: watch::Receiver<u64>) {
+    ///
+    /// # Errors
+    /// What is known rests on another control stream than there is.
+    pub async fn keep(&self, mut applied: watch::Receiver<u64>) -> Result<(), view::Error> {
         loop {
             applied.borrow_and_update();
-            self.renew().await;
+            self.renew().await?;
             tokio::select! {
-                changed = applied.changed() => if changed.is_err() { return },
+                changed = applied.changed() => if changed.is_err() { return Ok(()) },
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
     }
 
     /// Renews once. The lease goes on only where what is read after it was stored is applied.
-    pub async fn renew(&self) {
+    ///
+    /// # Errors
+    /// What is known rests on another control stream than there is.
+    pub async fn renew(&self) -> Result<(), view::Error> {
         let stored = self.store().await;
         self.tokens.measure_age();
         let Some(renewal) = stored else {
-            return;
+            return Ok(());
         };
-        let asked = self.nats.bounds(subject::CONTROL_STREAM);
+        let asked = self.nats.usage(subject::CONTROL_STREAM);
         let answer = tokio::select! {
             answer = tokio::time::timeout(TERM, asked) => answer,
-            () = self.nats.reconnected() => return,
+            () = self.nats.reconnected() => return Ok(()),
         };
-        let Ok(Ok((_, last))) = answer else {
-            return;
-        };
-        self.tokens.renewed(renewal, last);
+        match answer {
+            // It was made anew: a backup was restored, and what is known here may be no more.
+            Ok(Ok(found)) if found.identity != self.control => Err(view::Error::Replaced),
+            Ok(Ok(found)) => {
+                self.tokens.renewed(renewal, found.last);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     async fn store(&self) -> Option<Renewal> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let Some(renewal) = self.tokens.renewal(self.clock.boot()) else {
                 count("behind");
                 return None;
@@ -82,7 +96,8 @@ impl Lease {
                     return Some(renewal);
                 }
                 Err(Error::Conflict(_)) => match self.nats.last_mark(DEADLINE).await {
-                    Ok(mark) => self.tokens.marked(mark),
+                    Ok(mark) if self.tokens.marked(mark) => {}
+                    Ok(_) => tokio::time::sleep(self.pause(tried)).await,
                     Err(error) => return failed(&error),
                 },
                 Err(error) => return failed(&error),
@@ -90,6 +105,12 @@ impl Lease {
         }
         count("failed");
         None
+    }
+
+    /// Another one for each gateway and each try: its id ends with bytes that were drawn.
+    fn pause(&self, tried: usize) -> Duration {
+        let drawn = self.me.as_bytes()[15 - tried % 8];
+        Duration::from_millis(u64::from(drawn % 20))
     }
 }
 

@@ -52,6 +52,9 @@ pub enum Error {
     /// The tokens cannot be followed.
     #[error(transparent)]
     View(#[from] view::Error),
+    /// A defect.
+    #[error("what stores alerts has ended: the log says why")]
+    Commits,
 }
 
 /// Runs a gateway until it is asked to stop: then it is not ready, after a delay takes no new
@@ -100,7 +103,12 @@ pub async fn run(
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
-    let commits = tokio::spawn(commits);
+    let (ended, leaving) = (CancellationToken::new(), draining.soft.clone());
+    let guard = ended.clone().drop_guard();
+    let commits = tokio::spawn(async move {
+        let _guard = guard;
+        commits.await;
+    });
     let hard = shutdown.hard.clone();
     let served = CancellationToken::new();
     let mut follow = tokio::spawn(follow.run(served.clone()));
@@ -111,7 +119,8 @@ pub async fn run(
     let serving = async {
         tokio::select! {
             () = serve(listener, &config, handler, draining) => Ok(()),
-            ended = &mut follow => ended.unwrap_or(Ok(())),
+            ended = &mut follow => ended.unwrap_or(Ok(())).map_err(Error::from),
+            () = ended_early(&ended, &leaving) => Err(Error::Commits),
         }
     };
     // All of a gateway is on one thread: what blocks it stops this too.
@@ -121,6 +130,14 @@ pub async fn run(
     served.cancel();
     let _ = follow.await;
     Ok(())
+}
+
+/// What stores alerts goes on for as long as anybody may send one: before, its end is a defect.
+async fn ended_early(ended: &CancellationToken, leaving: &CancellationToken) {
+    ended.cancelled().await;
+    if leaving.is_cancelled() {
+        std::future::pending().await
+    }
 }
 
 /// How alerts are stored, where the server takes messages that are this long.

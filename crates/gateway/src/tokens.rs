@@ -69,8 +69,9 @@ impl Tokens {
         let (follower, directory) = Follower::start(&nats).await?;
         let known = Known { directory, lease: Holder::default() };
         let tokens = Self { known: Arc::new(RwLock::new(known)), clock: Arc::clone(&clock) };
-        let lease = Lease { nats, me, tokens: tokens.clone(), clock };
-        lease.renew().await;
+        let control = follower.identity();
+        let lease = Lease { nats, me, tokens: tokens.clone(), clock, control };
+        lease.renew().await?;
         Ok((tokens, Follow { follower, lease }))
     }
 
@@ -133,9 +134,9 @@ impl Tokens {
         known.lease.renewal(known.directory.sequence(), now)
     }
 
-    /// This is the last mark.
-    pub fn marked(&self, mark: Mark) {
-        self.known.write().expect("no holder of this lock panics").lease.marked(mark);
+    /// This is the last mark; false if it was known.
+    pub fn marked(&self, mark: Mark) -> bool {
+        self.known.write().expect("no holder of this lock panics").lease.marked(mark)
     }
 
     /// The renewal is stored, and read after that, `last` is the end of the control stream.
@@ -179,7 +180,7 @@ impl Follow {
     /// for this gateway. From then on it lets nobody in.
     ///
     /// # Errors
-    /// A change cannot be read.
+    /// A change cannot be read, or GANDER_CONTROL is another one than that which was read.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let (applied, changes) = watch::channel(self.lease.tokens.applied());
         let following = async {
@@ -193,7 +194,7 @@ impl Follow {
             biased;
             () = stop.cancelled() => Ok(()),
             ended = following => ended,
-            () = self.lease.keep(changes) => Ok(()),
+            kept = self.lease.keep(changes) => kept,
         };
         let Lease { nats, me, tokens, .. } = self.lease;
         tokens.give_up();

@@ -31,6 +31,11 @@ pub enum Error {
         "{0}: if the journal of admin is whole (`gander audit verify` says so), stop every process, delete the stream GANDER_CONTROL and start admin first, which writes it anew (docs/broken-files.md)"
     )]
     NotWhole(String),
+    /// The stream was made anew while it was followed.
+    #[error(
+        "GANDER_CONTROL is another stream than the one that was read: a backup was restored meanwhile, and this process has to start again"
+    )]
+    Replaced,
 }
 
 /// How long the next message that must be there may take, while the broker answers.
@@ -43,6 +48,8 @@ pub struct Extent {
     pub last: u64,
     /// How many subjects there are: things that were ever configured.
     pub subjects: u64,
+    /// Which stream it is: another one where it was made anew.
+    pub identity: i64,
 }
 
 /// Makes sure that no message of GANDER_CONTROL is gone: none ever is deleted there.
@@ -55,13 +62,14 @@ pub async fn check_whole(nats: &Nats) -> Result<Extent, Error> {
     if gone > 0 {
         return Err(Error::NotWhole(format!("{gone} of {} records are gone", found.last)));
     }
-    Ok(Extent { last: found.last, subjects: found.subjects })
+    Ok(Extent { last: found.last, subjects: found.subjects, identity: found.identity })
 }
 
 /// Follows the configuration.
 pub struct Follower {
     nats: Nats,
     reader: Reader,
+    identity: i64,
     /// The number that the next message must have, once all that was there is read.
     next: Option<u64>,
 }
@@ -75,7 +83,8 @@ impl Follower {
         let extent = check_whole(nats).await?;
         let start = Start::LastOfEachSubject;
         let reader = Reader::new(nats, subject::CONTROL_STREAM, subject::CONTROL_ALL, start);
-        let mut follower = Self { nats: nats.clone(), reader, next: None };
+        let mut follower =
+            Self { nats: nats.clone(), reader, identity: extent.identity, next: None };
         let mut directory = Directory::default();
         let mut read = HashSet::new();
         // What a thing is last shows in one message: where that cannot be read, nothing tells but that
@@ -89,13 +98,20 @@ impl Follower {
         Ok((follower, directory))
     }
 
+    /// Which stream is followed.
+    #[must_use]
+    pub const fn identity(&self) -> i64 {
+        self.identity
+    }
+
     /// The next message, of which it is known that it is stored.
     async fn must_come(&mut self, after: u64) -> Result<Message, Error> {
         loop {
             if let Ok(message) = timeout(PATIENCE, self.reader.next()).await {
                 return Ok(message);
             }
-            if self.nats.bounds(subject::CONTROL_STREAM).await.is_ok() {
+            // While there is no consumer, that is what is to be mended, and it is logged.
+            if self.reader.is_open() && self.nats.bounds(subject::CONTROL_STREAM).await.is_ok() {
                 let text = format!("nats-server cannot read all records after {after}");
                 return Err(Error::NotWhole(text));
             }

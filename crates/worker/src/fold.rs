@@ -13,16 +13,17 @@ use std::time::Duration;
 use domain::filter::{Key, Match};
 use domain::id::{AlertId, IncidentId, InstanceId};
 use domain::incident::{self, Event, Flags, Incidents, Kind, Totals, Trace};
-use domain::payload::Payload;
-use matcher::Index;
+use domain::payload::{self, Payload};
+use matcher::{Index, Scratch};
 use wire::event::IncidentEvent;
-use wire::partition::{PartitionSet, Partitions};
+use wire::partition::PartitionSet;
 use wire::proto::gander::stored::v1::AlertRecord;
 use wire::stored::alert::{Batch, Content, Record, record_from};
 use wire::stored::worker::{Outcome, Parked, Position};
 use wire::{Partition, Traceparent};
 
-use crate::reasons::Told;
+use self::alert::Seen;
+use crate::reasons::{Told, View, redacted};
 use crate::spans::Traced;
 
 /// How a service's filters are evaluated; a parameter so that a failing one can be tested.
@@ -131,8 +132,6 @@ impl Changes {
 pub struct Folding<'a> {
     /// The live services.
     pub index: &'a Index,
-    /// How many partitions there are.
-    pub partitions: Partitions,
     /// How filters are evaluated.
     pub evaluate: Evaluate,
     /// For how long identical payloads are one.
@@ -144,99 +143,140 @@ pub struct Folding<'a> {
 }
 
 impl Folding<'_> {
-    /// Folds a message into a partition, from where the partition is. False if the commit is
-    /// full before the message is done: commit, and call again.
-    pub fn message(&self, state: &mut PartitionState, input: &Input, out: &mut Changes) -> bool {
-        if input.sequence <= state.position.sequence {
+    /// Folds a message into partitions, each from where it is. False if the commit is full before the
+    /// message is done: commit, and call again.
+    pub fn message(
+        &self,
+        states: &mut [&mut PartitionState],
+        input: &Input,
+        scratch: &mut Scratch,
+        out: &mut Changes,
+    ) -> bool {
+        let behind = states.iter_mut().filter(|state| state.position.sequence < input.sequence);
+        let mut states: Vec<_> = behind.map(|state| &mut **state).collect();
+        for state in &mut states {
+            if input.sequence > state.position.sequence + 1 {
+                // Messages in between were removed by hand: what was done of one of them must not
+                // be taken as done of this one.
+                let sequence = input.sequence - 1;
+                state.position = Position { sequence, ..Position::default() };
+            }
+        }
+        let done = match &input.batch {
+            Ok(batch) => batch.records.iter().zip(0..).all(|(stored, number)| {
+                let source = Source { sequence: input.sequence, number, stored, trace: None };
+                self.record(&mut states, batch.instance, source, scratch, out)
+            }),
+            Err(unread) => self.unread(&mut states, input.sequence, unread, out),
+        };
+        if done {
+            for state in states {
+                state.position = Position { sequence: input.sequence, ..Position::default() };
+            }
+        }
+        done
+    }
+
+    /// Nobody can tell whom it was for: the first partition keeps it.
+    fn unread(
+        &self,
+        states: &mut [&mut PartitionState],
+        sequence: u64,
+        (reason, raw): &(String, bytes::Bytes),
+        out: &mut Changes,
+    ) -> bool {
+        let Some(state) = states.iter_mut().find(|state| state.partition == Partition(0)) else {
             return true;
+        };
+        if !out.has_room(self.room) {
+            return false;
         }
-        if input.sequence > state.position.sequence + 1 {
-            // Messages in between were removed by hand: what was done of one of them must not
-            // be taken as done of this one.
-            let sequence = input.sequence - 1;
-            state.position = Position { sequence, ..Position::default() };
-        }
-        match &input.batch {
-            Ok(batch) => {
-                let done = usize::try_from(state.position.records).unwrap_or(usize::MAX);
-                for record in batch.records.iter().skip(done) {
-                    if !self.record(state, input.sequence, batch.instance, record, out) {
-                        return false;
-                    }
-                    state.position.records += 1;
-                    state.position.service = None;
-                    state.position.flags = Flags::default();
-                }
-            }
-            // Nobody can tell whom it was for: the first partition keeps it.
-            Err((reason, raw)) if state.partition == Partition(0) => {
-                if !out.has_room(self.room) {
-                    return false;
-                }
-                let parked = Parked {
-                    sequence: input.sequence,
-                    record: None,
-                    reason: reason.clone(),
-                    service: None,
-                    content: None,
-                    raw: raw.clone(),
-                };
-                park(state, parked, out);
-            }
-            Err(_) => {}
-        }
-        state.position = Position { sequence: input.sequence, ..Position::default() };
+        let (reason, raw) = (reason.clone(), raw.clone());
+        let parked = Parked { sequence, record: None, reason, service: None, content: None, raw };
+        park(state, parked, out);
         true
     }
 
     fn record(
         &self,
-        state: &mut PartitionState,
-        sequence: u64,
+        states: &mut [&mut PartitionState],
         waiting: InstanceId,
-        stored: &AlertRecord,
+        source: Source<'_>,
+        scratch: &mut Scratch,
         out: &mut Changes,
     ) -> bool {
-        let ours = match stored.partition {
-            Some(partition) => partition == state.partition.0,
-            None => true,
-        };
-        if !ours {
-            return true;
+        if states.iter().any(|state| source.is_next(state) && source.is_for(state)) {
+            let done = match record_from(source.stored.clone()) {
+                Ok(record) => self.content(states, waiting, &record, source, scratch, out),
+                Err(error) => source.each(states, |state| {
+                    let keeps =
+                        source.stored.partition.is_some() || state.partition == Partition(0);
+                    if keeps && !out.has_room(self.room) {
+                        return false;
+                    }
+                    if keeps {
+                        park(state, parked(source, error.to_string(), None), out);
+                    }
+                    true
+                }),
+            };
+            if !done {
+                return false;
+            }
         }
-        match record_from(stored.clone()) {
-            Ok(record) => {
-                out.trace(&record);
-                let done = match &record.content {
-                    Content::Alert(alert) => {
-                        let source = Source { sequence, stored, trace: record.trace };
-                        self.alert(state, alert, source, out)
+        // Those that it is not for have nothing to do for it.
+        for state in states.iter_mut().filter(|state| source.is_next(state)) {
+            source.pass(state);
+        }
+        true
+    }
+
+    fn content(
+        &self,
+        states: &mut [&mut PartitionState],
+        waiting: InstanceId,
+        record: &Record,
+        source: Source<'_>,
+        scratch: &mut Scratch,
+        out: &mut Changes,
+    ) -> bool {
+        out.trace(record);
+        let source = Source { trace: record.trace, ..source };
+        match &record.content {
+            Content::Alert(alert) => {
+                let text = payload::text(&alert.payload);
+                let payload = Payload::new(&text);
+                let redact = || redacted(&payload, self.redact);
+                let redacted = alert.is_tracked().then(redact).flatten();
+                let other = redacted.as_deref().map(Payload::new);
+                let view = View { payload: &payload, shown: other.as_ref().unwrap_or(&payload) };
+                let seen = Seen::new(self, alert, view, source, scratch);
+                source.each(states, |state| {
+                    let done = self.alert(state, alert, &seen, out);
+                    if done {
+                        finish(state, waiting, record, out);
                     }
-                    Content::Resolve(command) => {
-                        let decided = incident::decide_resolve(&state.incidents, &command.says);
-                        let by = By::command(command.id, record.trace);
-                        self.command(state, &by, decided.0, decided.1.into(), out)
-                    }
-                    Content::Acknowledge(command) => {
-                        let decided = incident::decide_acknowledge(&state.incidents, &command.says);
-                        let by = By::command(command.id, record.trace);
-                        self.command(state, &by, decided.0, decided.1.into(), out)
-                    }
-                };
+                    done
+                })
+            }
+            Content::Resolve(command) => source.each(states, |state| {
+                let decided = incident::decide_resolve(&state.incidents, &command.says);
+                let by = By::command(command.id, record.trace);
+                let done = self.command(state, &by, decided.0, decided.1.into(), out);
                 if done {
-                    finish(state, waiting, &record, out);
+                    finish(state, waiting, record, out);
                 }
                 done
-            }
-            Err(_) if stored.partition.is_none() && state.partition != Partition(0) => true,
-            Err(error) => {
-                if !out.has_room(self.room) {
-                    return false;
+            }),
+            Content::Acknowledge(command) => source.each(states, |state| {
+                let decided = incident::decide_acknowledge(&state.incidents, &command.says);
+                let by = By::command(command.id, record.trace);
+                let done = self.command(state, &by, decided.0, decided.1.into(), out);
+                if done {
+                    finish(state, waiting, record, out);
                 }
-                let reason = error.to_string();
-                park(state, parked(Source { sequence, stored, trace: None }, reason, None), out);
-                true
-            }
+                done
+            }),
         }
     }
 
@@ -279,12 +319,46 @@ impl Folding<'_> {
     }
 }
 
-/// Where an alert was read.
+/// Where a record was read.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     sequence: u64,
+    /// Which one of its message, from 0.
+    number: u32,
     stored: &'a AlertRecord,
     trace: Option<Traceparent>,
+}
+
+impl Source<'_> {
+    fn is_next(&self, state: &PartitionState) -> bool {
+        state.position.records == self.number
+    }
+
+    fn is_for(&self, state: &PartitionState) -> bool {
+        self.stored.partition.is_none_or(|partition| partition == state.partition.0)
+    }
+
+    /// The partition is done with the record.
+    fn pass(&self, state: &mut PartitionState) {
+        let sequence = state.position.sequence;
+        state.position = Position { sequence, records: self.number + 1, ..Position::default() };
+    }
+
+    /// Does it in each partition that it is for and that comes to it, until the commit is full.
+    fn each(
+        &self,
+        states: &mut [&mut PartitionState],
+        mut one: impl FnMut(&mut PartitionState) -> bool,
+    ) -> bool {
+        let mut next = states.iter_mut().filter(|state| self.is_next(state) && self.is_for(state));
+        next.all(|state| {
+            let done = one(state);
+            if done {
+                self.pass(state);
+            }
+            done
+        })
+    }
 }
 
 fn parked(source: Source<'_>, reason: String, service: Option<domain::id::ServiceId>) -> Parked {

@@ -3,6 +3,8 @@
 use domain::id::ServiceId;
 use wire::stored::alert::decode_batch;
 
+use matcher::Scratch;
+
 use super::*;
 use crate::catalog::Catalog;
 use crate::model::world::{
@@ -43,9 +45,14 @@ impl Given {
     }
 
     fn folding(&self) -> Folding<'_> {
-        let (index, partitions) = (&self.catalog.index, streams().partitions);
         let identical_window = incident::IDENTICAL_WINDOW;
-        Folding { index, partitions, evaluate, identical_window, redact: &[], room: self.room }
+        Folding {
+            index: &self.catalog.index,
+            evaluate,
+            identical_window,
+            redact: &[],
+            room: self.room,
+        }
     }
 
     fn input(&mut self, recipes: &[Recipe]) -> Input {
@@ -57,7 +64,8 @@ impl Given {
     /// Folds the message; false if the commit is full before it is done.
     fn fold(&mut self, input: &Input) -> bool {
         let (mut state, mut out) = (self.state.clone(), std::mem::take(&mut self.out));
-        let done = self.folding().message(&mut state, input, &mut out);
+        let mut scratch = Scratch::default();
+        let done = self.folding().message(&mut [&mut state], input, &mut scratch, &mut out);
         (self.state, self.out) = (state, out);
         done
     }

@@ -10,6 +10,7 @@ use domain::directory::Snapshot;
 use domain::filter::Key;
 use domain::id::InstanceId;
 use domain::incident::IDENTICAL_WINDOW;
+use matcher::Scratch;
 use runtime::nats::batch::MAX_MESSAGES;
 use runtime::nats::streams::Streams;
 use runtime::nats::{Message, Start};
@@ -70,6 +71,7 @@ pub struct Owner<B> {
     /// What could not be written to the API log.
     pub losses: Losses,
     waiting: VecDeque<Input>,
+    scratch: Scratch,
     /// Whether services may have gone whose incidents are still open.
     sweep: bool,
     last_input: u64,
@@ -103,6 +105,7 @@ impl<B: Broker> Owner<B> {
             oldest: Oldest::default(),
             losses: Losses::default(),
             waiting: VecDeque::new(),
+            scratch: Scratch::default(),
             sweep: true,
             last_input: 0,
             next_input: None,
@@ -209,7 +212,6 @@ impl<B: Broker> Owner<B> {
         let rest = asked.rest.get_or_insert_with(|| owned().map(|one| (*one, None)).collect());
         let folding = Folding {
             index: &self.catalog.index,
-            partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
             redact: &self.redact,
@@ -238,13 +240,13 @@ impl<B: Broker> Owner<B> {
         };
         let folding = Folding {
             index: &self.catalog.index,
-            partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
             redact: &self.redact,
             room,
         };
-        self.owned.values_mut().all(|owned| folding.message(&mut owned.state, input, changes))
+        let mut states: Vec<_> = self.owned.values_mut().map(|owned| &mut owned.state).collect();
+        folding.message(&mut states, input, &mut self.scratch, changes)
     }
 
     fn fold_deletions(&mut self, changes: &mut Changes) -> bool {
@@ -253,7 +255,6 @@ impl<B: Broker> Owner<B> {
         }
         let folding = Folding {
             index: &self.catalog.index,
-            partitions: self.streams.partitions,
             evaluate: self.evaluate,
             identical_window: self.identical_window,
             redact: &self.redact,

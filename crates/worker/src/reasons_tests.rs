@@ -58,6 +58,7 @@ impl Given {
             let entry = matcher::Entry {
                 team: TeamId::from_bytes([4; 16]),
                 service: id(n),
+                shard: 3,
                 disabled: verdict == Verdict::Disabled,
                 filters: Arc::clone(&self.filters),
                 maintenance: Arc::default(),

@@ -89,7 +89,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let me = InstanceId::from_bytes(fresh_id());
     let members = nats.members(Role::Worker).await?;
     let (follower, directory) = Follower::start(&nats).await?;
-    let catalog = Catalog::of(&directory);
+    let catalog = Catalog::of(&directory, streams.partitions);
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
     owner.identical_window = Duration::from_secs(config.identical_window_seconds);
     owner.redact = config.api_log_redact;

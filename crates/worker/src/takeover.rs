@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use domain::id::InstanceId;
 use domain::incident::Totals;
+use runtime::nats;
 use runtime::nats::publish::{self, Expect};
-use runtime::nats::{self, Start};
 use wire::Partition;
 use wire::stored::worker::{Checkpoint, Position, decode_state};
 use wire::{header, stored, subject};
@@ -16,6 +16,9 @@ use crate::broker::Broker;
 use crate::fold::PartitionState;
 
 const DEADLINE: Duration = Duration::from_secs(3);
+/// How often it is looked at what must be there, before it is taken as lost, and after which pause.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A partition that this worker owns.
 #[derive(Debug)]
@@ -117,11 +120,7 @@ pub async fn take(
     let mut state = PartitionState::new(partition);
     state.position = checkpoint.position;
     state.totals = checkpoint.totals;
-    let states = subject::states_of(partition);
-    let start = Start::LastOfEachSubject;
-    let found = broker.read_all(subject::INCIDENTS_STREAM, &states, start).await?;
-    check_states(broker, partition, (&states, found.len() as u64)).await?;
-    for message in found {
+    for message in read_states(broker, partition, fence).await? {
         let incident = decode_state(&message.payload).map_err(|source| Error::Stored {
             partition: partition.0,
             what: "the state of an incident",
@@ -139,16 +138,43 @@ pub async fn take(
     })
 }
 
-/// A message that nats-server cannot read any more is passed over by its consumers. Under the fence
-/// nobody adds a state, so all that are there were read, and perhaps some that have expired since.
-async fn check_states(
+/// The states of incidents. In a cluster they are read from a server that may be behind: it counts once
+/// it has the fence, since then it has all that was stored before.
+///
+/// A message that nats-server cannot read any more is passed over by its consumers. While the fence
+/// holds nobody adds a state, so all that are there are read, and perhaps some that have expired since.
+async fn read_states(
     broker: &impl Broker,
     partition: Partition,
-    (states, read): (&str, u64),
-) -> Result<(), Error> {
-    let there = broker.count(subject::INCIDENTS_STREAM, states).await?;
-    let lost = there.saturating_sub(read);
-    if lost == 0 { Ok(()) } else { Err(Error::StatesLost { partition: partition.0, lost }) }
+    fence: u64,
+) -> Result<Vec<nats::Message>, Error> {
+    let (states, checkpoint) = (subject::states_of(partition), subject::checkpoint(partition));
+    let mut lost = 0;
+    for tried in 0..TRIES {
+        if tried > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut found =
+            broker.read_last_of(subject::INCIDENTS_STREAM, &states, &checkpoint).await?;
+        let newest = found.iter().filter(|message| message.subject == checkpoint);
+        let newest = newest.map(|message| message.sequence).max().unwrap_or(0);
+        if newest > fence {
+            let reason = "another worker has taken it meanwhile".to_owned();
+            return Err(publish::Error::Conflict(reason).into());
+        }
+        found.retain(|message| message.subject != checkpoint);
+        let there = broker.count(subject::INCIDENTS_STREAM, &states).await?;
+        lost = there.saturating_sub(found.len() as u64);
+        if newest == fence && lost == 0 {
+            return Ok(found);
+        }
+        tracing::debug!(partition = partition.0, newest, fence, lost, "states are read again");
+    }
+    if lost == 0 {
+        let reason = "the server that is read is behind its leader".to_owned();
+        return Err(nats::Error::Request(reason).into());
+    }
+    Err(Error::StatesLost { partition: partition.0, lost })
 }
 
 /// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is
@@ -185,8 +211,16 @@ async fn check_input(
     if checkpoint.input_identity != taker.input_identity {
         return Err(skip(format!("stream {} is not the one it was", subject::ALERTS_STREAM)));
     }
-    let (first, last) = broker.bounds(subject::ALERTS_STREAM).await?;
     let position = checkpoint.position.sequence;
+    let (mut first, mut last) = broker.bounds(subject::ALERTS_STREAM).await?;
+    // One that led its cluster may answer once more before it learns that it does not any more.
+    for _ in 1..TRIES {
+        if position <= last {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        (first, last) = broker.bounds(subject::ALERTS_STREAM).await?;
+    }
     if position > last {
         return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }

@@ -44,7 +44,7 @@ impl Caller {
                         self.shared.told().commands += 1;
                         return Some(done);
                     }
-                    Err(status) if may_be_repeated(status.code()) => {}
+                    Err(status) if may_be_repeated(&status) => {}
                     Err(status) => {
                         let said = format!("{:?}: {}", status.code(), status.message());
                         self.shared.told().outside.push(said);
@@ -73,16 +73,20 @@ impl Caller {
 }
 
 /// Whether a client may send the same request again, as `docs/grpc.md` says.
-fn may_be_repeated(code: Code) -> bool {
-    // Unknown and cancelled are what tonic makes of a connection that breaks.
-    matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Unknown
-            | Code::Cancelled
-    )
+fn may_be_repeated(status: &Status) -> bool {
+    // Unknown and cancelled are what tonic makes of a connection that breaks, and this where that
+    // happens in the middle of a frame.
+    let broken =
+        status.code() == Code::Internal && status.message().starts_with("h2 protocol error");
+    broken
+        || matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Unknown
+                | Code::Cancelled
+        )
 }
 
 pub(super) async fn create(n: usize, caller: Caller) {

@@ -21,10 +21,13 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::audit_service_client::AuditServiceClient;
 
 use super::commands::VerifyArgs;
-use super::{Connect, Output, Usage};
+use super::{Authorized, Connect, Output, Usage};
 use crate::nats_door;
 use crate::out::{complain, json, say};
 use crate::stored::{self, Broker};
+
+/// The most heads in one question (`VerifyAuditRequest.checkpoints`).
+const MAX_HEADS: usize = 10_000;
 
 /// A head as `verify` prints it: SEQUENCE:HASH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +99,16 @@ fn own(data: &Path, args: &VerifyArgs) -> anyhow::Result<Result<Expected, Differ
     let text = checkpoint::read(&file).with_context(|| {
         format!("the checkpoints {} cannot be read: if --checkpoint-file says where they are, say it with --checkpoints, and --key {}", file.display(), key.public())
     })?;
-    Ok(noted(&text, key.public(), Links::Whole))
+    let written = match checkpoint::parse(&text, key.public(), Links::Whole) {
+        Err(broken) if broken.ends => {
+            complain(
+                "the last checkpoint was not written whole, as a crash leaves it: it is left out",
+            );
+            &text[..broken.at]
+        }
+        Ok(_) | Err(_) => &text,
+    };
+    Ok(noted(written, key.public(), Links::Whole))
 }
 
 fn whole(output: Output, sequence: u64, hash: &str) -> anyhow::Result<()> {
@@ -149,20 +161,35 @@ async fn in_folder(data: &Path, args: &VerifyArgs, expected: Expected) -> anyhow
     Ok(verdict?)
 }
 
+/// What was kept may be more than one question holds: then there are some.
 async fn by_server(connect: &Connect, noted: Option<Noted>, kept: &Expected) -> anyhow::Result<()> {
     let mut client = AuditServiceClient::new(connect.open().await?);
     let head = |head: Head| api::AuditHead { sequence: head.sequence, hash: hex(&head.hash) };
-    let request = api::VerifyAuditRequest {
-        expected: noted.map(|noted| head(noted.0)),
-        checkpoints: kept.heads().map(head).collect(),
-    };
-    let mut answers = client.verify_audit(request).await?.into_inner();
+    let heads: Vec<_> = kept.heads().map(head).collect();
+    let mut questions: Vec<_> = heads.chunks(MAX_HEADS).map(<[_]>::to_vec).collect();
+    let last = questions.pop().unwrap_or_default();
+    let expected = noted.map(|noted| head(noted.0));
+    for checkpoints in questions {
+        let expected = expected.clone();
+        ask(&mut client, connect.output, api::VerifyAuditRequest { expected, checkpoints }).await?;
+    }
+    let question = api::VerifyAuditRequest { expected, checkpoints: last };
+    let head = ask(&mut client, connect.output, question).await?;
+    whole(connect.output, head.sequence, &head.hash)
+}
+
+async fn ask(
+    client: &mut AuditServiceClient<Authorized>,
+    output: Output,
+    question: api::VerifyAuditRequest,
+) -> anyhow::Result<api::AuditHead> {
+    let mut answers = client.verify_audit(question).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         if let Some(head) = answer.head {
-            return whole(connect.output, head.sequence, &head.hash);
+            return Ok(head);
         }
         if let Some(found) = answer.difference {
-            if connect.output == Output::Json {
+            if output == Output::Json {
                 say(&json(&found)?);
             }
             return Err(NotWhole(described(&found)).into());

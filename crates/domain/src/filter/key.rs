@@ -7,10 +7,14 @@ use std::fmt;
 use super::{Error, MAX_KEY_CHARACTERS, MAX_KEY_STEPS};
 use crate::json::Json;
 
+/// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
+    /// The member of an object with this name.
     Name(String),
+    /// The element of an array with this number, from 0.
     Element(usize),
+    /// Any element of an array.
     AnyElement,
 }
 
@@ -38,6 +42,18 @@ impl Key {
             return Err(Error::KeyLength);
         }
         Ok(Self { text: text.to_owned(), steps })
+    }
+
+    /// Its text, as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path that it is.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// The values at this key, in the order sent; more than one only with `[*]`.

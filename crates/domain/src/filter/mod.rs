@@ -19,7 +19,8 @@ pub use evaluate::{
     evaluate, source_name,
 };
 pub use explain::{Became, Explained, Looked, MAX_SHOWN, REDACTED, explain, explain_redacted};
-pub use key::Key;
+pub use key::{Key, Step};
+pub(crate) use text::lower_into;
 pub use text::{contains_all, lower};
 
 /// The most filters of a service.

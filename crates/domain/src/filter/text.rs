@@ -15,10 +15,20 @@ pub fn contains_all(lower: &str, items: &[Item]) -> bool {
 /// at neighbours (a final sigma), so that an item could miss inside a longer text.
 #[must_use]
 pub fn lower(text: &str) -> String {
+    let mut lower = String::new();
+    lower_into(text, &mut lower);
+    lower
+}
+
+/// [`lower`], in the place of what is there.
+pub fn lower_into(text: &str, lower: &mut String) {
+    lower.clear();
     if text.is_ascii() {
-        return text.to_ascii_lowercase();
+        lower.push_str(text);
+        lower.make_ascii_lowercase();
+    } else {
+        lower.extend(text.chars().flat_map(char::to_lowercase));
     }
-    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

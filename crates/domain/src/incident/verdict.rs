@@ -169,6 +169,14 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Counts the verdicts of services to which an alert means nothing.
+    pub const fn pass(&mut self, unmatched: u64, disabled: u64) {
+        self.services += unmatched + disabled;
+        self.disabled += disabled;
+        self.untriggered += unmatched;
+        self.unresolved += unmatched;
+    }
+
     /// Counts the verdict of one service.
     pub const fn count(&mut self, verdict: Verdict) {
         self.services += 1;

@@ -60,6 +60,7 @@ pub struct Reader {
     nats: Nats,
     stream: String,
     filter: String,
+    beside: Option<String>,
     start: Start,
     headers_only: bool,
     last: u64,
@@ -78,6 +79,7 @@ impl Reader {
             nats: nats.clone(),
             stream: stream.to_owned(),
             filter: filter.to_owned(),
+            beside: None,
             start,
             headers_only: false,
             last: 0,
@@ -85,6 +87,12 @@ impl Reader {
             messages: None,
             reconnects,
         }
+    }
+
+    /// The same with the messages of this subject.
+    #[must_use]
+    pub fn beside(self, subject: &str) -> Self {
+        Self { beside: Some(subject.to_owned()), ..self }
     }
 
     /// The same without the content of the messages.
@@ -106,6 +114,12 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Whether it has a consumer now.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.messages.is_some()
     }
 
     /// What was stored around the message that was read last.
@@ -139,6 +153,22 @@ impl Reader {
                 Ok(Err(_)) | Err(_) => self.messages = None,
             }
         }
+    }
+
+    /// The messages that are stored now.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn all(mut self) -> Result<Vec<Message>, Error> {
+        let mut found = Vec::new();
+        while let Some(message) = self.next_stored().await? {
+            let done = message.pending == 0;
+            found.push(message);
+            if done {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// The next message if it has arrived already.
@@ -211,8 +241,13 @@ impl Reader {
             }
             (last, _) => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
         };
+        let (filter_subject, filter_subjects) = match &self.beside {
+            None => (self.filter.clone(), Vec::new()),
+            Some(beside) => (String::new(), vec![self.filter.clone(), beside.clone()]),
+        };
         let config = OrderedConfig {
-            filter_subject: self.filter.clone(),
+            filter_subject,
+            filter_subjects,
             deliver_policy,
             replay_policy: ReplayPolicy::Instant,
             headers_only: self.headers_only,
@@ -246,15 +281,6 @@ impl Nats {
         filter: &str,
         start: Start,
     ) -> Result<Vec<Message>, Error> {
-        let mut reader = Reader::new(self, stream, filter, start);
-        let mut found = Vec::new();
-        while let Some(message) = reader.next_stored().await? {
-            let done = message.pending == 0;
-            found.push(message);
-            if done {
-                break;
-            }
-        }
-        Ok(found)
+        Reader::new(self, stream, filter, start).all().await
     }
 }

@@ -77,6 +77,8 @@ pub struct Usage {
     pub last: u64,
     /// Copies kept.
     pub replicas: u32,
+    /// Which stream it is: when it was made, in nanoseconds.
+    pub identity: i64,
 }
 
 /// What the streams are like.
@@ -97,12 +99,14 @@ impl Nats {
         self.streams(settings, Missing::Made).await
     }
 
-    /// Waits for admin to make the streams, and checks those that this login may look at.
+    /// Waits for admin to make the streams, and checks those that this login may look at. One that may
+    /// do everything need not wait, and an admin of a build before may know fewer streams.
     ///
     /// # Errors
     /// They are not there in time, or one is not fit.
     pub async fn await_streams(&self, settings: &Settings) -> Result<Streams, Error> {
-        self.streams(settings, Missing::Awaited).await
+        let missing = if self.streams.is_none() { Missing::Made } else { Missing::Awaited };
+        self.streams(settings, missing).await
     }
 
     async fn streams(&self, settings: &Settings, missing: Missing) -> Result<Streams, Error> {
@@ -158,7 +162,7 @@ impl Nats {
                 "stream {name} was made by something else: its settings do not fit"
             )));
         }
-        Ok((found, i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX)))
+        Ok((found, identity(info)))
     }
 
     /// A cluster that is being started has no leader that would answer yet: asks again. So does who
@@ -241,6 +245,10 @@ impl Nats {
     }
 }
 
+fn identity(info: &Info) -> i64 {
+    i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX)
+}
+
 fn usage(info: &Info) -> Usage {
     let (config, state) = (&info.config, &info.state);
     Usage {
@@ -251,6 +259,7 @@ fn usage(info: &Info) -> Usage {
         consumers: state.consumer_count as u64,
         last: state.last_sequence,
         replicas: u32::try_from(config.num_replicas).unwrap_or(u32::MAX),
+        identity: identity(info),
     }
 }
 
@@ -364,7 +373,6 @@ pub(super) fn leases(settings: &Settings) -> Config {
     Config {
         discard: DiscardPolicy::New,
         max_messages_per_subject: 1,
-        allow_rollup: true,
         deny_delete: true,
         ..base(subject::LEASES_STREAM, &[subject::LEASES_ALL], settings)
     }

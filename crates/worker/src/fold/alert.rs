@@ -10,10 +10,11 @@ use domain::incident::{self, Deciding, Decision, Trace, Verdict};
 use domain::maintenance::WindowIds;
 use domain::payload::{self, Payload};
 use domain::reach::Reach;
+use matcher::Scratch;
 use wire::stored::alert::Alert;
 
 use super::{By, Changes, Folding, PartitionState, Source, emit, park, parked};
-use crate::reasons::{Draft, Told, View, redacted};
+use crate::reasons::{Draft, Told, View};
 
 /// What an alert leads to in one service.
 struct Decided {
@@ -29,41 +30,66 @@ impl Decided {
 }
 
 /// An alert as the services meet it.
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     alert: incident::Alert,
     payload: &'a Payload<'a>,
     /// What may be shown of the payload.
     shown: &'a Payload<'a>,
     source: Source<'a>,
+    /// The services that it may mean something to, of all partitions; none where each is asked.
+    found: Option<Vec<&'a matcher::Entry>>,
 }
 
-impl Folding<'_> {
+impl<'a> Seen<'a> {
+    pub(super) fn new(
+        folding: &Folding<'a>,
+        alert: &Alert,
+        view: View<'a>,
+        source: Source<'a>,
+        scratch: &mut Scratch,
+    ) -> Self {
+        let View { payload, shown } = view;
+        Self {
+            alert: alert.to_domain(),
+            payload,
+            shown,
+            source,
+            // Of a tracked one each service tells why.
+            found: (!alert.is_tracked()).then(|| folding.find(alert, payload, scratch)).flatten(),
+        }
+    }
+}
+
+impl<'a> Folding<'a> {
+    /// None where a defect keeps the index from it: then each service is asked.
+    fn find(
+        &self,
+        alert: &Alert,
+        payload: &Payload<'_>,
+        scratch: &mut Scratch,
+    ) -> Option<Vec<&'a matcher::Entry>> {
+        let find = AssertUnwindSafe(|| self.index.find(alert.reach, payload, scratch));
+        catch_unwind(find).ok()
+    }
+
     /// Goes on with an alert from where the partition is. False if the commit is full before it is
     /// done.
     pub(super) fn alert(
         &self,
         state: &mut PartitionState,
         alert: &Alert,
-        source: Source<'_>,
+        seen: &Seen<'_>,
         out: &mut Changes,
     ) -> bool {
-        let text = payload::text(&alert.payload);
-        let payload = &Payload::new(&text);
-        let redacted = alert.is_tracked().then(|| redacted(payload, self.redact)).flatten();
-        let redacted = redacted.as_deref().map(Payload::new);
-        let shown = redacted.as_ref().unwrap_or(payload);
-        let seen = Seen { alert: alert.to_domain(), payload, shown, source };
         let partition = state.partition;
         // What this commit has closed must be stored as closed before it may be forgotten.
         if !out.touched.contains(&partition) {
             state.incidents.forget_closed(alert.received_at);
         }
-        let begin = || Draft::begin(alert, partition, state.position.service);
-        let mut draft = alert.is_tracked().then(begin);
-        let done = self.services(state, alert.reach, &seen, draft.as_mut(), out);
-        if let Some(told) = draft.and_then(|draft| draft.end(state.position.service, done)) {
-            out.tell(told);
-        }
+        let done = match &seen.found {
+            Some(found) => self.found(state, alert.reach, seen, found, out),
+            None => self.services(state, alert, seen, out),
+        };
         state.totals.alerts += u64::from(done);
         done
     }
@@ -84,8 +110,7 @@ impl Folding<'_> {
         let view = View { payload: &payload, shown: &payload };
         let mut draft = Draft::begin(alert, state.partition, after);
         let mut reached = after;
-        let ours = |team| self.partitions.of(team) == state.partition;
-        for entry in self.index.visit(alert.reach, after, ours) {
+        for entry in self.index.visit(alert.reach, state.partition.0, after) {
             if draft.is_full() || (reached != after && enough()) {
                 return (draft.end(reached, false), reached);
             }
@@ -101,11 +126,11 @@ impl Folding<'_> {
         (draft.end(reached, true), None)
     }
 
-    const fn deciding<'a>(
+    const fn deciding<'s>(
         &self,
-        alert: &'a incident::Alert,
+        alert: &'s incident::Alert,
         entry: &matcher::Entry,
-    ) -> Deciding<'a> {
+    ) -> Deciding<'s> {
         Deciding {
             alert,
             team: entry.team,
@@ -115,36 +140,84 @@ impl Folding<'_> {
         }
     }
 
-    /// Goes on with the services in scope. False if the commit is full before all are done.
-    fn services(
+    /// Goes on with the services in scope to which the alert may mean something. False if the commit
+    /// is full before all are done.
+    fn found(
         &self,
         state: &mut PartitionState,
         reach: Reach,
         seen: &Seen<'_>,
-        mut draft: Option<&mut Draft>,
+        found: &[&matcher::Entry],
         out: &mut Changes,
     ) -> bool {
-        let partition = state.partition;
-        let ours = |team| self.partitions.of(team) == partition;
-        for entry in self.index.visit(reach, state.position.service, ours) {
-            if !out.has_room(self.room) || draft.as_ref().is_some_and(|draft| draft.is_full()) {
+        let shard = state.partition.0;
+        let after = state.position.service;
+        let ours = found.iter().filter(|entry| entry.shard == shard);
+        for entry in ours.filter(|entry| Some(entry.service) > after) {
+            if !out.has_room(self.room) {
                 return false;
             }
-            let decided = self.service(state, entry, seen, out);
-            let Decided { decision, suppressed_by } = &decided;
-            state.totals.count(decision.verdict);
-            state.position.flags = state.position.flags.with(decision.verdict, *suppressed_by);
-            state.position.service = Some(entry.service);
-            out.touched.insert(partition);
-            if let Some(draft) = &mut draft {
-                let view = View { payload: seen.payload, shown: seen.shown };
-                draft.tell(entry, seen.alert.received_at, view, decision);
-            }
+            self.pass(state, reach, Some(entry.service));
+            self.service(state, entry, seen, out);
         }
+        self.pass(state, reach, None);
         true
     }
 
+    /// Counts the services up to this one, to which the alert means nothing.
+    fn pass(&self, state: &mut PartitionState, reach: Reach, before: Option<ServiceId>) {
+        let (shard, after) = (state.partition.0, state.position.service);
+        let passed = self.index.passed(reach, shard, after, before);
+        state.totals.pass(passed.unmatched, passed.disabled);
+    }
+
+    /// Goes on with the services in scope, each of them, and tells why where the alert is tracked.
+    /// False if the commit is full before all are done.
+    fn services(
+        &self,
+        state: &mut PartitionState,
+        alert: &Alert,
+        seen: &Seen<'_>,
+        out: &mut Changes,
+    ) -> bool {
+        let (partition, after) = (state.partition, state.position.service);
+        let view = View { payload: seen.payload, shown: seen.shown };
+        let mut draft = alert.is_tracked().then(|| Draft::begin(alert, partition, after));
+        let mut done = true;
+        for entry in self.index.visit(alert.reach, partition.0, after) {
+            if !out.has_room(self.room) || draft.as_ref().is_some_and(|draft| draft.is_full()) {
+                done = false;
+                break;
+            }
+            let decided = self.service(state, entry, seen, out);
+            if let Some(draft) = &mut draft {
+                draft.tell(entry, seen.alert.received_at, view, &decided.decision);
+            }
+        }
+        if let Some(told) = draft.and_then(|draft| draft.end(state.position.service, done)) {
+            out.tell(told);
+        }
+        done
+    }
+
+    /// Goes on with one service.
     fn service(
+        &self,
+        state: &mut PartitionState,
+        entry: &matcher::Entry,
+        seen: &Seen<'_>,
+        out: &mut Changes,
+    ) -> Decided {
+        let decided = self.decided(state, entry, seen, out);
+        state.totals.count(decided.decision.verdict);
+        let flags = state.position.flags.with(decided.decision.verdict, decided.suppressed_by);
+        state.position.flags = flags;
+        state.position.service = Some(entry.service);
+        out.touched.insert(state.partition);
+        decided
+    }
+
+    fn decided(
         &self,
         state: &mut PartitionState,
         entry: &matcher::Entry,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::aggregate::{Actor, Entry, Life, Stamp};
-use domain::directory::Snapshot;
+use domain::directory::{Directory, Snapshot};
 use domain::filter::{Condition, Filter, Filters, Item, Key, Match, Resolve, Trigger, Urgency};
 use domain::id::{
     AlertId, FilterId, InstanceId, MaintenanceId, PrincipalId, ServiceId, TeamId, TokenId,
@@ -220,7 +220,7 @@ impl World {
 
     /// The catalog of a worker that has seen everything.
     pub fn catalog(&self) -> Catalog {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::of(&Directory::default(), streams().partitions);
         for (n, snapshot) in (1..).zip(&self.control) {
             catalog.apply(n, snapshot);
         }

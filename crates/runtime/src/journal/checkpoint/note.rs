@@ -11,6 +11,8 @@ use crate::journal::Head;
 
 /// What is between the body and its signature.
 const SIGNED: &str = "\n\n\u{2014} ";
+/// No checkpoint is longer, and two of them are.
+const LONGEST: usize = 512;
 const TIME: &str = "time ";
 const BEFORE: &str = "before ";
 
@@ -64,7 +66,8 @@ pub struct Broken {
     pub after: u64,
     /// Where it begins in the text.
     pub at: usize,
-    /// Whether the text merely ends in it.
+    /// Whether there is nothing behind it: a crash may have left it, and to have changed it is to have
+    /// cut it off.
     pub ends: bool,
     /// What is wrong.
     pub reason: &'static str,
@@ -86,10 +89,12 @@ pub fn parse(text: &str, public: &Public, links: Links) -> Result<Vec<Checkpoint
         }
         let after = found.last().map_or(0, |last| last.head.sequence);
         let (number, at) = (found.len() + 1, text.len() - rest.len());
-        let broken = |ends, reason| Broken { number, after, at, ends, reason };
+        let is_last = rest.len() <= LONGEST;
+        let broken = |ends, reason| Broken { number, after, at, ends: ends && is_last, reason };
         let (note, left) = cut(rest, links).map_err(|ends| broken(ends, "is cut off"))?;
+        // Sectors become durable in any order: the last one may have its end and not its beginning.
         let reason = "was not signed by this key";
-        let checkpoint = read(note, public).ok_or(broken(false, reason))?;
+        let checkpoint = read(note, public).ok_or(broken(left.is_empty(), reason))?;
         if links == Links::Whole {
             let follows = checkpoint.before == before && checkpoint.head.sequence >= after;
             follows.then_some(()).ok_or(broken(false, "does not follow the one before it"))?;
@@ -108,7 +113,10 @@ fn cut(text: &str, links: Links) -> Result<(&str, &str), bool> {
     let (note, rest) = text.split_at(signature + end + 1);
     match links {
         Links::Some => Ok((note, rest)),
-        Links::Whole => Ok((note, rest.strip_prefix('\n').ok_or(rest.is_empty())?)),
+        Links::Whole => {
+            let ends = || rest.bytes().all(|byte| byte == 0);
+            Ok((note, rest.strip_prefix('\n').ok_or_else(ends)?))
+        }
     }
 }
 
@@ -169,6 +177,22 @@ mod tests {
             let cut = parse(&text[..at], key.public(), Links::Whole);
             assert_eq!(cut.is_ok(), ends.contains(&at), "cut at {at}");
             assert!(cut.is_ok_and(|found| ends[found.len()] == at) || ends_in(&text[..at], &key));
+        }
+    }
+
+    #[test]
+    fn of_the_last_one_any_sector_may_be_missing() {
+        let (key, notes) = signed(3);
+        let before = notes[..2].concat();
+        let all = notes[2].len();
+        for torn in [1..100, 100..200, 200..all, all - 1..all, 0..all] {
+            let mut bytes = notes[2].clone().into_bytes();
+            bytes[torn.clone()].fill(0);
+            let text = before.clone() + &String::from_utf8_lossy(&bytes);
+            let broken = parse(&text, key.public(), Links::Whole).unwrap_err();
+            assert!(broken.ends && broken.at == before.len(), "{torn:?}: {broken}");
+            let followed = text + &notes[0];
+            assert!(!parse(&followed, key.public(), Links::Whole).unwrap_err().ends, "{torn:?}");
         }
     }
 

@@ -1,0 +1,176 @@
+//! The paths that filters look at, as a tree, and a walk of a payload along all of them at once.
+//!
+//! Must not know what is searched at their ends.
+
+use std::collections::HashMap;
+
+use domain::filter::{Key, Step};
+use domain::json::Json;
+
+/// The end of a path: what keys with the same steps share, however they are written.
+pub type Place = u32;
+
+type Node = u32;
+
+const ROOT: Node = 0;
+
+/// What leads from a node to one below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Edge {
+    /// A name, by its number.
+    Name(u32),
+    Element(usize),
+    AnyElement,
+}
+
+/// The paths. Names are kept once, and nodes have no parts of their own: 100,000 long keys take little
+/// more than their text.
+#[derive(Debug)]
+pub struct Paths {
+    names: HashMap<Box<str>, u32>,
+    edges: HashMap<(Node, Edge), Node>,
+    nodes: Vec<Known>,
+    places: u32,
+    /// Keys whose whole text a member of the top level may have, though their path is another.
+    whole: HashMap<Box<str>, Place>,
+}
+
+/// What is known of a node, so that nothing is looked for where there is nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    place: Option<Place>,
+    names: bool,
+    any: bool,
+    /// The last element that is named, and one.
+    elements: usize,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            names: HashMap::new(),
+            edges: HashMap::new(),
+            nodes: vec![Known::default()],
+            places: 0,
+            whole: HashMap::new(),
+        }
+    }
+}
+
+impl Paths {
+    /// The place of this key.
+    pub fn put(&mut self, key: &Key) -> Place {
+        let mut node = ROOT;
+        for step in key.steps() {
+            node = self.below(node, step);
+        }
+        let next = self.places;
+        let place = *self.nodes[node as usize].place.get_or_insert(next);
+        self.places = self.places.max(place + 1);
+        let is_its_path = matches!(key.steps(), [Step::Name(name)] if name == key.as_str());
+        if !is_its_path && !self.whole.contains_key(key.as_str()) {
+            self.whole.insert(key.as_str().into(), place);
+        }
+        place
+    }
+
+    fn below(&mut self, node: Node, step: &Step) -> Node {
+        let edge = match step {
+            Step::Name(name) => Edge::Name(self.name(name)),
+            Step::Element(n) => Edge::Element(*n),
+            Step::AnyElement => Edge::AnyElement,
+        };
+        let known = &mut self.nodes[node as usize];
+        match step {
+            Step::Name(_) => known.names = true,
+            Step::Element(n) => known.elements = known.elements.max(n.saturating_add(1)),
+            Step::AnyElement => known.any = true,
+        }
+        let fresh = count(self.nodes.len());
+        let below = *self.edges.entry((node, edge)).or_insert(fresh);
+        if below == fresh {
+            self.nodes.push(Known::default());
+        }
+        below
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        match self.names.get(name) {
+            Some(known) => *known,
+            None => {
+                let fresh = count(self.names.len());
+                self.names.insert(name.into(), fresh);
+                fresh
+            }
+        }
+    }
+
+    /// How many places there are; they are numbered from 0.
+    pub const fn len(&self) -> u32 {
+        self.places
+    }
+
+    /// About how many bytes they take.
+    pub fn memory(&self) -> usize {
+        let names = |names: &HashMap<Box<str>, u32>| {
+            names.keys().map(|name| name.len()).sum::<usize>() + names.capacity() * 24
+        };
+        let edges = self.edges.capacity() * size_of::<((Node, Edge), Node)>();
+        names(&self.names) + names(&self.whole) + edges + size_of_val(&*self.nodes)
+    }
+
+    /// Shows each value that a key may find, with its place. Where a member of the top level has the
+    /// whole text of a key, what is on its path is shown too: more than the key finds, never less.
+    pub fn walk<'v, 'a>(&self, root: &'v Json<'a>, show: &mut impl FnMut(Place, &'v Json<'a>)) {
+        if let Json::Object(members) = root
+            && !self.whole.is_empty()
+        {
+            for (name, value) in members {
+                if let Some(place) = self.whole.get(&**name) {
+                    show(*place, value);
+                }
+            }
+        }
+        self.down(ROOT, root, show);
+    }
+
+    /// As deep as the longest key at most.
+    fn down<'v, 'a>(
+        &self,
+        node: Node,
+        value: &'v Json<'a>,
+        show: &mut impl FnMut(Place, &'v Json<'a>),
+    ) {
+        let known = &self.nodes[node as usize];
+        if let Some(place) = known.place {
+            show(place, value);
+        }
+        match value {
+            Json::Object(members) if known.names => {
+                for (name, value) in members {
+                    let name = self.names.get(&**name);
+                    let edge = name.and_then(|name| self.edges.get(&(node, Edge::Name(*name))));
+                    if let Some(below) = edge {
+                        self.down(*below, value, show);
+                    }
+                }
+            }
+            Json::Array(elements) => {
+                for (n, value) in elements.iter().enumerate().take(known.elements) {
+                    if let Some(below) = self.edges.get(&(node, Edge::Element(n))) {
+                        self.down(*below, value, show);
+                    }
+                }
+                let any = known.any.then(|| self.edges.get(&(node, Edge::AnyElement))).flatten();
+                if let Some(below) = any {
+                    elements.iter().for_each(|value| self.down(*below, value, show));
+                }
+            }
+            Json::Object(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("what is in memory is fewer")
+}
