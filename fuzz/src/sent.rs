@@ -14,6 +14,7 @@ use domain::id::{FilterId, ServiceId, TeamId};
 use domain::json::{self, Json};
 use domain::name::DisplayName;
 use domain::payload::Payload;
+use domain::reach::Reach;
 use domain::secret;
 use gateway::doors;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -184,11 +185,16 @@ pub fn filter(bytes: &[u8]) {
     let entry = matcher::Entry {
         team: TeamId::from_bytes([1; 16]),
         service: ServiceId::from_bytes([2; 16]),
+        shard: 0,
         disabled: false,
         filters: filters.clone().into(),
         maintenance: std::sync::Arc::default(),
     };
     assert_eq!(matcher::evaluate(&entry, &payload, Some("source")), found);
+    // What means something to the reference, the index does not miss.
+    let index = matcher::Index::of(std::iter::once(entry));
+    let seen = index.find(Reach::Global, &payload, &mut matcher::Scratch::default());
+    assert!(!seen.is_empty() || found == domain::filter::Match::default());
     let explained = domain::filter::explain(filters.as_slice(), &payload);
     let became = |wanted| explained.iter().find(move |one| one.became == wanted);
     let triggers = became(domain::filter::Became::Triggers).map(|one| one.filter.id);
