@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use runtime::nats::batch::Message;
 use runtime::nats::publish::{self, Expect};
-use runtime::nats::{self, Headers, Nats, Reader, Start};
+use runtime::nats::{self, Headers, Nats, Start};
 
 /// The calls of [`Nats`] that taking, committing and purging make; they mean the same here.
 pub trait Broker {
@@ -44,15 +44,6 @@ pub trait Broker {
         stream: &str,
         filter: &str,
         start: Start,
-    ) -> impl Future<Output = Result<Vec<nats::Message>, nats::Error>> + Send;
-
-    /// The last message of each of these subjects and of one more, as one server has them: it may be
-    /// behind its leader.
-    fn read_last_of(
-        &self,
-        stream: &str,
-        filter: &str,
-        beside: &str,
     ) -> impl Future<Output = Result<Vec<nats::Message>, nats::Error>> + Send;
 
     /// How many messages of these subjects the leader of a stream says that it has.
@@ -112,16 +103,6 @@ impl Broker for Nats {
         start: Start,
     ) -> Result<Vec<nats::Message>, nats::Error> {
         Self::read_all(self, stream, filter, start).await
-    }
-
-    async fn read_last_of(
-        &self,
-        stream: &str,
-        filter: &str,
-        beside: &str,
-    ) -> Result<Vec<nats::Message>, nats::Error> {
-        let reader = Reader::new(self, stream, filter, Start::LastOfEachSubject);
-        reader.beside(beside).all().await
     }
 
     async fn count(&self, stream: &str, filter: &str) -> Result<u64, nats::Error> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use domain::id::InstanceId;
 use domain::incident::Totals;
-use runtime::nats;
 use runtime::nats::publish::{self, Expect};
+use runtime::nats::{self, Start};
 use wire::Partition;
 use wire::stored::worker::{Checkpoint, Position, decode_state};
 use wire::{header, stored, subject};
@@ -16,8 +16,10 @@ use crate::broker::Broker;
 use crate::fold::PartitionState;
 
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How often it is looked at what must be there, before it is taken as lost, and after which pause.
+/// How often a stream that ends too early is asked for its end, and after which pause.
 const TRIES: u32 = 10;
+/// The same of states, which take long to read where some cannot be.
+const READS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A partition that this worker owns.
@@ -138,11 +140,9 @@ pub async fn take(
     })
 }
 
-/// The states of incidents. In a cluster they are read from a server that may be behind: it counts once
-/// it has the fence, since then it has all that was stored before.
-///
-/// A message that nats-server cannot read any more is passed over by its consumers. While the fence
-/// holds nobody adds a state, so all that are there are read, and perhaps some that have expired since.
+/// The states of incidents. A message that nats-server cannot read any more is passed over by its
+/// consumers. While the fence holds nobody adds a state, so all that are there are read, and perhaps
+/// some that have expired since.
 async fn read_states(
     broker: &impl Broker,
     partition: Partition,
@@ -150,29 +150,23 @@ async fn read_states(
 ) -> Result<Vec<nats::Message>, Error> {
     let (states, checkpoint) = (subject::states_of(partition), subject::checkpoint(partition));
     let mut lost = 0;
-    for tried in 0..TRIES {
+    // More than once before they are called lost: in a cluster a server that is behind may be read.
+    for tried in 0..READS {
         if tried > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        let mut found =
-            broker.read_last_of(subject::INCIDENTS_STREAM, &states, &checkpoint).await?;
-        let newest = found.iter().filter(|message| message.subject == checkpoint);
-        let newest = newest.map(|message| message.sequence).max().unwrap_or(0);
-        if newest > fence {
+        let start = Start::LastOfEachSubject;
+        let found = broker.read_all(subject::INCIDENTS_STREAM, &states, start).await?;
+        let there = broker.count(subject::INCIDENTS_STREAM, &states).await?;
+        lost = there.saturating_sub(found.len() as u64);
+        if lost == 0 {
+            return Ok(found);
+        }
+        let newest = broker.last_of(subject::INCIDENTS_STREAM, &checkpoint).await?;
+        if newest.is_none_or(|newest| newest.sequence != fence) {
             let reason = "another worker has taken it meanwhile".to_owned();
             return Err(publish::Error::Conflict(reason).into());
         }
-        found.retain(|message| message.subject != checkpoint);
-        let there = broker.count(subject::INCIDENTS_STREAM, &states).await?;
-        lost = there.saturating_sub(found.len() as u64);
-        if newest == fence && lost == 0 {
-            return Ok(found);
-        }
-        tracing::debug!(partition = partition.0, newest, fence, lost, "states are read again");
-    }
-    if lost == 0 {
-        let reason = "the server that is read is behind its leader".to_owned();
-        return Err(nats::Error::Request(reason).into());
     }
     Err(Error::StatesLost { partition: partition.0, lost })
 }

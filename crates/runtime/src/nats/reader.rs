@@ -60,7 +60,6 @@ pub struct Reader {
     nats: Nats,
     stream: String,
     filter: String,
-    beside: Option<String>,
     start: Start,
     headers_only: bool,
     last: u64,
@@ -79,7 +78,6 @@ impl Reader {
             nats: nats.clone(),
             stream: stream.to_owned(),
             filter: filter.to_owned(),
-            beside: None,
             start,
             headers_only: false,
             last: 0,
@@ -87,12 +85,6 @@ impl Reader {
             messages: None,
             reconnects,
         }
-    }
-
-    /// The same with the messages of this subject.
-    #[must_use]
-    pub fn beside(self, subject: &str) -> Self {
-        Self { beside: Some(subject.to_owned()), ..self }
     }
 
     /// The same without the content of the messages.
@@ -153,22 +145,6 @@ impl Reader {
                 Ok(Err(_)) | Err(_) => self.messages = None,
             }
         }
-    }
-
-    /// The messages that are stored now.
-    ///
-    /// # Errors
-    /// The broker cannot be reached.
-    pub async fn all(mut self) -> Result<Vec<Message>, Error> {
-        let mut found = Vec::new();
-        while let Some(message) = self.next_stored().await? {
-            let done = message.pending == 0;
-            found.push(message);
-            if done {
-                break;
-            }
-        }
-        Ok(found)
     }
 
     /// The next message if it has arrived already.
@@ -241,13 +217,8 @@ impl Reader {
             }
             (last, _) => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
         };
-        let (filter_subject, filter_subjects) = match &self.beside {
-            None => (self.filter.clone(), Vec::new()),
-            Some(beside) => (String::new(), vec![self.filter.clone(), beside.clone()]),
-        };
         let config = OrderedConfig {
-            filter_subject,
-            filter_subjects,
+            filter_subject: self.filter.clone(),
             deliver_policy,
             replay_policy: ReplayPolicy::Instant,
             headers_only: self.headers_only,
@@ -281,6 +252,15 @@ impl Nats {
         filter: &str,
         start: Start,
     ) -> Result<Vec<Message>, Error> {
-        Reader::new(self, stream, filter, start).all().await
+        let mut reader = Reader::new(self, stream, filter, start);
+        let mut found = Vec::new();
+        while let Some(message) = reader.next_stored().await? {
+            let done = message.pending == 0;
+            found.push(message);
+            if done {
+                break;
+            }
+        }
+        Ok(found)
     }
 }

@@ -358,18 +358,8 @@ impl Broker for Connection {
         start: Start,
     ) -> Result<Vec<nats::Message>, nats::Error> {
         assert_eq!(start, Start::LastOfEachSubject);
-        self.read_last_of(stream, filter, filter).await
-    }
-
-    async fn read_last_of(
-        &self,
-        stream: &str,
-        filter: &str,
-        beside: &str,
-    ) -> Result<Vec<nats::Message>, nats::Error> {
         let all = |state: &mut State| {
-            let wanted = |subject: &str| fits(filter, subject) || fits(beside, subject);
-            let fitting = state.stream(stream).messages.iter().filter(|(_, m)| wanted(&m.0));
+            let fitting = state.stream(stream).messages.iter().filter(|(_, m)| fits(filter, &m.0));
             let last =
                 fitting.map(|(n, (subject, payload))| (subject, found(*n, subject, payload)));
             let mut last: Vec<_> = last.collect::<BTreeMap<_, _>>().into_values().collect();
