@@ -221,9 +221,7 @@ pub async fn run(
         me,
     };
     let services = Services::new(calls, &parts.nats, handover, statuses, &shutdown.soft);
-    if let Some(certificate) = listener.tls.clone() {
-        tokio::spawn(certificate.follow(shutdown.soft.clone()));
-    }
+    follow_certificate(&listener, &shutdown);
     parts.checks.started("admin");
     let mut commits = tokio::spawn(commits);
     let mut writing = tokio::spawn(parts.checks.pulse("admin").beating(writing));
@@ -231,9 +229,7 @@ pub async fn run(
         served = serve(listener, services, parts.tracer, &shutdown) => served,
         ended = &mut writing => ended_by_itself(ended),
         ended = &mut watching => ended_by_itself(ended),
-        () = ended_early(&mut commits, &shutdown) => {
-            Err(Error::Serve("what stores commands has ended".to_owned()))
-        }
+        error = ended_early(&mut commits, &shutdown) => Err(error),
     };
     writing.abort();
     watching.abort();
@@ -242,10 +238,18 @@ pub async fn run(
 }
 
 /// What stores commands goes on for as long as anybody may give one: before, its end is a defect.
-async fn ended_early(commits: &mut JoinHandle<()>, shutdown: &Shutdown) {
+async fn ended_early(commits: &mut JoinHandle<()>, shutdown: &Shutdown) -> Error {
     let _ = commits.await;
     if shutdown.soft.is_cancelled() {
         std::future::pending().await
+    }
+    Error::Serve("what stores commands has ended: the log says why".to_owned())
+}
+
+/// Uses the certificate of the listener that is in its files, also a later one.
+fn follow_certificate(listener: &Listener, shutdown: &Shutdown) {
+    if let Some(certificate) = listener.tls.clone() {
+        tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
 }
 

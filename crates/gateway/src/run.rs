@@ -103,12 +103,8 @@ pub async fn run(
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
-    let (ended, leaving) = (CancellationToken::new(), draining.soft.clone());
-    let guard = ended.clone().drop_guard();
-    let commits = tokio::spawn(async move {
-        let _guard = guard;
-        commits.await;
-    });
+    let (commits, ended) = told(commits);
+    let leaving = draining.soft.clone();
     let hard = shutdown.hard.clone();
     let served = CancellationToken::new();
     let mut follow = tokio::spawn(follow.run(served.clone()));
@@ -130,6 +126,17 @@ pub async fn run(
     served.cancel();
     let _ = follow.await;
     Ok(())
+}
+
+/// A task, and what tells when it has ended, however that was.
+fn told(work: impl Future<Output = ()> + Send + 'static) -> (JoinHandle<()>, CancellationToken) {
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    let task = tokio::spawn(async move {
+        let _guard = guard;
+        work.await;
+    });
+    (task, ended)
 }
 
 /// What stores alerts goes on for as long as anybody may send one: before, its end is a defect.

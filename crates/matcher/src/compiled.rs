@@ -45,6 +45,9 @@ struct Here {
     parts: Box<[Part]>,
 }
 
+/// The services of a shard, by their ids, with how many before are disabled.
+type Shard = Box<[(u32, u32)]>;
+
 /// Services made ready.
 #[derive(Debug, Default)]
 pub struct Compiled {
@@ -52,8 +55,8 @@ pub struct Compiled {
     entries: Box<[Entry]>,
     /// The services of teams, by both.
     teams: Box<[(TeamId, u32)]>,
-    /// The services of each shard, by their ids, with how many before are disabled.
-    shards: Box<[Box<[(u32, u32)]>]>,
+    /// By the number of the shard.
+    shards: Box<[Shard]>,
     paths: Paths,
     /// By place.
     places: Box<[Option<Here>]>,
@@ -319,7 +322,7 @@ fn parts(entries: &[Entry]) -> impl Iterator<Item = (Part, &[Condition])> {
 }
 
 /// The services of each shard, by their ids.
-fn shards(entries: &[Entry]) -> Box<[Box<[(u32, u32)]>]> {
+fn shards(entries: &[Entry]) -> Box<[Shard]> {
     let count = entries.iter().map(|entry| entry.shard as usize + 1).max().unwrap_or(0);
     let mut shards = vec![Vec::new(); count];
     let mut disabled = vec![0; count];
