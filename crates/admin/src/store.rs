@@ -18,7 +18,6 @@ use runtime::journal::checkpoint::{self, Checkpoints, Signed};
 use runtime::journal::{self, Head, Journal, Records};
 use runtime::nats::publish::{self, Expect};
 use runtime::nats::{self, Nats};
-use runtime::view;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wire::audit::{moment, record_to};
@@ -78,9 +77,6 @@ pub enum Fatal {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] journal::Error),
-    /// GANDER_CONTROL is not whole.
-    #[error(transparent)]
-    View(#[from] view::Error),
     /// Its head cannot be signed.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
@@ -386,10 +382,8 @@ pub async fn relay(
                 match crate::start::stored_record(nats, commit.sequence).await {
                     Ok(stored) if stored == record => return Ok(()),
                     Ok(_) => return Err(Fatal::Diverged(commit.sequence)),
-                    Err(crate::start::Error::View(error @ view::Error::NotWhole(_))) => {
-                        return Err(error.into());
-                    }
-                    Err(error) => tracing::debug!(%error, "it is not known what is there"),
+                    // In a cluster a server that is behind may say that there is none: asked again.
+                    Err(error) => tracing::warn!(%error, "it is not known what is there"),
                 }
             }
             Err(error) => {
