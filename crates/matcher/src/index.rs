@@ -185,19 +185,24 @@ impl Index {
         after: Option<ServiceId>,
         before: Option<ServiceId>,
     ) -> Passed {
-        let is_between = |entry: &&Entry| before.is_none_or(|before| entry.service < before);
         let mut passed = Passed::default();
+        // A range that ends before it begins has nothing.
+        if before.is_some_and(|before| Some(before) <= after) {
+            return passed;
+        }
+        let is_between = |entry: &&Entry| before.is_none_or(|before| entry.service < before);
         match reach {
             Reach::Global => {
                 let (all, disabled) = self.compiled.count(shard, after, before);
                 passed = Passed { unmatched: all - disabled, disabled };
-                let replaced =
-                    self.fresh_between(after).filter_map(|(id, _)| self.compiled.entry(*id));
-                let replaced = replaced.filter(|entry| entry.shard == shard);
-                for entry in replaced.take_while(is_between) {
+                let replaced = self
+                    .fresh_between(after, before)
+                    .filter_map(|(id, _)| self.compiled.entry(*id));
+                for entry in replaced.filter(|entry| entry.shard == shard) {
                     *passed.of(entry) -= 1;
                 }
-                let fresh = self.fresh_in_scope(reach, after).take_while(is_between);
+                let fresh =
+                    self.fresh_between(after, before).filter_map(|(_, fresh)| fresh.as_ref());
                 for entry in fresh.filter(|entry| entry.shard == shard) {
                     *passed.of(entry) += 1;
                 }
@@ -214,9 +219,10 @@ impl Index {
     fn fresh_between(
         &self,
         after: Option<ServiceId>,
+        before: Option<ServiceId>,
     ) -> impl Iterator<Item = (&ServiceId, &Option<Entry>)> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.fresh.range((after, Bound::Unbounded)).map(|(id, (_, entry))| (id, entry))
+        let bound = |at: Option<ServiceId>| at.map_or(Bound::Unbounded, Bound::Excluded);
+        self.fresh.range((bound(after), bound(before))).map(|(id, (_, entry))| (id, entry))
     }
 
     fn fresh_in_scope(
@@ -224,7 +230,7 @@ impl Index {
         reach: Reach,
         after: Option<ServiceId>,
     ) -> impl Iterator<Item = &Entry> {
-        let live = self.fresh_between(after).filter_map(|(_, entry)| entry.as_ref());
+        let live = self.fresh_between(after, None).filter_map(|(_, entry)| entry.as_ref());
         live.filter(move |entry| is_in_scope(entry, reach))
     }
 
