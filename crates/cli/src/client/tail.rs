@@ -10,7 +10,7 @@ use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClie
 use wire::proto::gander::events::v1 as events;
 
 use super::names::Labels;
-use super::{Authorized, Connect, Output, incident, shown_time};
+use super::{Authorized, Connect, Output, advice, incident, shown_time};
 use crate::out::{complain, is_read, json_line, say};
 
 /// Between two attempts to resume.
@@ -66,9 +66,14 @@ async fn resume(
     }
 }
 
-/// Whether the server went away rather than refused.
+/// Whether the server went away rather than refused. Which code tonic gives to a connection that
+/// breaks depends on where it breaks.
 pub fn is_gone(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown)
+    let mid_frame =
+        status.code() == Code::Internal && status.message().starts_with("h2 protocol error");
+    mid_frame
+        || matches!(status.code(), Code::Unavailable | Code::Unknown)
+        || advice::is_unanswered(status)
 }
 
 fn line(labels: &Labels, event: &events::IncidentEvent) -> String {
@@ -83,4 +88,49 @@ fn line(labels: &Labels, event: &events::IncidentEvent) -> String {
         incident.occurrences,
         incident.title
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    /// What a call to a server gets that hangs up after it has read so many bytes.
+    async fn hung_up_after(read: usize) -> Status {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let _ = client.read_exact(&mut vec![0; read]).await;
+            }
+        });
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let mut client = IncidentServiceClient::new(channel);
+        let status = client.watch_incidents(api::WatchIncidentsRequest::default()).await;
+        server.abort();
+        status.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn wherever_a_connection_breaks_the_server_is_gone() {
+        for read in 0..200 {
+            let status =
+                tokio::time::timeout(Duration::from_millis(200), hung_up_after(read)).await;
+            // Where it waits for more than the client says, the call waits too.
+            let Ok(status) = status else { return assert!(read > 60, "{read}") };
+            assert!(is_gone(&status), "after {read} bytes: {status:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_there() {
+        for status in [Status::unauthenticated(""), Status::internal("a bug"), Status::cancelled("")]
+        {
+            assert!(!is_gone(&status), "{status:?}");
+        }
+    }
 }
