@@ -4,6 +4,8 @@
 //! anything else is refused. So a lost or an old journal is rebuilt from the stream. Must not
 //! know commands.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use domain::commit::Commit;
 use domain::directory::Directory;
@@ -20,6 +22,9 @@ use wire::subject;
 use crate::store::{Fatal, Requests, relay};
 
 const PAGE: usize = 1_000;
+/// How often the stream is read before what is missing is called lost, and after which pause.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why admin does not start.
 #[derive(Debug, thiserror::Error)]
@@ -99,12 +104,7 @@ pub async fn reconcile(
         }
     }
     if last > head.sequence {
-        import(journal, nats, head).await?;
-        let imported = journal.head().sequence;
-        if imported < last {
-            let text = format!("nats-server cannot read record {}", imported + 1);
-            return Err(view::Error::NotWhole(text).into());
-        }
+        import_to(last, journal, nats).await?;
     }
     check_signed(journal, checkpoints.head())?;
     if journal.head().sequence > 0 {
@@ -127,6 +127,22 @@ fn check_signed(journal: &dyn Journal, signed: Head) -> Result<(), Error> {
         return Err(Error::NotSigned { sequence, reason: "is another one" });
     }
     Ok(())
+}
+
+/// Imports up to this record. In a cluster the server that is read may not have them all yet.
+async fn import_to(last: u64, journal: &mut dyn Journal, nats: &Nats) -> Result<(), Error> {
+    for tried in 0..TRIES {
+        if tried > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let head = journal.head();
+        import(journal, nats, head).await?;
+        if journal.head().sequence >= last {
+            return Ok(());
+        }
+    }
+    let text = format!("nats-server cannot read record {}", journal.head().sequence + 1);
+    Err(view::Error::NotWhole(text).into())
 }
 
 async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Result<(), Error> {

@@ -38,7 +38,8 @@ pub trait Broker {
         subject: &str,
     ) -> impl Future<Output = Result<Option<nats::Message>, nats::Error>> + Send;
 
-    /// The messages that are in the stream, as a reader from this start would meet them.
+    /// The messages that are in the stream, as a reader from this start would meet them; in a
+    /// cluster on a server that may be behind.
     fn read_all(
         &self,
         stream: &str,
@@ -46,12 +47,13 @@ pub trait Broker {
         start: Start,
     ) -> impl Future<Output = Result<Vec<nats::Message>, nats::Error>> + Send;
 
-    /// How many messages of these subjects the leader of a stream says that it has.
+    /// The last sequence of a stream as its leader has it, and how many of its messages are of
+    /// these subjects.
     fn count(
         &self,
         stream: &str,
         filter: &str,
-    ) -> impl Future<Output = Result<u64, nats::Error>> + Send;
+    ) -> impl Future<Output = Result<(u64, u64), nats::Error>> + Send;
 
     /// The sequences of the first and the last message of a stream, as its leader has them.
     fn bounds(&self, stream: &str) -> impl Future<Output = Result<(u64, u64), nats::Error>> + Send;
@@ -105,8 +107,9 @@ impl Broker for Nats {
         Self::read_all(self, stream, filter, start).await
     }
 
-    async fn count(&self, stream: &str, filter: &str) -> Result<u64, nats::Error> {
-        Ok(self.counted(stream, filter).await?.1)
+    async fn count(&self, stream: &str, filter: &str) -> Result<(u64, u64), nats::Error> {
+        let (usage, count) = self.counted(stream, filter).await?;
+        Ok((usage.last, count))
     }
 
     async fn bounds(&self, stream: &str) -> Result<(u64, u64), nats::Error> {

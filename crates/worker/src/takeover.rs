@@ -2,6 +2,7 @@
 //!
 //! Must not know why it is taken.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::id::InstanceId;
@@ -18,7 +19,7 @@ use crate::fold::PartitionState;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// How often a stream that ends too early is asked for its end, and after which pause.
 const TRIES: u32 = 10;
-/// The same of states, which take long to read where some cannot be.
+/// How often states are read before some are called lost: it takes long where some cannot be read.
 const READS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -141,34 +142,47 @@ pub async fn take(
 }
 
 /// The states of incidents. A message that nats-server cannot read any more is passed over by its
-/// consumers. While the fence holds nobody adds a state, so all that are there are read, and perhaps
-/// some that have expired since.
+/// consumers, and in a cluster they may read from a server that is behind. While the fence holds
+/// nobody adds a state: where the newest state that the leader has is read, all before it are, and
+/// perhaps some that have expired since.
 async fn read_states(
     broker: &impl Broker,
     partition: Partition,
     fence: u64,
 ) -> Result<Vec<nats::Message>, Error> {
-    let (states, checkpoint) = (subject::states_of(partition), subject::checkpoint(partition));
+    let (stream, states) = (subject::INCIDENTS_STREAM, subject::states_of(partition));
     let mut lost = 0;
-    // More than once before they are called lost: in a cluster a server that is behind may be read.
-    for tried in 0..READS {
-        if tried > 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
-        let start = Start::LastOfEachSubject;
-        let found = broker.read_all(subject::INCIDENTS_STREAM, &states, start).await?;
-        let there = broker.count(subject::INCIDENTS_STREAM, &states).await?;
+    for tried in 1..=TRIES {
+        let found = broker.read_all(stream, &states, Start::LastOfEachSubject).await?;
+        // Read from a server that catches up, a state comes again where it has changed.
+        let found: BTreeMap<_, _> = found.into_iter().map(|m| (m.subject.clone(), m)).collect();
+        let (last, there) = broker.count(stream, &states).await?;
         lost = there.saturating_sub(found.len() as u64);
-        if lost == 0 {
-            return Ok(found);
+        let newest = match broker.last_of(stream, &states).await {
+            Ok(newest) => newest.map_or(0, |newest| newest.sequence),
+            Err(error) if lost == 0 => return Err(error.into()),
+            // It is perhaps the one that cannot be read.
+            Err(_) => 0,
+        };
+        let read = found.values().map(|message| message.sequence).max().unwrap_or(0);
+        let is_behind = last < fence || read < newest;
+        if lost == 0 && !is_behind {
+            return Ok(found.into_values().collect());
         }
-        let newest = broker.last_of(subject::INCIDENTS_STREAM, &checkpoint).await?;
-        if newest.is_none_or(|newest| newest.sequence != fence) {
+        let owner = broker.last_of(stream, &subject::checkpoint(partition)).await?;
+        if owner.is_none_or(|owner| owner.sequence != fence) {
             let reason = "another worker has taken it meanwhile".to_owned();
             return Err(publish::Error::Conflict(reason).into());
         }
+        if !is_behind && tried >= READS {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    Err(Error::StatesLost { partition: partition.0, lost })
+    match lost {
+        0 => Err(nats::Error::Request("a server of the cluster is behind".to_owned()).into()),
+        lost => Err(Error::StatesLost { partition: partition.0, lost }),
+    }
 }
 
 /// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is

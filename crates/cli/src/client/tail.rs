@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_server_that_refuses_is_there() {
-        for status in [Status::unauthenticated(""), Status::internal("a bug"), Status::cancelled("")]
+        for status in
+            [Status::unauthenticated(""), Status::internal("a bug"), Status::cancelled("")]
         {
             assert!(!is_gone(&status), "{status:?}");
         }

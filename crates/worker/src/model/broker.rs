@@ -93,6 +93,8 @@ pub struct State {
     pub faults: VecDeque<Fault>,
     /// Whether the next reads fail.
     pub read_faults: VecDeque<bool>,
+    /// How many of the last messages the server lacks that the next consumer reads from.
+    pub behind: u64,
     /// Batches under way.
     late: Vec<Vec<Message>>,
     ids: BTreeSet<String>,
@@ -222,6 +224,7 @@ impl Model {
         let mut state = self.state();
         state.faults.clear();
         state.read_faults.clear();
+        state.behind = 0;
     }
 }
 
@@ -345,8 +348,10 @@ impl Broker for Connection {
         subject: &str,
     ) -> Result<Option<nats::Message>, nats::Error> {
         let last = |state: &mut State| {
-            let (sequence, payload) = state.stream(stream).last_of(subject)?;
-            Some(found(sequence, subject, payload))
+            let newest_first = state.stream(stream).messages.iter().rev();
+            let mut fitting = newest_first.filter(|(_, message)| fits(subject, &message.0));
+            let (sequence, (subject, payload)) = fitting.next()?;
+            Some(found(*sequence, subject, payload))
         };
         self.read(last).await
     }
@@ -357,11 +362,12 @@ impl Broker for Connection {
         filter: &str,
         start: Start,
     ) -> Result<Vec<nats::Message>, nats::Error> {
-        assert_eq!(start, Start::LastOfEachSubject);
+        assert_eq!((stream, start), (subject::INCIDENTS_STREAM, Start::LastOfEachSubject));
         let all = |state: &mut State| {
-            let fitting = state.stream(stream).messages.iter().filter(|(_, m)| fits(filter, &m.0));
-            let last =
-                fitting.map(|(n, (subject, payload))| (subject, found(*n, subject, payload)));
+            let end = state.incidents.last.saturating_sub(std::mem::take(&mut state.behind));
+            let known = state.log.iter().take_while(|(n, ..)| *n <= end);
+            let fitting = known.filter(|(_, subject, _)| fits(filter, subject));
+            let last = fitting.map(|(n, subject, payload)| (subject, found(*n, subject, payload)));
             let mut last: Vec<_> = last.collect::<BTreeMap<_, _>>().into_values().collect();
             last.sort_by_key(|message| message.sequence);
             last
@@ -369,10 +375,11 @@ impl Broker for Connection {
         self.read(all).await
     }
 
-    async fn count(&self, stream: &str, filter: &str) -> Result<u64, nats::Error> {
+    async fn count(&self, stream: &str, filter: &str) -> Result<(u64, u64), nats::Error> {
         let count = |state: &mut State| {
-            let subjects = state.stream(stream).messages.values().filter(|m| fits(filter, &m.0));
-            subjects.map(|m| &m.0).collect::<BTreeSet<_>>().len() as u64
+            let stream = state.stream(stream);
+            let subjects = stream.messages.values().filter(|m| fits(filter, &m.0));
+            (stream.last, subjects.map(|m| &m.0).collect::<BTreeSet<_>>().len() as u64)
         };
         self.read(count).await
     }

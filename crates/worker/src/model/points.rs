@@ -12,8 +12,8 @@ use super::worker::{Order, Worker};
 use super::world::{PARTITIONS, Recipe, Say, World};
 
 const SERVICES: u16 = 1_500;
-/// What a worker does before it folds: per partition, four calls of two steps.
-const TAKING: u64 = 8 * PARTITIONS as u64;
+/// What a worker does before it folds: per partition, six calls of two steps.
+const TAKING: u64 = 12 * PARTITIONS as u64;
 /// Longer than any worker needs.
 const QUIET: Duration = Duration::from_secs(600);
 

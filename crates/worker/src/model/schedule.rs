@@ -43,6 +43,8 @@ pub enum Step {
     CrashGateway(usize),
     /// A batch or message that nobody knows of arrives.
     Land(usize),
+    /// The server that is read from next lacks so many messages.
+    Behind(u64),
 }
 
 /// A schedule.
@@ -115,6 +117,7 @@ fn steps(changing: bool) -> impl Strategy<Value = Step> {
         2 => order(Just(Order::Purge).boxed()),
         2 => (0..WORKERS).prop_map(Step::Crash),
         2 => any::<u8>().prop_map(|n| Step::Land(n.into())),
+        3 => (1..16_u64).prop_map(Step::Behind),
     ]
 }
 
@@ -205,6 +208,7 @@ impl Schedule {
                     std::mem::replace(&mut workers[n], next).kill().await;
                 }
                 Step::Land(which) => model.land(which),
+                Step::Behind(by) => model.state().behind = by,
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }

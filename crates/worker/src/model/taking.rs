@@ -60,6 +60,26 @@ fn an_owner_that_commits_and_purges_meanwhile_neither_fails_nor_fools_a_take_ove
 }
 
 #[test]
+fn a_server_that_is_behind_does_not_make_a_take_over_forget() {
+    for behind in 1..16 {
+        in_model_time(async {
+            let (model, world, mut owner) = worked(1).await;
+            owner.finish(&world).await.expect("nothing was skipped");
+            let mut taker = start(&model, &world, 2);
+            for partition in 0..PARTITIONS {
+                model.state().behind = behind;
+                taker.obey(Order::Take(partition)).await.expect("nothing was skipped");
+            }
+            let (before, now) = (&owner.owner.owned, &taker.owner.owned);
+            for (partition, known) in now {
+                assert_eq!(known.state, before[partition].state, "{behind} behind");
+            }
+            assert_eq!(now.len(), before.len());
+        });
+    }
+}
+
+#[test]
 fn another_input_stream_is_refused_at_every_attempt() {
     in_model_time(async {
         let (model, world, _) = worked(1).await;
