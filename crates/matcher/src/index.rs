@@ -112,10 +112,11 @@ impl Index {
         Rebuild { compiled, fresh, changes: self.changes }
     }
 
-    /// Takes a compiled part that was made anew of an earlier state of this index.
-    pub fn adopt(&mut self, rebuilt: Rebuilt) {
-        self.compiled = rebuilt.compiled;
+    /// Takes a compiled part that was made anew of an earlier state of this index. Gives the one
+    /// before: where it is large, dropping it takes a while.
+    pub fn adopt(&mut self, rebuilt: Rebuilt) -> Arc<Compiled> {
         self.fresh.retain(|_, (change, _)| *change > rebuilt.changes);
+        std::mem::replace(&mut self.compiled, rebuilt.compiled)
     }
 
     /// The compiled part.

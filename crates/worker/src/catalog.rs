@@ -4,8 +4,12 @@
 
 use domain::aggregate::Entry;
 use domain::directory::{Directory, Snapshot};
-use matcher::Index;
+use domain::id::{FilterId, ServiceId};
+use matcher::{Index, Rebuilt};
 use wire::partition::Partitions;
+
+/// So many filters are named where there are more of a kind.
+const SOME: usize = 10;
 
 /// The live services, as of a control sequence.
 #[derive(Debug)]
@@ -41,6 +45,31 @@ impl Catalog {
         }
         !matches!(snapshot, Snapshot::Service(_, Entry::Live(_)))
     }
+
+    /// Takes an index of filters that was made anew, and tells of those that it cannot speed up.
+    pub fn adopt(&mut self, made: Rebuilt) {
+        let before = self.index.adopt(made);
+        let unselective = self.index.compiled().unselective();
+        if unselective.len() > before.unselective().len() {
+            warn_of(unselective);
+        }
+        // Of many filters it takes a while, and alerts wait.
+        tokio::task::spawn_blocking(move || drop(before));
+    }
+}
+
+/// Filters without a text of their own: many payloads cost a look at each of them.
+pub fn warn_of(unselective: &[(ServiceId, FilterId)]) {
+    if unselective.is_empty() {
+        return;
+    }
+    let some = unselective.iter().take(SOME);
+    let some: Vec<_> = some.map(|(service, filter)| format!("{filter} of {service}")).collect();
+    tracing::warn!(
+        filters = unselective.len(),
+        some = some.join(", "),
+        "filters look only for what many others look for: each alert that has it costs a look at all of them (docs/filters.md#cost)"
+    );
 }
 
 fn entry(service: &domain::service::Service, partitions: Partitions) -> matcher::Entry {

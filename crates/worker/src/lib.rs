@@ -3,6 +3,7 @@
 //! - [`fold`]: pure; what a message does to a partition.
 //! - `catalog`: the services as the control stream has them.
 //! - `broker`: what taking and committing need of the broker, so that a model can stand in.
+//! - `rebuilding`: the index of their filters, made anew beside the work.
 //! - `takeover`, `commit`: how a partition is taken, and how a fold is stored, both fenced.
 //! - `reasons`: why tracked alerts came to what they came to. `apilog`: how that is written.
 //! - `asked`: questions what an alert would come to.
@@ -26,6 +27,7 @@ mod membership;
 mod model;
 mod owner;
 mod reasons;
+mod rebuilding;
 mod run;
 mod spans;
 mod takeover;

@@ -351,6 +351,10 @@ impl<B: Broker> Owner<B> {
         metrics::gauge!("gander_worker_open_incidents").set(open as f64);
         metrics::gauge!("gander_worker_control_sequence").set(self.catalog.sequence as f64);
         metrics::gauge!("gander_worker_partitions").set(self.owned.len() as f64);
+        let index = &self.catalog.index;
+        let unselective = index.compiled().unselective().len();
+        metrics::gauge!("gander_worker_unselective_filters").set(unselective as f64);
+        metrics::gauge!("gander_worker_index_changes").set(index.fresh() as f64);
         for partition in self.streams.partitions.all() {
             let lag = self
                 .owned

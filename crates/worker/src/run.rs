@@ -22,10 +22,11 @@ use wire::stored::member;
 use wire::subject;
 
 use crate::asked::Asked;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, warn_of};
 use crate::commit::Committed;
 use crate::membership::wanted;
 use crate::owner::Owner;
+use crate::rebuilding::Rebuilding;
 use crate::takeover;
 
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
@@ -90,6 +91,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     let members = nats.members(Role::Worker).await?;
     let (follower, directory) = Follower::start(&nats).await?;
     let catalog = Catalog::of(&directory, streams.partitions);
+    warn_of(catalog.index.compiled().unselective());
     let mut owner = Owner::new(nats.clone(), me, streams, matcher::evaluate, fresh_id, catalog);
     owner.identical_window = Duration::from_secs(config.identical_window_seconds);
     owner.redact = config.api_log_redact;
@@ -112,6 +114,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         asked: VecDeque::new(),
         explain_after: Instant::now(),
         take_after: Instant::now(),
+        rebuilding: Rebuilding::new(),
     };
     let beat = tokio::spawn(beat(nats.clone(), me));
     let ended = pulse.beating(worker.run(&shutdown)).await;
@@ -157,10 +160,12 @@ struct Worker {
     /// No question is answered before this.
     explain_after: Instant,
     take_after: Instant,
+    rebuilding: Rebuilding,
 }
 
 enum Woken {
     Control(u64, domain::directory::Snapshot),
+    Rebuilt(matcher::Rebuilt),
     Input(Message),
     Asked(Question),
     Explain,
@@ -187,6 +192,7 @@ impl Worker {
                     self.owner.apply(sequence, &snapshot);
                     self.applied.store(sequence, Ordering::Relaxed);
                 }
+                Woken::Rebuilt(made) => self.owner.catalog.adopt(made),
                 Woken::Input(message) => self.read(&message),
                 Woken::Asked(question) => self.ask(question),
                 Woken::Explain => {}
@@ -261,6 +267,7 @@ impl Worker {
                 let (sequence, snapshot) = changed?;
                 Woken::Control(sequence, snapshot)
             }
+            made = self.rebuilding.next(&self.owner.catalog.index) => Woken::Rebuilt(made),
             Some(question) = self.questions.next() => Woken::Asked(question),
             () = sleep_until(self.explain_after), if !self.asked.is_empty() => Woken::Explain,
             message = input => Woken::Input(message),
