@@ -2,18 +2,20 @@
 //! depends on how many there are.
 //!
 //! Each part of a filter (its trigger, its resolve) is reached through one item only, the one that the
-//! fewest others want at the same place: what every filter has, costs nothing. What is found this way
-//! may hold; the reference says whether it does. So this must never miss a service, and need not be
-//! exact. Must not know incidents, nor what changed since it was made.
+//! fewest others want at the same place: what every filter has, costs nothing. Where the part has a
+//! second item, that must occur too. What is found this way may hold; the reference says whether it
+//! does. So this must never miss a service, and need not be exact. Must not know incidents, nor what
+//! changed since it was made.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::slice;
 
-use domain::filter::{Condition, Filter, contains_all};
+use domain::filter::{Condition, Filter};
 use domain::id::{FilterId, ServiceId, TeamId};
 use domain::json::Json;
 use domain::payload::Payload;
+use foldhash::fast::RandomState;
 
 use crate::Entry;
 use crate::items::Items;
@@ -23,26 +25,25 @@ use crate::paths::{Paths, Place};
 /// costs a look at all of them.
 const UNSELECTIVE: usize = 1_000;
 
-/// A part of a filter of a service, and the condition of it that it is reached through.
+/// An item of a place, by a number that no other item of any place has.
+type ItemId = u32;
+
+/// In place of a second item: there is none.
+const NONE: ItemId = ItemId::MAX;
+
+/// A part of a filter of a service.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     service: u32,
-    filter: u8,
-    of: Of,
-    condition: u8,
+    /// Another item that it wants, or [`NONE`].
+    other: ItemId,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Of {
-    Trigger,
-    Resolve,
-}
-
-/// The items of a place, and the parts that are reached through them.
+/// The items of a place; their numbers follow each other.
 #[derive(Debug)]
 struct Here {
     items: Items,
-    parts: Box<[Part]>,
+    first: ItemId,
 }
 
 /// The services of a shard, by their ids, with how many before are disabled.
@@ -62,81 +63,119 @@ pub struct Compiled {
     places: Box<[Option<Here>]>,
     /// What is searched in the whole text.
     text: Option<Here>,
+    /// The parts by the items through which they are reached.
+    parts: Box<[Part]>,
+    /// By item, where its parts begin; one more is the end.
+    starts: Box<[u32]>,
     unselective: Box<[(ServiceId, FilterId)]>,
 }
 
 /// What a search needs beside the index; kept to be used again.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// By service: the number of the search that has found it last.
-    services: Vec<u32>,
     search: u32,
-    /// By item of a place: the number of the value in which it was found last.
+    /// By service and by item: the number of the search that has found it last.
+    services: Vec<u32>,
     items: Vec<u32>,
-    value: u32,
+    /// Items that occur, and through which parts are reached.
+    hits: Vec<ItemId>,
     found: Vec<u32>,
 }
 
 /// Where a condition looks: at a place, or at the whole text.
 type At = Option<Place>;
 
-impl Compiled {
-    /// Makes services ready; they are in the order of their ids, each once.
-    pub fn new(entries: Vec<Entry>) -> Self {
-        debug_assert!(entries.is_sorted_by(|a, b| a.service < b.service));
-        let mut teams: Vec<_> = entries.iter().zip(0..).map(|(entry, n)| (entry.team, n)).collect();
-        teams.sort_unstable();
-        let mut paths = Paths::default();
-        let mut at = Vec::new();
-        let mut wanted: HashMap<(At, &str), u32> = HashMap::new();
-        for condition in parts(&entries).flat_map(|(_, conditions)| conditions) {
-            let place = condition.key.as_ref().map(|key| paths.put(key));
-            at.push(place);
+/// All items that are wanted, and how often.
+#[derive(Default)]
+struct Wanted<'a> {
+    paths: Paths,
+    /// For each condition of each part, in order.
+    at: Vec<At>,
+    /// How often; later the number of the item.
+    items: HashMap<(At, &'a str), u32, RandomState>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let mut wanted = Self::default();
+        for condition in parts(entries).flat_map(|(.., conditions)| conditions) {
+            let place = condition.key.as_ref().map(|key| wanted.paths.put(key));
+            wanted.at.push(place);
             for item in &condition.contains {
-                *wanted.entry((place, item.lower())).or_default() += 1;
+                *wanted.items.entry((place, item.lower())).or_default() += 1;
             }
         }
-        let mut reached = Vec::new();
-        let mut at = at.into_iter();
-        for (part, conditions) in parts(&entries) {
-            let items =
-                conditions.iter().zip(0..).zip(&mut at).flat_map(|((one, condition), at)| {
-                    one.contains
-                        .iter()
-                        .map(move |item| (at, item.lower(), Part { condition, ..part }))
-                });
-            // Of those that are wanted as often, the longest.
-            let often = |(at, item, _): &(At, &str, Part)| {
-                (wanted.get(&(*at, *item)).copied(), usize::MAX - item.len())
-            };
-            reached
-                .push(items.min_by_key(often).expect("a part has a condition, and that an item"));
-        }
-        drop(wanted);
-        reached.sort_unstable_by_key(|(at, item, part)| (*at, *item, part.service));
-        let (mut text, mut places) = (None, Vec::new());
-        places.resize_with(paths.len() as usize, || None);
-        let mut unselective = Vec::new();
-        for of_one in reached.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let here = Here::new(of_one, &mut |part| {
-                let entry = &entries[part.service as usize];
-                unselective
-                    .push((entry.service, entry.filters.as_slice()[part.filter as usize].id));
-            });
-            match of_one[0].0 {
+        wanted
+    }
+
+    /// Numbers the items. Gives how often each is wanted, and what is searched at each place.
+    fn numbered(&mut self) -> (Vec<u32>, Vec<Option<Here>>, Option<Here>) {
+        let mut all: Vec<_> = self.items.iter_mut().collect();
+        all.sort_unstable_by_key(|((at, _), _)| *at);
+        let (mut often, mut text, mut places) = (Vec::with_capacity(all.len()), None, Vec::new());
+        places.resize_with(self.paths.len() as usize, || None);
+        for of_place in all.chunk_by_mut(|((a, _), _), ((b, _), _)| a == b) {
+            let items = Items::new(of_place.iter().map(|((_, item), _)| *item));
+            let here = Here { items, first: count(often.len()) };
+            for (_, wanted) in of_place.iter_mut() {
+                let number = count(often.len());
+                often.push(std::mem::replace(*wanted, number));
+            }
+            match of_place[0].0.0 {
                 Some(place) => places[place as usize] = Some(here),
                 None => text = Some(here),
             }
         }
-        drop(reached);
+        (often, places, text)
+    }
+}
+
+impl Compiled {
+    /// Makes services ready; they are in the order of their ids, each once.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| a.service < b.service));
+        let mut wanted = Wanted::of(&entries);
+        let (often, places, text) = wanted.numbered();
+        let mut at = wanted.at.iter();
+        let mut reached = Vec::new();
+        for (service, filter, conditions) in parts(&entries) {
+            let items = conditions
+                .iter()
+                .zip(&mut at)
+                .flat_map(|(one, at)| one.contains.iter().map(|item| (*at, item.lower())));
+            // Of those that are wanted as often, the longest.
+            let mut items: Vec<_> = items
+                .map(|item| {
+                    let number = wanted.items[&item];
+                    (often[number as usize], usize::MAX - item.1.len(), number)
+                })
+                .collect();
+            items.sort_unstable();
+            items.dedup();
+            let (.., through) = items[0];
+            let other = items.get(1).map_or(NONE, |(.., number)| *number);
+            reached.push((through, Part { service, other }, filter));
+        }
+        drop(wanted.items);
+        reached.sort_by_key(|(through, ..)| *through);
+        let mut unselective: Vec<_> = reached
+            .chunk_by(|(a, ..), (b, ..)| a == b)
+            .filter(|parts| parts.len() > UNSELECTIVE)
+            .flatten()
+            .map(|(_, part, filter)| (entries[part.service as usize].service, *filter))
+            .collect();
         unselective.sort_unstable();
         unselective.dedup();
+        let starts = (0..=count(often.len()))
+            .map(|item| count(reached.partition_point(|(through, ..)| *through < item)));
         Self {
-            teams: teams.into(),
+            teams: teams(&entries),
             shards: shards(&entries),
-            paths,
+            paths: wanted.paths,
             places: places.into(),
             text,
+            starts: starts.collect(),
+            parts: reached.iter().map(|(_, part, _)| *part).collect(),
             unselective: unselective.into(),
             entries: entries.into(),
         }
@@ -190,45 +229,44 @@ impl Compiled {
         asked: impl Fn(&Entry) -> bool,
         scratch: &mut Scratch,
     ) -> impl Iterator<Item = &'a Entry> {
-        scratch.begin(self.entries.len());
+        scratch.begin(self.entries.len(), self.starts.len());
         if let Some(here) = &self.text {
-            self.look(here, payload.lower(), &asked, scratch);
+            self.look(here, payload.lower(), scratch);
         }
         if let Some(json) = payload.json().filter(|_| self.paths.len() > 0) {
             self.paths.walk(json, &mut |place, value: &Json<'_>| {
                 if let Some(Some(here)) = self.places.get(place as usize) {
-                    payload.in_lower(value, |lower| self.look(here, lower, &asked, scratch));
+                    payload.in_lower(value, |lower| self.look(here, lower, scratch));
                 }
             });
         }
-        let mut found = std::mem::take(&mut scratch.found);
+        let Scratch { search, services, items, hits, found } = scratch;
+        for part in hits.iter().flat_map(|item| &self.parts[self.reached(*item)]) {
+            let occurs = part.other == NONE || items[part.other as usize] == *search;
+            if occurs && std::mem::replace(&mut services[part.service as usize], *search) != *search
+            {
+                found.push(part.service);
+            }
+        }
         found.sort_unstable();
-        found.into_iter().map(|n| &self.entries[n as usize])
+        let found = std::mem::take(found);
+        found.into_iter().map(|n| &self.entries[n as usize]).filter(move |entry| asked(entry))
+    }
+
+    /// The parts that are reached through an item.
+    fn reached(&self, item: ItemId) -> Range<usize> {
+        self.starts[item as usize] as usize..self.starts[item as usize + 1] as usize
     }
 
     /// Looks into one value.
-    fn look(
-        &self,
-        here: &Here,
-        lower: &str,
-        asked: &impl Fn(&Entry) -> bool,
-        scratch: &mut Scratch,
-    ) {
-        scratch.next_value(here.items.len());
-        here.items.search(lower, |item, parts| {
-            if std::mem::replace(&mut scratch.items[item], scratch.value) == scratch.value {
-                return;
-            }
-            for part in &here.parts[parts] {
-                let stamp = &mut scratch.services[part.service as usize];
-                if *stamp == scratch.search {
-                    continue;
-                }
-                let entry = &self.entries[part.service as usize];
-                if asked(entry) && contains_all(lower, &part.condition(entry).contains) {
-                    *stamp = scratch.search;
-                    scratch.found.push(part.service);
-                }
+    fn look(&self, here: &Here, lower: &str, scratch: &mut Scratch) {
+        here.items.search(lower, |item| {
+            let item = here.first + item;
+            if std::mem::replace(&mut scratch.items[item as usize], scratch.search)
+                != scratch.search
+                && !self.reached(item).is_empty()
+            {
+                scratch.hits.push(item);
             }
         });
     }
@@ -241,49 +279,17 @@ impl Compiled {
     /// About how many bytes it takes, the filters themselves aside.
     pub fn memory(&self) -> usize {
         let places = self.places.iter().flatten().chain(&self.text);
-        let places: usize =
-            places.map(|here| here.items.memory() + size_of_val(&*here.parts)).sum();
+        let places: usize = places.map(|here| here.items.memory()).sum();
         let shards: usize = self.shards.iter().map(|shard| size_of_val(&**shard)).sum();
         let own = size_of_val(&*self.entries) + size_of_val(&*self.teams) + shards;
-        own + places + size_of_val(&*self.places) + self.paths.memory()
-    }
-}
-
-impl Part {
-    fn condition(self, entry: &Entry) -> &Condition {
-        &self.of.conditions(&entry.filters.as_slice()[usize::from(self.filter)])
-            [usize::from(self.condition)]
-    }
-}
-
-impl Of {
-    fn conditions(self, filter: &Filter) -> &[Condition] {
-        match self {
-            Self::Trigger => &filter.trigger.conditions,
-            Self::Resolve => {
-                filter.resolve.as_ref().map_or(&[], |resolve| slice::from_ref(&resolve.condition))
-            }
-        }
-    }
-}
-
-impl Here {
-    /// Parts of one place, sorted by their items.
-    fn new(parts: &[(At, &str, Part)], unselective: &mut impl FnMut(Part)) -> Self {
-        let mut items = Vec::new();
-        for of_one in parts.chunk_by(|(_, a, _), (_, b, _)| a == b) {
-            items.push((of_one[0].1, of_one.len()));
-            if of_one.len() > UNSELECTIVE {
-                of_one.iter().for_each(|(.., part)| unselective(*part));
-            }
-        }
-        Self { items: Items::new(items), parts: parts.iter().map(|(.., part)| *part).collect() }
+        let parts = size_of_val(&*self.parts) + size_of_val(&*self.starts);
+        own + parts + places + size_of_val(&*self.places) + self.paths.memory()
     }
 }
 
 impl Scratch {
-    /// Begins a search in so many services.
-    fn begin(&mut self, services: usize) {
+    /// Begins a search among so many services and items.
+    fn begin(&mut self, services: usize, items: usize) {
         if self.search == u32::MAX {
             *self = Self::default();
         }
@@ -291,34 +297,39 @@ impl Scratch {
         if self.services.len() < services {
             self.services.resize(services, 0);
         }
-        self.found.clear();
-    }
-
-    /// Begins with a value at a place of so many items.
-    fn next_value(&mut self, items: usize) {
-        if self.value == u32::MAX {
-            (self.items, self.value) = (Vec::new(), 0);
-        }
-        self.value += 1;
         if self.items.len() < items {
             self.items.resize(items, 0);
         }
+        self.hits.clear();
+        self.found.clear();
     }
 }
 
-/// The triggers and resolves of services that are not disabled, each with its conditions.
-fn parts(entries: &[Entry]) -> impl Iterator<Item = (Part, &[Condition])> {
+/// The triggers and resolves of services that are not disabled: whose, of which filter, and their
+/// conditions.
+fn parts(entries: &[Entry]) -> impl Iterator<Item = (u32, FilterId, &[Condition])> {
     let services = entries.iter().zip(0..).filter(|(entry, _)| !entry.disabled);
-    let filters = services.flat_map(|(entry, service)| {
-        entry.filters.iter().zip(0..).map(move |(one, filter)| (service, one, filter))
+    let filters = services
+        .flat_map(|(entry, service)| entry.filters.iter().map(move |filter| (service, filter)));
+    let parts = filters.flat_map(|(service, filter)| {
+        [&filter.trigger.conditions, of_resolve(filter)].map(|of| (service, filter.id, of))
     });
-    filters.flat_map(|(service, one, filter)| {
-        [Of::Trigger, Of::Resolve].into_iter().filter_map(move |of| {
-            let conditions = of.conditions(one);
-            let part = Part { service, filter, of, condition: 0 };
-            (!conditions.is_empty()).then_some((part, conditions))
-        })
-    })
+    parts.filter(|(.., conditions)| !conditions.is_empty())
+}
+
+fn of_resolve(filter: &Filter) -> &[Condition] {
+    filter.resolve.as_ref().map_or(&[], |resolve| slice::from_ref(&resolve.condition))
+}
+
+/// The services of teams, by both.
+fn teams(entries: &[Entry]) -> Box<[(TeamId, u32)]> {
+    let mut teams: Vec<_> = entries.iter().zip(0..).map(|(entry, n)| (entry.team, n)).collect();
+    teams.sort_unstable();
+    teams.into()
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("what is in memory is fewer")
 }
 
 /// The services of each shard, by their ids.

@@ -1,8 +1,6 @@
-//! The texts that are searched at one place, and what hangs on each.
+//! The texts that are searched at one place.
 //!
-//! Must not know where the place is.
-
-use std::ops::Range;
+//! Must not know where the place is, nor what wants them.
 
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::contiguous;
@@ -14,74 +12,54 @@ const FEW: usize = 8;
 
 /// The items of a place.
 #[derive(Debug)]
-pub struct Items {
-    search: Search,
-    /// Behind the number of an item, where what hangs on it begins; the last one is the end.
-    starts: Box<[u32]>,
-}
-
-#[derive(Debug)]
-enum Search {
+pub enum Items {
+    /// A few.
     Few(Box<[Box<str>]>),
+    /// More.
     Many(Box<contiguous::NFA>),
 }
 
 impl Items {
-    /// Items in lower case, each with how many hang on it.
-    pub fn new(items: Vec<(&str, usize)>) -> Self {
-        let mut starts = vec![0];
-        for (_, hang) in &items {
-            let before = starts.last().copied().unwrap_or(0);
-            starts.push(before + u32::try_from(*hang).expect("what is in memory is fewer"));
+    /// Items in lower case. Their numbers are their places.
+    pub fn new<'a>(items: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        if items.len() <= FEW {
+            return Self::Few(items.map(Box::from).collect());
         }
-        let texts = items.iter().map(|(item, _)| *item);
-        let search = if items.len() <= FEW {
-            Search::Few(texts.map(Box::from).collect())
-        } else {
-            let mut builder = contiguous::NFA::builder();
-            // Their bytes together are bounded by the memory of the catalog, far below what is refused.
-            let built = builder.match_kind(MatchKind::Standard).prefilter(false).build(texts);
-            Search::Many(Box::new(built.expect("so many items fit")))
-        };
-        Self { search, starts: starts.into() }
+        let mut builder = contiguous::NFA::builder();
+        // Their bytes together are bounded by the memory of the catalog, far below what is refused.
+        let built = builder.match_kind(MatchKind::Standard).prefilter(false).build(items);
+        Self::Many(Box::new(built.expect("so many items fit")))
     }
 
-    /// Shows for each item that occurs in this text, which is in lower case, where what hangs on it is.
-    /// An item that occurs more than once may be shown more than once.
-    pub fn search(&self, lower: &str, mut show: impl FnMut(usize, Range<usize>)) {
-        let hang = |n: usize| self.starts[n] as usize..self.starts[n + 1] as usize;
-        match &self.search {
-            Search::Few(items) => {
-                for (n, item) in items.iter().enumerate() {
+    /// Shows the number of each item that occurs in this text, which is in lower case. An item that
+    /// occurs more than once may be shown more than once.
+    pub fn search(&self, lower: &str, mut show: impl FnMut(u32)) {
+        match self {
+            Self::Few(items) => {
+                for (item, n) in items.iter().zip(0..) {
                     if lower.contains(&**item) {
-                        show(n, hang(n));
+                        show(n);
                     }
                 }
             }
-            Search::Many(nfa) => {
+            Self::Many(nfa) => {
                 let input = Input::new(lower).anchored(Anchored::No);
                 let mut state = OverlappingState::start();
                 loop {
                     let went = nfa.try_find_overlapping(&input, &mut state);
                     went.expect("an automaton of this kind is asked what it can");
                     let Some(found) = state.get_match() else { break };
-                    show(found.pattern().as_usize(), hang(found.pattern().as_usize()));
+                    show(found.pattern().as_u32());
                 }
             }
         }
     }
 
-    /// The number of items.
-    pub fn len(&self) -> usize {
-        self.starts.len() - 1
-    }
-
     /// About how many bytes it takes.
     pub fn memory(&self) -> usize {
-        let search = match &self.search {
-            Search::Few(items) => items.iter().map(|item| item.len() + size_of::<Box<str>>()).sum(),
-            Search::Many(nfa) => nfa.memory_usage(),
-        };
-        search + size_of_val(&*self.starts)
+        match self {
+            Self::Few(items) => items.iter().map(|item| item.len() + size_of::<Box<str>>()).sum(),
+            Self::Many(nfa) => nfa.memory_usage(),
+        }
     }
 }

@@ -6,11 +6,15 @@ use std::collections::HashMap;
 
 use domain::filter::{Key, Step};
 use domain::json::Json;
+use foldhash::fast::RandomState;
 
 /// The end of a path: what keys with the same steps share, however they are written.
 pub type Place = u32;
 
 type Node = u32;
+
+/// Seeded at random: nobody who chooses names knows which collide.
+type Map<K, V> = HashMap<K, V, RandomState>;
 
 const ROOT: Node = 0;
 
@@ -27,12 +31,12 @@ enum Edge {
 /// more than their text.
 #[derive(Debug)]
 pub struct Paths {
-    names: HashMap<Box<str>, u32>,
-    edges: HashMap<(Node, Edge), Node>,
+    names: Map<Box<str>, u32>,
+    edges: Map<(Node, Edge), Node>,
     nodes: Vec<Known>,
     places: u32,
     /// Keys whose whole text a member of the top level may have, though their path is another.
-    whole: HashMap<Box<str>, Place>,
+    whole: Map<Box<str>, Place>,
 }
 
 /// What is known of a node, so that nothing is looked for where there is nothing.
@@ -48,11 +52,11 @@ struct Known {
 impl Default for Paths {
     fn default() -> Self {
         Self {
-            names: HashMap::new(),
-            edges: HashMap::new(),
+            names: Map::default(),
+            edges: Map::default(),
             nodes: vec![Known::default()],
             places: 0,
-            whole: HashMap::new(),
+            whole: Map::default(),
         }
     }
 }
@@ -112,7 +116,7 @@ impl Paths {
 
     /// About how many bytes they take.
     pub fn memory(&self) -> usize {
-        let names = |names: &HashMap<Box<str>, u32>| {
+        let names = |names: &Map<Box<str>, u32>| {
             names.keys().map(|name| name.len()).sum::<usize>() + names.capacity() * 24
         };
         let edges = self.edges.capacity() * size_of::<((Node, Edge), Node)>();
