@@ -7,9 +7,12 @@ PATH=$PWD/target/debug:$PWD/target/debug/examples:$PATH
 home=target/demo
 rm -rf "$home"
 mkdir -p "$home"
-export GANDER_DATA=$home/data GANDER_HTTP_LISTEN=127.0.0.1:18080 GANDER_GRPC_LISTEN=127.0.0.1:17700
-export GANDER_OPS_LISTEN=127.0.0.1:17701 GANDER_NATS_PORT=14222 GANDER_LOG=warn
-export GANDER_SERVER=http://127.0.0.1:17700 GANDER_GATEWAY=http://127.0.0.1:18080
+export GANDER_DATA=$home/data GANDER_LOG=warn
+# Ports that are taken here can be replaced: GANDER_NATS_PORT=24222 make demo
+export GANDER_HTTP_LISTEN="${GANDER_HTTP_LISTEN:-127.0.0.1:18080}"
+export GANDER_GRPC_LISTEN="${GANDER_GRPC_LISTEN:-127.0.0.1:17700}"
+export GANDER_OPS_LISTEN="${GANDER_OPS_LISTEN:-127.0.0.1:17701}" GANDER_NATS_PORT="${GANDER_NATS_PORT:-14222}"
+export GANDER_SERVER=http://$GANDER_GRPC_LISTEN GANDER_GATEWAY=http://$GANDER_HTTP_LISTEN
 export GANDER_CREDENTIAL_FILE=$home/credential
 
 up=
@@ -64,12 +67,12 @@ await "$home/up.log" "Next, make" 1
 sed -n 2,4p "$home/up.log"
 
 step "2. A subscriber, a program of its own that speaks only NATS"
-show subscriber nats://127.0.0.1:14222 "$GANDER_DATA/nats/keys/operator.nk"
-subscriber nats://127.0.0.1:14222 "$GANDER_DATA/nats/keys/operator.nk" >"$home/events" 2>&1 &
+show subscriber nats://127.0.0.1:$GANDER_NATS_PORT "$GANDER_DATA/nats/keys/operator.nk"
+subscriber nats://127.0.0.1:$GANDER_NATS_PORT "$GANDER_DATA/nats/keys/operator.nk" >"$home/events" 2>&1 &
 subscriber=$!
 
 step "3. Who administers: the first Global Admin, with the one-time credential of the first start"
-run gander principal create me --role global-admin --bootstrap-file "$GANDER_DATA/bootstrap-credential"
+run gander principal create ada --role global-admin --bootstrap-file "$GANDER_DATA/bootstrap-credential"
 
 step "4. Who gets incidents: a team, its service, and the filter that opens and closes them"
 run gander team create Payments

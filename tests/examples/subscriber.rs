@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, AckKind, consumer};
 use futures::StreamExt;
@@ -14,7 +15,10 @@ async fn main() -> anyhow::Result<()> {
     let url = args.next().unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     // The key by which nats-server knows this program, where it wants one.
     let options = match args.next() {
-        Some(file) => ConnectOptions::with_nkey(std::fs::read_to_string(file)?.trim().to_owned()),
+        Some(file) => {
+            let key = std::fs::read_to_string(&file).with_context(|| format!("the key {file}"))?;
+            ConnectOptions::with_nkey(key.trim().to_owned())
+        }
         None => ConnectOptions::new(),
     };
     let client = options.custom_inbox_prefix("_INBOX_operator").connect(url).await?;

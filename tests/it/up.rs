@@ -74,7 +74,7 @@ async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<
     let server = children(up.process.pid()?);
     assert_eq!(server.len(), 1);
     let says = up.process.log();
-    assert!(says.contains("gander principal create me --role global-admin"), "{says}");
+    assert!(says.contains("gander principal create ada --role global-admin"), "{says}");
     let metrics = get(up.ops, "/metrics").await?.1;
     assert!(metrics.contains("gander_durability_level{level=\"power-safe\"} 1"), "{metrics}");
     up.process.signal(Signal::SIGINT)?;
@@ -188,7 +188,7 @@ impl Up {
 async fn streams_of_a_build_before_accounts_are_taken_over() -> anyhow::Result<()> {
     let mut up = up().await?;
     let client = up.client();
-    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
     client.done("team create Payments").await?;
     client.done("service create Payments/Checkout").await?;
     client.done("filter add Payments/Checkout am --when status=firing --map-with key").await?;
@@ -231,9 +231,19 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
     let up = up().await?;
     let (folder, client) = (up.folder.path(), up.client());
     let gateway = up.gateway();
-    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
     assert!(!folder.join("data/bootstrap-credential").exists());
     client.done("team create Payments").await?;
+    let sam = "principal create sam --role team-manager:Payments --secret-file sam";
+    assert!(client.done(sam).await?.contains("team-manager:Payments"));
+    client.done("service create Payments/Search --credential-file sam").await?;
+    let listed = client.done("principal list").await?;
+    assert!(listed.contains("  global-admin  ") && !listed.contains("deleted"), "{listed}");
+    client.done("principal delete sam").await?;
+    let did = client.done("audit list --limit 2").await?;
+    assert!(did.contains("sam") && !did.contains("principals/"), "who did it is named: {did}");
+    let (code, refused) = client.told("principal create me --role global-admin").await?;
+    assert!(code == 2 && refused.contains("whoever asks"), "{refused}");
     client.done("service create Payments/Checkout").await?;
     let filter = "filter add Payments/Checkout am --when status=firing --map-with key";
     client.done(&format!("{filter} --resolve-when status=resolved --resolve-with key")).await?;
@@ -284,7 +294,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
     let client = up.client();
     let (code, text) = client.told("team list").await?;
     assert!(code == 1 && text.contains("--bootstrap-file"), "{text}");
-    client.done(&format!("principal create me {BOOTSTRAP}")).await?;
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
     client.done("team create Payments").await?;
     client.done("service create Payments/Checkout").await?;
     client.done("filter add Payments/Checkout am --when status=firing").await?;

@@ -22,7 +22,7 @@ pub const CLIENT_HEADING: &str = "Client options";
 
 const EXAMPLES: &str = "Examples:
   gander up                                       everything on this machine
-  gander principal create me --role global-admin --bootstrap-file FILE
+  gander principal create ada --role global-admin --bootstrap-file FILE
   gander team create Payments                     a team
   gander service create Payments/Checkout         a service of it
   gander token create prometheus --global --secret-file token

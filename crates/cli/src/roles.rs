@@ -407,7 +407,7 @@ fn greeting(
 fn say_first_steps(data: &Path, fresh: bool) {
     let file = admin::bootstrap::credential_path(data);
     if file.exists() {
-        let (name, kept) = if fresh { ("me", "") } else { ("NAME", " --secret-file FILE") };
+        let (name, kept) = if fresh { ("ada", "") } else { ("NAME", " --secret-file FILE") };
         let file = file.display();
         greet("Next, make yourself a Global Admin:");
         greet(&format!(

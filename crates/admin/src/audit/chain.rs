@@ -234,7 +234,9 @@ pub(super) fn check_reaches(upto: u64, place: Place, head: Head) -> Result<(), D
     Err(Difference {
         sequence: head.sequence + 1,
         place,
-        problem: format!("it is missing, as are all up to {upto}"),
+        problem: format!(
+            "it is missing, as are all up to {upto}, which is vouched for: if this was exported or copied before, do that anew"
+        ),
         expected: None,
         found: None,
         says: "-".into(),

@@ -7,9 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::commit::{Change, Commit, Subject};
 use domain::directory::Directory;
-use domain::id::{ServiceId, TeamId};
+use domain::id::{PrincipalId, ServiceId, TeamId};
+use domain::name::DisplayName;
 use domain::reach::Reach;
-use domain::{service, token};
+use domain::{principal, service, token};
 use runtime::journal::{self, Records};
 use wire::audit::record_to;
 use wire::proto::gander::admin::v1::AuditRecord;
@@ -23,6 +24,8 @@ pub struct History {
     /// The number of the last commit that is known.
     through: u64,
     touched: HashMap<Subject, Vec<u64>>,
+    /// What principals are or were called last.
+    names: HashMap<PrincipalId, DisplayName>,
     /// The team, and for tokens of a service the service, that a thing is under.
     under: HashMap<Subject, (TeamId, Option<ServiceId>)>,
 }
@@ -55,7 +58,20 @@ impl History {
             if let Some(above) = above(change) {
                 self.under.insert(change.subject(), above);
             }
+            if let Change::Principal(
+                id,
+                principal::Event::Created { name, .. } | principal::Event::Renamed { name },
+            ) = change
+            {
+                self.names.insert(*id, name.clone());
+            }
         }
+    }
+
+    /// What people call the principal, or called it last.
+    #[must_use]
+    pub fn name(&self, id: PrincipalId) -> Option<&DisplayName> {
+        self.names.get(&id)
     }
 
     /// The commits that touched the thing and, if asked, what is or was under it, in order.

@@ -82,8 +82,11 @@ impl AuditService for Audit {
         };
         let question = format!("{method} {rest:?}");
         let page = self.calls.page(message.page_size, &message.page_token, &question)?;
-        let (records, next) = self.blocking(move |audit| audit.list(&wanted, &page)).await?;
-        let records = self.with_names(records);
+        let list = move |audit: &Self| {
+            let (records, next) = audit.list(&wanted, &page)?;
+            Ok((audit.with_names(records)?, next))
+        };
+        let (records, next) = self.blocking(list).await?;
         Ok(Response::new(api::ListAuditRecordsResponse {
             audit_records: records,
             next_page_token: next,
@@ -103,10 +106,10 @@ impl AuditService for Audit {
             return Err(error::not_found(&message.name));
         }
         let found = self.blocking(move |audit| {
-            let history = audit.history()?;
-            history.show(&*audit.records, &BTreeSet::from([number])).map_err(unreadable)
+            let found = audit.history()?.show(&*audit.records, &BTreeSet::from([number]));
+            audit.with_names(found.map_err(unreadable)?)
         });
-        let record = self.with_names(found.await?).pop();
+        let record = found.await?.pop();
         let record = record.ok_or_else(|| error::not_found(&message.name))?;
         Ok(Response::new(record))
     }
@@ -204,16 +207,18 @@ impl Audit {
         Ok(history)
     }
 
-    /// The records with what people call those who asked.
-    fn with_names(&self, mut records: Vec<api::AuditRecord>) -> Vec<api::AuditRecord> {
-        self.calls.store.read(|directory| {
-            for record in &mut records {
-                let id = principal_name(&record.actor, "actor").ok();
-                let found = id.and_then(|id| directory.principal(id));
-                record.actor_display_name = found.map(|p| p.name.to_string()).unwrap_or_default();
-            }
-        });
-        records
+    /// The records with what people call those who asked, or called them last.
+    fn with_names(
+        &self,
+        mut records: Vec<api::AuditRecord>,
+    ) -> Result<Vec<api::AuditRecord>, Status> {
+        let history = self.history()?;
+        for record in &mut records {
+            let id = principal_name(&record.actor, "actor").ok();
+            let found = id.and_then(|id| history.name(id));
+            record.actor_display_name = found.map(ToString::to_string).unwrap_or_default();
+        }
+        Ok(records)
     }
 
     fn list(

@@ -163,9 +163,9 @@ pub fn command(error: store::Error, name: &str) -> Status {
     match error {
         store::Error::Rejected(rejection) => rejected(rejection, name),
         store::Error::RequestReused => request_reused(),
-        store::Error::Unavailable => {
-            unavailable("it is not known to be carried out: ask again with the same request_id")
-        }
+        store::Error::Unavailable => unavailable(
+            "nats-server or a gateway does not answer, so it is not known to be carried out: ask again with the same request_id",
+        ),
     }
 }
 

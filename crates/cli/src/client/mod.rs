@@ -299,6 +299,11 @@ pub fn read_payload(path: &Path) -> anyhow::Result<Vec<u8>> {
         file.take(MAX_PAYLOAD + 1).read_to_end(&mut bytes)?;
     }
     anyhow::ensure!(bytes.len() as u64 <= MAX_PAYLOAD, "{} is over 4 MiB", path.display());
+    anyhow::ensure!(
+        !log::is_compressed(&bytes),
+        "{} is compressed: filters see what is in it, so unpack it (gzip -d)",
+        path.display()
+    );
     Ok(bytes)
 }
 
@@ -343,6 +348,12 @@ pub fn shown_expiry(at: Option<&Timestamp>) -> String {
     let now = runtime::clock::SystemClock.now();
     let over = at.and_then(wire::event::time_from).is_some_and(|at| at <= now);
     format!("{}{}", shown_time(at), if over { " (expired)" } else { "" })
+}
+
+/// The hour of a time, for people.
+pub fn shown_hour(at: Option<&Timestamp>) -> String {
+    let text = shown_time(at);
+    text.get(..13).map_or(text.clone(), |hour| format!("{hour}h"))
 }
 
 /// A time for people.

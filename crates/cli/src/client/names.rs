@@ -15,6 +15,9 @@ use super::{Authorized, NotFound, Usage};
 
 const PAGE: i32 = 1_000;
 
+/// In place of the name of a principal: the one who asks.
+pub const ME: &str = "me";
+
 /// All teams.
 pub async fn teams(channel: &Authorized) -> anyhow::Result<Vec<api::Team>> {
     let mut client = CatalogServiceClient::new(channel.clone());
@@ -120,14 +123,14 @@ fn find<T>(
     let mut found: Vec<T> = things.into_iter().filter(fits).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(NotFound(format!("{kind} {wanted:?}")).into()),
+        0 => Err(NotFound(format!("{kind} {wanted:?} (of what is deleted say the id)")).into()),
         _ => anyhow::bail!("several {kind}s are called {wanted:?}: use the id"),
     }
 }
 
-/// What people call teams and services, by resource name.
+/// What people call teams and services, by resource name; none where that could not be read.
 #[derive(Default)]
-pub struct Labels(BTreeMap<String, String>);
+pub struct Labels(Option<BTreeMap<String, String>>);
 
 impl Labels {
     /// Reads the names of all that the caller may read.
@@ -140,13 +143,15 @@ impl Labels {
             let label = format!("{team}/{}", service.display_name);
             labels.insert(service.name, label);
         }
-        Ok(Self(labels))
+        Ok(Self(Some(labels)))
     }
 
     /// What people call the team or service with this resource name.
     pub fn of<'a>(&'a self, name: &'a str) -> &'a str {
-        let unknown = if self.0.is_empty() { name } else { "(deleted)" };
-        self.0.get(name).map_or(unknown, String::as_str)
+        match &self.0 {
+            Some(labels) => labels.get(name).map_or("(deleted)", String::as_str),
+            None => name,
+        }
     }
 
     /// What people call the service of an incident.
@@ -204,21 +209,16 @@ pub async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<api::To
     })
 }
 
-/// A principal by name or id.
+/// A principal by name or id, or with [`ME`] the caller, whom everybody may read.
 pub async fn principal(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Principal> {
+    if wanted == ME {
+        let request = api::GetPrincipalRequest { name: "principals/me".to_owned() };
+        let mut client = PrincipalServiceClient::new(channel.clone());
+        return Ok(client.get_principal(request).await?.into_inner());
+    }
     find(principals(channel).await?, "principal", wanted, |found| {
         (&found.name, &found.display_name)
     })
-}
-
-/// A principal by name or id, or with `me` the caller, whom everybody may read.
-pub async fn principal_or_me(channel: &Authorized, wanted: &str) -> anyhow::Result<api::Principal> {
-    if wanted != "me" {
-        return principal(channel, wanted).await;
-    }
-    let request = api::GetPrincipalRequest { name: "principals/me".to_owned() };
-    let mut client = PrincipalServiceClient::new(channel.clone());
-    Ok(client.get_principal(request).await?.into_inner())
 }
 
 /// What people call the principal with this resource name.

@@ -19,6 +19,7 @@ use super::{
 pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result<()> {
     if let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
     {
+        check_name(name)?;
         let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
         prepare(kept.as_deref(), false)?;
         let channel = match bootstrap_file {
@@ -41,7 +42,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
     match command {
         PrincipalCommand::Create { .. } => Ok(()),
         PrincipalCommand::Get { principal } => {
-            let found = names::principal_or_me(&channel, principal).await?;
+            let found = names::principal(&channel, principal).await?;
             show(connect, &channel, &[found]).await
         }
         PrincipalCommand::List => {
@@ -53,6 +54,7 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
                 ("roles", !roles.is_empty()),
                 ("expire_time", expires.is_some()),
             ])?;
+            name.as_deref().map_or(Ok(()), check_name)?;
             let old = names::principal(&channel, principal).await?;
             let principal = api::Principal {
                 display_name: name.clone().unwrap_or_default(),
@@ -83,6 +85,14 @@ async fn delete(connect: &Connect, channel: &Authorized, principal: &str) -> any
     let request = api::DeletePrincipalRequest { name, etag, request_id: request_id() };
     PrincipalServiceClient::new(channel.clone()).delete_principal(request).await?;
     deleted(connect.output, &old, &format!("principal {:?}", old.display_name))
+}
+
+/// One of that name could not be named.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    match name {
+        names::ME => Err(Usage("`me` is whoever asks: choose another name").into()),
+        _ => Ok(()),
+    }
 }
 
 /// Where a fresh credential is kept: where it is said, or the first one where client commands
@@ -161,8 +171,11 @@ async fn show(
     connect.output.show(principals, &head, |principal| {
         let role = |grant: &api::RoleGrant| {
             let role = grant.role().as_str_name().trim_start_matches("ROLE_").to_lowercase();
-            let team = if grant.team.is_empty() { "" } else { ":" };
-            format!("{}{team}{}", role.replace('_', "-"), labels.of(&grant.team))
+            let role = role.replace('_', "-");
+            match grant.team.as_str() {
+                "" => role,
+                team => format!("{role}:{}", labels.of(team)),
+            }
         };
         vec![
             principal.name.trim_start_matches("principals/").to_owned(),

@@ -9,7 +9,7 @@ use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 use super::commands::{OverLimit, Rule, Switch, TokenCommand};
 use super::{
     Authorized, Connect, Output, deleted, mask, names, prepare, request_id, show_secret,
-    shown_expiry, shown_time,
+    shown_expiry, shown_hour, shown_time,
 };
 
 /// Carries it out.
@@ -40,7 +40,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
                 target,
                 url_parameter_allowed: Some(*url_parameter == Rule::Allow),
                 unavailable_over_limit: Some(*over_limit == OverLimit::Unavailable),
-                tracking: Some(*tracking),
+                tracking: Some(*tracking == Switch::On),
                 expire_time: expires.to_proto(&SystemClock),
                 ..api::Token::default()
             };
@@ -139,6 +139,7 @@ async fn show(
         "SECRET",
         "CREATED",
         "LAST USE",
+        "RULES",
         "EXPIRES",
         "TRACKED UNTIL",
     ];
@@ -152,9 +153,19 @@ async fn show(
             target.to_owned(),
             token.hint.clone(),
             shown_time(token.create_time.as_ref()),
-            shown_time(token.last_use_time.as_ref()),
+            // Kept by the hour.
+            shown_hour(token.last_use_time.as_ref()),
+            rules(token),
             shown_expiry(token.expire_time.as_ref()),
             shown_time(token.tracking_expire_time.as_ref()),
         ]
     })
+}
+
+/// What is not as it is by itself.
+fn rules(token: &api::Token) -> String {
+    let no_url = (token.url_parameter_allowed == Some(false)).then_some("not in URLs");
+    let over_limit = (token.unavailable_over_limit == Some(true)).then_some("503 over limit");
+    let rules: Vec<_> = [no_url, over_limit].into_iter().flatten().collect();
+    if rules.is_empty() { "-".to_owned() } else { rules.join(", ") }
 }

@@ -1261,7 +1261,7 @@ pub struct AuditRecord {
     /// `system` for Gander itself.
     #[prost(string, tag = "4")]
     pub actor: ::prost::alloc::string::String,
-    /// What people call the principal, while there is one. Not in exports.
+    /// What people call the principal, or called it last. Not in exports.
     #[prost(string, tag = "5")]
     pub actor_display_name: ::prost::alloc::string::String,
     /// The id of the request, a UUID, if it had one.

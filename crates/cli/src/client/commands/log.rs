@@ -38,7 +38,7 @@ pub enum LogCommand {
         /// Its token, by name or id: it is found faster.
         #[arg(long)]
         token: Option<String>,
-        /// Only the body of the request, as it is kept.
+        /// Only the body of the request, as the filters saw it: decoded where it was compressed.
         #[arg(long, conflicts_with = "unmatched")]
         body: bool,
         /// Only the services that it reached and of which it has no reasons, since nothing matched.

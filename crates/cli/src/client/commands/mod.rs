@@ -425,8 +425,15 @@ pub enum TokenCommand {
         #[arg(long, value_enum, value_name = "STATUS", default_value = "429")]
         over_limit: OverLimit,
         /// Keep every call with it in the API log from the start, for 48 hours.
-        #[arg(long)]
-        tracking: bool,
+        #[arg(
+            long,
+            value_enum,
+            value_name = "SWITCH",
+            num_args = 0..=1,
+            default_value = "off",
+            default_missing_value = "on"
+        )]
+        tracking: Switch,
         /// When it stops working for good: never, a span such as 30d, or an RFC 3339 time.
         #[arg(long, value_name = "WHEN", default_value = "never")]
         expires: When,
@@ -469,7 +476,13 @@ pub enum TokenCommand {
         #[arg(long, value_enum, value_name = "STATUS")]
         over_limit: Option<OverLimit>,
         /// Whether every call with it is kept in the API log; on begins 48 hours anew.
-        #[arg(long, value_enum, value_name = "SWITCH")]
+        #[arg(
+            long,
+            value_enum,
+            value_name = "SWITCH",
+            num_args = 0..=1,
+            default_missing_value = "on"
+        )]
         tracking: Option<Switch>,
     },
     /// Replaces the secret: the old one is dead when this returns.
@@ -537,7 +550,7 @@ pub enum Rule {
 pub enum PrincipalCommand {
     /// Makes a principal and shows its credential, once.
     #[command(after_help = "Examples:
-  gander principal create me --role global-admin \\
+  gander principal create ada --role global-admin \\
     --bootstrap-file gander-data/bootstrap-credential
   gander principal create kim --role team-manager:Payments --role observer:Search \\
     --secret-file kim.credential")]

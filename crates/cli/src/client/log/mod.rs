@@ -2,9 +2,11 @@
 //!
 //! - `words`: an entry in few of them. `tree`: all of it, for a person; `reasons` of a service.
 //! - `tail`: following entries. `indent`: JSON as it was sent, but for white space. `replay`: recorded calls with the filters of now.
+//! - `body`: what the filters saw.
 //!
 //! Must not know how entries come about.
 
+mod body;
 mod indent;
 mod reasons;
 mod replay;
@@ -28,6 +30,7 @@ use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, Usage, names, shown_time};
 use crate::out::{complain, harmless, is_read, json, json_line, say, write};
 
+pub use body::is_compressed;
 pub use reasons::reasons;
 
 type Client = ApiLogServiceClient<Authorized>;
@@ -226,7 +229,7 @@ async fn show(
 }
 
 fn tell_body(entry: api::ApiLogEntry) -> anyhow::Result<()> {
-    let body = entry.request.and_then(|request| request.body);
+    let body = entry.request.as_ref().and_then(body::decoded);
     let body = body.ok_or_else(|| NotFound("body in this entry".to_owned()))?;
     write(&body);
     Ok(())

@@ -11,7 +11,7 @@ use wire::proto::gander::admin::v1 as api;
 
 use super::super::names::Labels;
 use super::super::{Connect, Output, explain};
-use super::{Client, named};
+use super::{Client, body, named};
 use crate::out::{Colour, harmless, json_line, painted, say};
 
 /// Replays entries, one after the other. One that cannot be asked for does not keep the others from it.
@@ -98,15 +98,17 @@ fn payload(then: &api::ApiLogEntry) -> Result<bytes::Bytes, &'static str> {
         named.any(|header| header.value.to_ascii_lowercase().contains(text))
     };
     let encoded = ["gzip", "deflate"].into_iter().any(|how| says("content-encoding", how));
-    match &request.body {
+    match body::decoded(request) {
         None => Err("its body was not kept"),
         Some(_) if request.body_cut => Err("its body was cut"),
         Some(_) if then.cut => Err("some of it is left out for its size"),
         Some(_) if request.body_redacted => Err("parts of its body are redacted"),
-        Some(body) if encoded && !body.starts_with(b"{") => Err("its body is encoded"),
+        Some(body) if encoded && Some(&body) == request.body.as_ref() && !is_json(&body) => {
+            Err("its body cannot be decoded")
+        }
         // Senders such as curl label JSON as a form, and the gateway takes it as JSON.
-        Some(body) if says("content-type", "form") && !is_json(body) => Err("its body is a form"),
-        Some(body) => Ok(body.clone()),
+        Some(body) if says("content-type", "form") && !is_json(&body) => Err("its body is a form"),
+        Some(body) => Ok(body),
     }
 }
 

@@ -6,6 +6,7 @@ use wire::proto::gander::admin::v1 as api;
 
 use super::super::names::Labels;
 use super::super::shown_time;
+use super::body;
 use super::indent::indented;
 use super::reasons;
 use super::replay;
@@ -33,12 +34,10 @@ fn lines(labels: &Labels, entry: &api::ApiLogEntry) -> Vec<String> {
 /// Said of a whole body that is text and no JSON.
 fn no_json(entry: &api::ApiLogEntry) -> Option<&'static str> {
     let request = entry.request.as_ref().filter(|request| !request.body_cut)?;
-    let is = |header: &api::ApiLogHeader| {
-        matches!(header.name.as_str(), "content-encoding")
-            || (header.name == "content-type" && header.value.contains("form"))
-    };
-    let body = request.body.as_ref().filter(|_| !request.headers.iter().any(is))?;
-    (!replay::is_json(body)).then_some("the payload is no JSON: no key finds anything in it")
+    let is_form =
+        |header: &api::ApiLogHeader| header.name == "content-type" && header.value.contains("form");
+    let body = body::decoded(request).filter(|_| !request.headers.iter().any(is_form))?;
+    (!replay::is_json(&body)).then_some("the payload is no JSON: no key finds anything in it")
 }
 
 /// Shows only why, of an alert that has not come.
@@ -93,10 +92,10 @@ fn request(entry: &api::ApiLogEntry) -> Vec<String> {
         lines.push(one_line(&format!("  {}: {}", header.name, header.value)));
     }
     let cut = if request.body_cut { ", of which this is the beginning" } else { "" };
-    match &request.body {
+    match body::decoded(request) {
         Some(body) => {
             lines.push(format!("  ({} bytes{cut})", request.body_bytes));
-            lines.extend(text(body));
+            lines.extend(text(&body));
         }
         None if request.body_cut => lines.push("  (the body is left out)".to_owned()),
         None => lines.push("  (the body was not read)".to_owned()),
