@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn as_many_filters_match_in_any_size() {
-        for filters in [10, 1_000, 5_000] {
+        for filters in [10, 1_000] {
             let catalog = Catalog::new(1, Kind::Usual, filters, 1_000).unwrap();
             for text in &catalog.payloads {
                 let payload = Payload::new(text);

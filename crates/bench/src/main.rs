@@ -4,6 +4,8 @@
 //! A figure of one machine says little of another one; what is divided here was measured in turns of the
 //! same run. Must not know what is enough: docs/PERFORMANCE.md says what is expected.
 
+#![expect(clippy::disallowed_methods, reason = "it measures what the clock of the machine says")]
+
 mod catalog;
 mod matching;
 mod progress;

@@ -17,25 +17,8 @@ use super::{
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result<()> {
-    if let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
-    {
-        check_name(name)?;
-        let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
-        prepare(kept.as_deref(), false)?;
-        let channel = match bootstrap_file {
-            Some(file) => connect.open_with(&read_secret(file)?).await?,
-            None => connect.open().await?,
-        };
-        let principal = api::Principal {
-            display_name: name.clone(),
-            roles: grants(&channel, roles).await?,
-            expire_time: expires.to_proto(&SystemClock),
-            ..api::Principal::default()
-        };
-        let (principal, request_id) = (Some(principal), request_id());
-        let request = api::CreatePrincipalRequest { principal, request_id };
-        let made = PrincipalServiceClient::new(channel.clone()).create_principal(request).await?;
-        return show_made(connect, &channel, made.into_inner(), kept.as_deref()).await;
+    if let PrincipalCommand::Create { .. } = command {
+        return create(connect, command).await;
     }
     let channel = connect.open().await?;
     let mut client = PrincipalServiceClient::new(channel.clone());
@@ -77,6 +60,30 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
         }
         PrincipalCommand::Delete { principal } => delete(connect, &channel, principal).await,
     }
+}
+
+async fn create(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result<()> {
+    let PrincipalCommand::Create { name, roles, expires, secret_file, bootstrap_file } = command
+    else {
+        return Ok(());
+    };
+    check_name(name)?;
+    let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
+    prepare(kept.as_deref(), false)?;
+    let channel = match bootstrap_file {
+        Some(file) => connect.open_with(&read_secret(file)?).await?,
+        None => connect.open().await?,
+    };
+    let principal = api::Principal {
+        display_name: name.clone(),
+        roles: grants(&channel, roles).await?,
+        expire_time: expires.to_proto(&SystemClock),
+        ..api::Principal::default()
+    };
+    let (principal, request_id) = (Some(principal), request_id());
+    let request = api::CreatePrincipalRequest { principal, request_id };
+    let made = PrincipalServiceClient::new(channel.clone()).create_principal(request).await?;
+    show_made(connect, &channel, made.into_inner(), kept.as_deref()).await
 }
 
 async fn delete(connect: &Connect, channel: &Authorized, principal: &str) -> anyhow::Result<()> {
