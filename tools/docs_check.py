@@ -40,7 +40,7 @@ DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs"
 RUNNABLE = {"sh", "bash", "shell", "console"}
 PATIENCE = 60
 UP = "Stop with Ctrl-C"
-FIRST = "gander principal create me --role global-admin --bootstrap-file gander-data/bootstrap-credential"
+FIRST = "gander principal create ada --role global-admin --bootstrap-file gander-data/bootstrap-credential"
 # Ports that documents name; each is another one while the document is run.
 PORTS = [4222, 8222, 7700, 7701, 7702, 7703, 8080, 8443]
 LINKS = ["deploy", "examples", "proto", "target", "tools"]
