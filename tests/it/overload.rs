@@ -7,15 +7,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use e2e::admin::{filter, payload};
+use e2e::alerts::{get, send};
 use e2e::load::SOON;
 use e2e::load::rate::{Offer, Seen, closed, open, quantile, request};
 use e2e::proxy::Mode;
 use e2e::rig::{Plan, Rig, Role};
+use e2e::wait::PATIENCE;
+use http::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use wire::proto::gander::admin::v1 as api;
 
 use crate::chaos::record;
 use crate::hostile::watch;
@@ -294,5 +299,62 @@ async fn goodput_stays_at_ten_times_of_what_can_be_stored() -> anyhow::Result<()
     std::fs::write(file, text + "\n")?;
     floods.iter().for_each(refused_well);
     assert!(goodputs.iter().all(|goodput| *goodput >= 0.8), "{goodputs:?}");
+    Ok(())
+}
+
+/// Filters of a service for which a payload is much work, and lead to nothing: what they want is in it,
+/// but not in one place.
+fn tiresome(n: usize) -> Vec<api::Filter> {
+    let items = |n: usize| {
+        let long = (0..9).map(move |item| format!("{}{n}{item}", "abcdefghij".repeat(4)));
+        long.chain(["elsewhere".to_owned()]).collect::<Vec<_>>()
+    };
+    let condition = move |n: usize| api::Condition { key: "[*]".to_owned(), contains: items(n) };
+    let filter = |at: usize| {
+        let mut filter = filter(&format!("filter {at}"));
+        let trigger = filter.trigger.get_or_insert_default();
+        trigger.conditions = vec![condition(n), condition(n)];
+        filter.resolve.get_or_insert_default().condition = Some(condition(n));
+        filter
+    };
+    (0..10).map(filter).collect()
+}
+
+#[tokio::test]
+async fn an_alert_that_is_much_work_keeps_no_worker_from_its_heartbeat() -> anyhow::Result<()> {
+    const SERVICES: usize = 8;
+    let mut rig = Rig::planned(Plan { workers: 2, ..Plan::default() }).await?;
+    let admin = rig.first_admin().await?;
+    let team = admin.team("Tiresome").await?;
+    for n in 0..SERVICES {
+        admin.service(&team, &format!("Service {n}"), tiresome(n)).await?;
+    }
+    let tiresome = admin.token("tiresome", &team.name).await?.secret;
+    let other = admin.team("Other").await?;
+    admin.service(&other, "Checkout", vec![filter("status")]).await?;
+    let other = admin.token("other", &other.name).await?.secret;
+    let gateway = rig.gateway()?;
+    let wanted: Vec<_> = (0..SERVICES)
+        .flat_map(|n| (0..9).map(move |item| format!("{}{n}{item}", "abcdefghij".repeat(4))))
+        .collect();
+    let body = format!("[\"{}\",\"elsewhere\"{}]", wanted.join(" "), ",{}".repeat(330_000));
+    assert!(send(gateway, &tiresome, body).await?.status.is_success());
+    let ops = [rig.running(Role::Worker(0))?.ops, rig.running(Role::Worker(1))?.ops];
+    let mut worked_on = false;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !worked_on && tokio::time::Instant::now() < deadline {
+        let answer = send(gateway, &other, payload("firing", "a")).await?;
+        worked_on = answer.status != StatusCode::ACCEPTED;
+        for ops in ops {
+            let alive = tokio::time::timeout(Duration::from_secs(2), get(ops, "/livez")).await;
+            let (status, says) = alive.context("a worker is silent")??;
+            assert!(status.is_success(), "{says}");
+        }
+    }
+    assert!(worked_on, "others have their turn");
+    for ops in ops {
+        let (_, metrics) = get(ops, "/metrics").await?;
+        assert!(metrics.contains("gander_worker_fences_lost_total 0"), "{metrics}");
+    }
     Ok(())
 }

@@ -328,6 +328,11 @@ fn refused(token: &str) -> Vec<(&'static str, Test)> {
                     })
                     .into_iter()
                     .chain(["", "identity"].map(|encoding| sent(encoded(encoding, b"{}"), 202)))
+                    .chain(["gzip, chunked", "chunked, chunked"].map(|coding| {
+                        let request = chunked("2\r\n{}\r\n0\r\n\r\n");
+                        let request = request.replace(": chunked", &format!(": {coding}"));
+                        sent(request, 415).has("UNSUPPORTED_ENCODING")
+                    }))
                     .collect(),
             ),
         ),

@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::server::Connected;
+use tonic::{Code, Status};
 use tower_layer::Layer;
 
 /// The most connections at a time; more are closed at once.
@@ -34,8 +35,10 @@ const MAX_PER_ADDRESS: usize = 100;
 const GREETING: Duration = Duration::from_secs(10);
 /// How many bytes these are.
 const GREETING_BYTES: usize = 24;
-/// After that, how long it has for its first call.
+/// After that, how long it has for its first call with a good credential.
 const FIRST_CALL: Duration = Duration::from_secs(60);
+/// How the calls begin for which a credential is wanted; health and reflection want none.
+const OURS: &str = "/gander.";
 /// How long a connection stays over which no call is going on.
 const IDLE: Duration = Duration::from_secs(300);
 /// Connections that wait to be served.
@@ -58,13 +61,19 @@ pub struct Connection {
 pub struct Seen {
     bytes: Arc<AtomicUsize>,
     calls: Arc<Activity>,
+    /// Whether a call has shown a good credential.
+    admitted: Arc<AtomicBool>,
 }
 
 impl Seen {
     async fn overstayed(self) {
         tokio::time::sleep(GREETING).await;
-        if self.bytes.load(Ordering::Relaxed) >= GREETING_BYTES {
-            self.calls.is_idle(FIRST_CALL, IDLE).await;
+        if self.bytes.load(Ordering::Relaxed) < GREETING_BYTES {
+            return;
+        }
+        tokio::time::sleep(FIRST_CALL).await;
+        if self.admitted.load(Ordering::Relaxed) {
+            self.calls.is_idle(IDLE, IDLE).await;
         }
     }
 }
@@ -202,9 +211,16 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let seen = request.extensions().get::<Seen>();
         let in_hand = seen.map(|seen| InHand::begin(&seen.calls));
+        let admitted = seen.filter(|_| request.uri().path().starts_with(OURS));
+        let admitted = admitted.map(|seen| Arc::clone(&seen.admitted));
         let call = self.0.call(request);
         Box::pin(async move {
             let answer = call.await?;
+            let refused = Status::from_header_map(answer.headers())
+                .is_some_and(|status| status.code() == Code::Unauthenticated);
+            if let Some(admitted) = admitted.filter(|_| !refused) {
+                admitted.store(true, Ordering::Relaxed);
+            }
             // The answer of a stream is its body: the call lasts as long as that.
             Ok(answer.map(|body| {
                 Body::new(body.map_frame(move |frame| {
@@ -235,6 +251,8 @@ mod tests {
         seen.bytes.store(GREETING_BYTES, Ordering::Relaxed);
         assert_eq!(stays(&seen).await, GREETING + FIRST_CALL, "nothing is asked");
         let call = InHand::begin(&seen.calls);
+        assert_eq!(stays(&seen).await, GREETING + FIRST_CALL, "nobody says who it is");
+        seen.admitted.store(true, Ordering::Relaxed);
         assert_eq!(stays(&seen).await, 10 * IDLE, "a call that lasts");
         drop(call);
         let idle = stays(&seen).await;

@@ -61,7 +61,7 @@ pub fn json<T: Serialize + ?Sized>(thing: &T) -> serde_json::Result<String> {
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if is_unprintable(character) && character != '\n' {
+        if (is_unprintable(character) || is_unseen(character)) && character != '\n' {
             text.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             text.push(character);
@@ -117,6 +117,15 @@ pub fn harmless(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Whether a character breaks a line for some terminals, or hides between others.
+const fn is_unseen(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// A table. What its cells hold may come from outside.

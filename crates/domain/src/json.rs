@@ -111,6 +111,28 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Whether its text surely takes no more than so many bytes; looked at without making it.
+    pub(crate) fn is_within(&self, bytes: usize) -> bool {
+        self.less(bytes).is_some()
+    }
+
+    /// How many of these bytes are surely left behind its text.
+    fn less(&self, bytes: usize) -> Option<usize> {
+        // As compact JSON a character of a string takes up to 6 bytes.
+        let of_text = |text: &str| 6 * text.len() + 2;
+        match self {
+            Self::Null | Self::Bool(_) => bytes.checked_sub(5),
+            Self::Number(digits) => bytes.checked_sub(digits.len()),
+            Self::String(text) => bytes.checked_sub(of_text(text)),
+            Self::Array(elements) => elements
+                .iter()
+                .try_fold(bytes.checked_sub(2)?, |left, one| one.less(left)?.checked_sub(1)),
+            Self::Object(members) => members.iter().try_fold(bytes.checked_sub(2)?, |left, one| {
+                one.1.less(left)?.checked_sub(of_text(&one.0) + 2)
+            }),
+        }
+    }
+
     fn write_compact(&self, out: &mut String) {
         match self {
             Self::Null => out.push_str("null"),
@@ -332,22 +354,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Half of a pair, which RFC 8259 section 8.2 allows, is read as what stands for bytes that are no
+    /// UTF-8: senders cut texts in the middle of a character, and the rest of the alert counts.
     fn unicode(&mut self) -> Result<char, Error> {
         let first = self.four_hex()?;
-        let code = match first {
-            0xd800..=0xdbff => {
-                if !(self.eat(b'\\') && self.eat(b'u')) {
-                    return Err(self.wrong());
-                }
-                let second = self.four_hex()?;
-                if !(0xdc00..=0xdfff).contains(&second) {
-                    return Err(self.wrong());
-                }
-                0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+        let mut code = first;
+        if (0xd800..=0xdbff).contains(&first) {
+            let before = self.at;
+            let second =
+                if self.eat(b'\\') && self.eat(b'u') { self.four_hex().ok() } else { None };
+            match second.filter(|second| (0xdc00..=0xdfff).contains(second)) {
+                Some(second) => code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00),
+                None => self.at = before,
             }
-            other => other,
-        };
-        char::from_u32(code).ok_or(self.wrong())
+        }
+        Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
     fn four_hex(&mut self) -> Result<u32, Error> {
@@ -441,6 +462,26 @@ mod tests {
             value.map(|value| value.text().into_owned()),
             Ok(r#"{"b":1.0,"a":[1e5,-0,12345678901234567890123],"é":"é😀"}"#.to_owned())
         );
+    }
+
+    #[test]
+    fn half_a_pair_is_replaced_and_the_rest_is_read() {
+        for (text, expected) in [
+            (r#""a\ud83d""#, "a\u{fffd}"),
+            (r#""\ud83dx""#, "\u{fffd}x"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
+            (r#""\ude00""#, "\u{fffd}"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+        ] {
+            assert_eq!(
+                Json::parse(text).map(|value| value.text().into_owned()),
+                Ok(expected.into())
+            );
+        }
+        for text in [r#""\ud83d\u00""#, r#""\ud8""#, r#""\ud83d\x""#] {
+            assert!(Json::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

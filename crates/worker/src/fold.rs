@@ -86,6 +86,8 @@ pub struct Changes {
     pub log: Vec<Told>,
     repeats: HashMap<IncidentId, usize>,
     bytes: usize,
+    /// How much was looked at: for each service and condition the bytes of the payload.
+    work: usize,
 }
 
 /// How much one commit holds.
@@ -95,12 +97,15 @@ pub struct Room {
     pub messages: usize,
     /// About the most bytes.
     pub bytes: usize,
+    /// After how much work it is enough: bytes of payloads, each for every condition that looks at them.
+    /// One service is done at least.
+    pub work: usize,
 }
 
 impl Changes {
     fn has_room(&self, room: Room) -> bool {
         let used = self.events.len() + self.dirty.len() + self.parked.len();
-        used + MOST_PER_SERVICE <= room.messages && self.bytes < room.bytes
+        used + MOST_PER_SERVICE <= room.messages && self.bytes < room.bytes && self.work < room.work
     }
 
     fn tell(&mut self, told: Told) {

@@ -12,7 +12,7 @@ use crate::model::world::{
 };
 
 const DAY: i64 = 24 * 3_600;
-const WIDE: Room = Room { messages: 1_000, bytes: 1 << 20 };
+const WIDE: Room = Room { messages: 1_000, bytes: 1 << 20, work: usize::MAX };
 const DOWN: Say = Say::Mapped { trigger: Some(0), resolve: None };
 const UP: Say = Say::Mapped { trigger: None, resolve: Some(0) };
 
@@ -164,6 +164,22 @@ fn a_message_that_is_done_is_dropped() {
     let mut then = given.committed();
     assert!(then.fold(&input));
     assert_eq!((then.state, then.out.is_empty()), (before, true));
+}
+
+#[test]
+fn where_it_takes_long_a_commit_has_one_service_at_least() {
+    let recipes = [everybody(DOWN, 0), everybody(DOWN, 1)];
+    let expected = given().when(&recipes).state;
+    let mut then = Given { room: Room { work: 1, ..WIDE }, ..given() };
+    let input = then.input(&recipes);
+    let mut commits = 1;
+    while !then.fold(&input) {
+        assert!(!then.out.is_empty(), "each goes on");
+        then = then.committed();
+        commits += 1;
+    }
+    assert_eq!(then.state, expected);
+    assert!(commits >= 4, "{commits} commits");
 }
 
 #[test]

@@ -36,6 +36,8 @@ use crate::takeover::{self, Owned, Taker, take};
 const READ_AHEAD: usize = 64;
 /// About the most bytes of a commit.
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
+/// A large payload is held against the filters of a few services in this; then others have their turn.
+const MAX_COMMIT_WORK: usize = 32 * 1024 * 1024;
 
 /// Makes ids that nobody has made before.
 pub type FreshId = Box<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -96,7 +98,7 @@ impl<B: Broker> Owner<B> {
             evaluate,
             identical_window: IDENTICAL_WINDOW,
             redact: Vec::new(),
-            room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES },
+            room: Room { messages: MAX_MESSAGES, bytes: MAX_COMMIT_BYTES, work: MAX_COMMIT_WORK },
             fresh_id,
             catalog,
             owned: BTreeMap::new(),

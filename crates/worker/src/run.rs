@@ -17,6 +17,7 @@ use runtime::ops::Checks;
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wire::stored::member;
 use wire::subject;
@@ -75,6 +76,12 @@ pub enum Error {
     /// The broker cannot be reached at the start.
     #[error(transparent)]
     Nats(#[from] nats::Error),
+    /// The machine has no room for a thread.
+    #[error("a thread cannot be started")]
+    Thread(#[source] std::io::Error),
+    /// A defect: see the log.
+    #[error("it panicked: see the log, and report it")]
+    Panicked,
 }
 
 /// Runs a worker until it is asked to stop.
@@ -117,11 +124,30 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         rebuilding: Rebuilding::new(),
     };
     let beat = tokio::spawn(beat(nats.clone(), me));
-    let ended = pulse.beating(worker.run(&shutdown)).await;
+    let ended = on_own_thread(pulse.beating(async move { worker.run(&shutdown).await })).await;
     beat.abort();
     lag.abort();
     nats.leave(Role::Worker, me).await;
     ended
+}
+
+/// Folding never waits. On a thread of its own it keeps neither the connection to the broker nor
+/// heartbeats nor probes from their turn, however large an alert is.
+async fn on_own_thread(
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<(), Error> {
+    let (done, ended) = oneshot::channel();
+    let thread = move || {
+        let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|own| {
+            let ended = own.block_on(work);
+            // An index that is being made is for nobody any more.
+            own.shutdown_background();
+            ended
+        });
+        let _ = done.send(ended.map_err(Error::Thread).and_then(|ended| ended));
+    };
+    std::thread::Builder::new().name("worker".to_owned()).spawn(thread).map_err(Error::Thread)?;
+    ended.await.unwrap_or(Err(Error::Panicked))
 }
 
 /// What is counted is there from the start, so that its first increase is seen.

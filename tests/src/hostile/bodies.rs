@@ -11,20 +11,26 @@ use crate::dice::Dice;
 
 /// Encoded bodies that are short and become long, made once.
 #[derive(Debug)]
-pub struct Bombs(Vec<Vec<u8>>);
+pub struct Bombs {
+    /// They become long.
+    long: Vec<Vec<u8>>,
+    /// One that becomes nothing, and takes its time.
+    pub empty: Vec<u8>,
+}
 
 impl Default for Bombs {
     fn default() -> Self {
         let spaces = |mib: usize| gzip(&vec![b' '; mib * 1024 * 1024]);
-        Self(vec![spaces(2), spaces(10), spaces(100), [spaces(1), spaces(1)].concat()])
+        let long = vec![spaces(2), spaces(10), spaces(100), [spaces(1), spaces(1)].concat()];
+        Self { long, empty: gzip(b"").repeat(40_000) }
     }
 }
 
 impl Bombs {
     /// One of them, the small ones more often.
     pub fn one(&self, dice: &mut Dice) -> &[u8] {
-        let most = if dice.once_in(20) { self.0.len() } else { 1 };
-        &self.0[dice.below(most)]
+        let most = if dice.once_in(20) { self.long.len() } else { 1 };
+        &self.long[dice.below(most)]
     }
 }
 

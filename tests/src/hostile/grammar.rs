@@ -506,6 +506,7 @@ fn encoding(grammar: &Grammar, dice: &mut Dice) -> Made {
         ),
         1 => (dice.one(&["", " ", "identity", "IDENTITY"]), b"{}".to_vec(), TAKEN),
         2 => (dice.one(&["gzip", "deflate", "x-gzip"]), dice.bytes(200), ANY),
+        3 if dice.once_in(10) => ("gzip", grammar.bombs.empty.clone(), &[400]),
         3 => ("gzip", grammar.bombs.one(dice).to_vec(), &[413]),
         4 => {
             let mut body = bodies::gzip(br#"{"status": "firing", "key": "a"}"#);

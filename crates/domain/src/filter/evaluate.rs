@@ -129,11 +129,7 @@ impl<'p, 'a> Seen<'p, 'a> {
     fn holds(&self, condition: &Condition) -> bool {
         match &condition.key {
             None => contains_all(self.payload.lower(), &condition.contains),
-            Some(key) => {
-                let values = self.json.map(|json| key.find(json)).unwrap_or_default();
-                let holds = |text: &str| contains_all(text, &condition.contains);
-                values.iter().any(|value| self.payload.in_lower(value, holds))
-            }
+            Some(key) => self.payload.any_has(key, &condition.contains),
         }
     }
 

@@ -56,6 +56,12 @@ impl Key {
         &self.steps
     }
 
+    /// Whether it may find more than one value.
+    #[must_use]
+    pub fn finds_many(&self) -> bool {
+        self.steps.contains(&Step::AnyElement)
+    }
+
     /// The values at this key, in the order sent; more than one only with `[*]`.
     #[must_use]
     pub fn find<'v, 'a>(&self, root: &'v Json<'a>) -> Vec<&'v Json<'a>> {

@@ -6,12 +6,22 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use http::{HeaderMap, header};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
+use tokio::sync::Semaphore;
 
 use super::problem::Problem;
+
+/// The most members of a gzip file: senders make one, and joined files have a few.
+const MOST_MEMBERS: usize = 64;
+
+/// Up to so many bytes are decoded at once.
+const DECODED_AT_ONCE: usize = 4 * 1024;
+/// So many are decoded at a time: the other cores are for those who need none of it.
+static DECODERS: Semaphore = Semaphore::const_new(2);
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,12 @@ pub enum Encoding {
 /// In another way, or more than once.
 pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    // What is under `chunked`, nobody takes off.
+    let mut transfer = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if transfer.next().is_some_and(|coding| !is_chunked(coding)) || transfer.next().is_some() {
+        return Err(Problem::UnsupportedEncoding);
+    }
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
@@ -96,6 +112,20 @@ pub async fn discard(body: Incoming, limit: u64, timeout: Duration) -> bool {
     tokio::time::timeout(timeout, read).await.is_ok() && rest.is_end_stream()
 }
 
+/// Takes the encoding off, on another thread where that may take long: one that is made for it keeps
+/// this thread, which all requests share, busy for a while.
+///
+/// # Errors
+/// It is too long or not what it says.
+pub async fn decoded(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Problem> {
+    if encoding == Encoding::Identity || body.len() <= DECODED_AT_ONCE {
+        return decode(body, encoding, limit);
+    }
+    let _turn = DECODERS.acquire().await;
+    let decoded = tokio::task::spawn_blocking(move || decode(body, encoding, limit)).await;
+    decoded.map_err(|_| Problem::EncodingBroken)?
+}
+
 /// Takes the encoding off; the limit holds for what comes out.
 ///
 /// # Errors
@@ -103,12 +133,30 @@ pub async fn discard(body: Incoming, limit: u64, timeout: Duration) -> bool {
 pub fn decode(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Problem> {
     match encoding {
         Encoding::Identity => Ok(body),
-        Encoding::Gzip => inflate(MultiGzDecoder::new(&*body), limit),
+        Encoding::Gzip => unzip(&body, limit),
         Encoding::Deflate => match inflate(ZlibDecoder::new(&*body), limit) {
             Err(Problem::EncodingBroken) => inflate(DeflateDecoder::new(&*body), limit),
             other => other,
         },
     }
+}
+
+/// A gzip file has members, one after the other; empty ones cost the most and give nothing.
+fn unzip(mut rest: &[u8], limit: u64) -> Result<Bytes, Problem> {
+    let mut decoded = Vec::new();
+    for _ in 0..MOST_MEMBERS {
+        let mut member = GzDecoder::new(rest);
+        let left = limit + 1 - decoded.len() as u64;
+        (&mut member).take(left).read_to_end(&mut decoded).map_err(|_| Problem::EncodingBroken)?;
+        if decoded.len() as u64 > limit {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        rest = member.into_inner();
+        if rest.is_empty() {
+            return Ok(decoded.into());
+        }
+    }
+    Err(Problem::EncodingBroken)
 }
 
 fn inflate(reader: impl Read, limit: u64) -> Result<Bytes, Problem> {
@@ -214,6 +262,16 @@ mod tests {
         let bomb = gzip(&vec![0; 50_000_000]);
         assert_eq!(decode(bomb, Encoding::Gzip, 1_000), Err(Problem::BodyTooLarge(1_000)));
         assert!(decode(gzip(&[0; 1_000]), Encoding::Gzip, 1_000).is_ok());
+    }
+
+    #[test]
+    fn members_that_follow_each_other_are_one_body_as_long_as_they_are_few() {
+        let joined = |times: usize, data: &[u8]| Bytes::from(gzip(data).repeat(times));
+        assert_eq!(decode(joined(3, b"ab"), Encoding::Gzip, 6).unwrap(), "ababab");
+        assert_eq!(decode(joined(3, b"ab"), Encoding::Gzip, 5), Err(Problem::BodyTooLarge(5)));
+        assert!(decode(joined(MOST_MEMBERS, b""), Encoding::Gzip, 9).is_ok());
+        let many = decode(joined(MOST_MEMBERS + 1, b""), Encoding::Gzip, 9);
+        assert_eq!(many, Err(Problem::EncodingBroken));
     }
 
     proptest! {

@@ -74,7 +74,7 @@ pub async fn process(
     if let Some(kept) = kept {
         kept.received(&body, plain);
     }
-    let body = body::decode(body, encoding, limit)?;
+    let body = body::decoded(body, encoding, limit).await?;
     if let Some(kept) = kept {
         kept.decoded(&body);
     }

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use domain::filter::Filter;
 use domain::id::ServiceId;
 use domain::incident::{self, Deciding, Decision, Trace, Verdict};
 use domain::maintenance::WindowIds;
@@ -208,6 +209,7 @@ impl<'a> Folding<'a> {
         seen: &Seen<'_>,
         out: &mut Changes,
     ) -> Decided {
+        out.work += weight(entry, seen.payload);
         let decided = self.decided(state, entry, seen, out);
         state.totals.count(decided.decision.verdict);
         let flags = state.position.flags.with(decided.decision.verdict, decided.suppressed_by);
@@ -258,4 +260,12 @@ impl<'a> Folding<'a> {
         };
         catch_unwind(AssertUnwindSafe(decide)).ok()
     }
+}
+
+/// How much work it is to hold a payload against the filters of a service.
+fn weight(entry: &matcher::Entry, payload: &Payload<'_>) -> usize {
+    let conditions =
+        |filter: &Filter| filter.trigger.conditions.len() + usize::from(filter.resolve.is_some());
+    let conditions: usize = entry.filters.iter().map(conditions).sum();
+    payload.text.len() * conditions.max(1)
 }
