@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// From the left to the right. The three roles share a place: they never see each other.
-const ORDER: [&[&str]; 6] = [
+const ORDER: [&[&str]; 7] = [
     &["domain"],
     &["matcher"],
     &["wire"],
     &["runtime"],
     &["admin", "gateway", "worker"],
     &["gander"],
+    // A program that measures the others.
+    &["bench"],
 ];
 
 /// A library that only these crates may name.

@@ -20,13 +20,14 @@ use crate::revocation::record::RECORD;
 
 /// From the root of the repository.
 pub const LEDGER: &str = "tests/chaos/ledger.json";
-/// Written from the ledger, so it is no change of what was tested.
+/// Written from the ledger.
 pub const PAGE: &str = "docs/RELIABILITY.md";
 
 /// What campaigns of one commit have come to on one kind of machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The last commit that changed anything but ledger and page; `-dirty` where it is not all.
+    /// The last commit that changed anything but documents, records and what only measures; `-dirty`
+    /// where it is not all.
     pub commit: String,
     pub nats_server: String,
     pub kernel: String,
@@ -89,7 +90,8 @@ impl Record {
     /// An empty one of what runs here.
     pub fn here() -> anyhow::Result<Self> {
         let mut others = vec![".".to_owned()];
-        others.extend([LEDGER, PAGE, RECORD, overload::RECORD].map(|file| format!(":!{file}")));
+        let written = [LEDGER, RECORD, overload::RECORD, "docs", "*.md", "tools", "crates/bench"];
+        others.extend(written.map(|file| format!(":!{file}")));
         let git = |args: &[&str]| said("git", args, &others);
         let commit = git(&["log", "-1", "--format=%H", "--"])?;
         let dirty = !git(&["status", "--porcelain", "--"])?.is_empty();
