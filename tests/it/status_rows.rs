@@ -774,10 +774,9 @@ async fn a_head_that_is_complete_after_the_stop_is_refused_and_idle_connections_
 /// Reads HTTP/2 frames to the end; whether there was a GOAWAY, and after how long it ended. Pings are
 /// answered where that is wanted.
 async fn frames_to_the_end(stage: &Stage, pong: bool) -> anyhow::Result<(bool, Duration)> {
-    const GREETING: &[u8] =
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
+    const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     // `GET http:/livez`, with the static table alone.
-    const LIVEZ: &[u8] = b"\0\0\x09\x01\x05\0\0\0\x01\x82\x86\x04\x06/livez";
+    const LIVEZ: &[u8] = b"\0\0\x0a\x01\x05\0\0\0\x01\x82\x86\x04\x06/livez";
     let mut socket = TcpStream::connect(stage.gateway).await?;
     socket.write_all(&[GREETING, LIVEZ].concat()).await?;
     let (started, mut goaway) = (Instant::now(), false);
@@ -790,6 +789,10 @@ async fn frames_to_the_end(stage: &Stage, pong: bool) -> anyhow::Result<(bool, D
         let mut payload = vec![0; length];
         socket.read_exact(&mut payload).await?;
         goaway |= head[3] == 7;
+        // Settings are confirmed once they have come.
+        if (head[3], head[4]) == (4, 0) {
+            socket.write_all(b"\0\0\0\x04\x01\0\0\0\0").await?;
+        }
         if (head[3], head[4]) == (6, 0) && pong {
             socket.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0", payload.as_slice()].concat()).await?;
         }
