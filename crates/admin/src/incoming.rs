@@ -24,7 +24,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::server::Connected;
-use tonic::{Code, Status};
+use tonic::Status;
 use tower_layer::Layer;
 
 /// The most connections at a time; more are closed at once.
@@ -216,9 +216,9 @@ where
         let call = self.0.call(request);
         Box::pin(async move {
             let answer = call.await?;
-            let refused = Status::from_header_map(answer.headers())
-                .is_some_and(|status| status.code() == Code::Unauthenticated);
-            if let Some(admitted) = admitted.filter(|_| !refused) {
+            // Any error, since unknown methods and broken messages are told before who asks is known.
+            let failed = Status::from_header_map(answer.headers()).is_some();
+            if let Some(admitted) = admitted.filter(|_| !failed) {
                 admitted.store(true, Ordering::Relaxed);
             }
             // The answer of a stream is its body: the call lasts as long as that.
