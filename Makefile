@@ -60,6 +60,8 @@ fuzz: ## Fuzz every parser for 60 s each, led by coverage (FUZZ_SECONDS, FUZZ_TA
 # Idle connections need open files; the attackers of others come from Debian.
 hostile: setup build ## Send a million bad requests (REQUESTS, HOSTILE_SEED), floods and slow clients
 	@sh tools/setup.sh hostile
+	cargo build --locked --workspace --release --bin gander
+	HOSTILE_PROGRAM=$(or $(HOSTILE_PROGRAM),$(CURDIR)/target/release/gander) \
 	HOSTILE_PATIENCE_MS=$(or $(HOSTILE_PATIENCE_MS),2000) REQUESTS=$(or $(REQUESTS),1000000) HOSTILE_SEED=$(or $(HOSTILE_SEED),1) IDLE_CONNECTIONS=10000 \
 	cargo test --locked --workspace --tests -- --include-ignored --nocapture --test-threads 1 \
 	hostile:: http2_connections_that_are_idle

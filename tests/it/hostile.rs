@@ -125,7 +125,7 @@ async fn no_bad_request_does_harm() -> anyhow::Result<()> {
     let gateway = stage.rig.gateway()?;
     let seed = number("HOSTILE_SEED", 1)?;
     let requests = number("REQUESTS", 4_000)?;
-    let patience = Duration::from_millis(number("HOSTILE_PATIENCE_MS", 5_000)?);
+    let patience = Duration::from_millis(number("HOSTILE_PATIENCE_MS", 9_000)?);
     let first = number("HOSTILE_CASE", 0)?;
     let plan = Attack { first, requests, clients: 16, patience };
     let token = stage.token.clone();

@@ -11,9 +11,11 @@ use runtime::lifecycle::Shutdown;
 use runtime::listen::Listener;
 use runtime::nats::{self, Nats};
 use runtime::outcomes::Outcomes;
+use runtime::own_thread::{self, on_own_thread};
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::stored::member::Role;
@@ -55,6 +57,9 @@ pub enum Error {
     /// A defect.
     #[error("what stores alerts has ended: the log says why")]
     Commits,
+    /// There is no thread for the lease, or no more.
+    #[error(transparent)]
+    Thread(#[from] own_thread::Error),
 }
 
 /// Runs a gateway until it is asked to stop: then it is not ready, after a delay takes no new
@@ -70,7 +75,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let settings = ingest_settings(&config, parts.nats.max_payload())?;
     let me = InstanceId::from_bytes(id_bytes(parts.clock.now(), &*parts.random));
-    let (tokens, follow) = Tokens::start(parts.nats.clone(), me, Arc::clone(&parts.clock)).await?;
+    let served = CancellationToken::new();
+    let _served = served.clone().drop_guard();
+    let (tokens, mut following) = follow(&parts, me, served.clone()).await?;
     let outcomes = Outcomes::listen(&parts.nats, me).await?;
     let applied = tokens.clone();
     let (ingest, commits) =
@@ -106,8 +113,6 @@ pub async fn run(
     let (commits, ended) = told(commits);
     let leaving = draining.soft.clone();
     let hard = shutdown.hard.clone();
-    let served = CancellationToken::new();
-    let mut follow = tokio::spawn(follow.run(served.clone()));
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
@@ -115,17 +120,42 @@ pub async fn run(
     let serving = async {
         tokio::select! {
             () = serve(listener, &config, handler, draining) => Ok(()),
-            ended = &mut follow => ended.unwrap_or(Ok(())).map_err(Error::from),
+            ended = &mut following => ended.unwrap_or(Err(own_thread::Error::Panicked.into())),
             () = ended_early(&ended, &leaving) => Err(Error::Commits),
         }
     };
-    // All of a gateway is on one thread: what blocks it stops this too.
+    // All requests are on one thread: what blocks it stops this too.
     pulse.beating(serving).await?;
     let _ = commits.await;
     beside.finish(&hard).await;
     served.cancel();
-    let _ = follow.await;
+    let _ = following.await;
     Ok(())
+}
+
+/// Who is let in, kept current until `stop` on a thread and a connection of their own: a renewal of the
+/// lease waits behind no request, however many there are.
+async fn follow(
+    parts: &Parts,
+    me: InstanceId,
+    stop: CancellationToken,
+) -> Result<(Tokens, JoinHandle<Result<(), Error>>), Error> {
+    let (read, tokens) = oneshot::channel();
+    let (nats, clock) = (parts.nats.clone(), Arc::clone(&parts.clock));
+    let work = async move {
+        let nats = nats.another("gander-gateway-lease").await?;
+        let (tokens, follow) = Tokens::start(nats, me, clock).await?;
+        let _ = read.send(tokens);
+        Ok(follow.run(stop).await?)
+    };
+    let following = tokio::spawn(async { on_own_thread("lease", work).await? });
+    match tokens.await {
+        Ok(tokens) => Ok((tokens, following)),
+        Err(_) => match following.await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Err(own_thread::Error::Panicked.into()),
+        },
+    }
 }
 
 /// A task, and what tells when it has ended, however that was.

@@ -9,6 +9,7 @@
 //! - [`view`]: the configuration as it comes from GANDER_CONTROL.
 //! - [`ingest`], [`outcomes`]: into GANDER_ALERTS, and what became of it.
 //! - [`places`], [`activity`]: limits of connections and other guests; when one is idle.
+//! - [`own_thread`]: work that waits behind nothing else.
 //! - [`parts`]: what every role is given. [`facts`]: what a process says of itself. [`lifecycle`],
 //!   [`telemetry`], [`traces`], [`ops`], [`pulse`], [`notify`], [`secret_file`], [`fresh_file`], [`data_folder`], [`listen`], [`tls`]: how a
 //!   process runs.
@@ -32,6 +33,7 @@ pub mod nats_server;
 pub mod notify;
 pub mod ops;
 pub mod outcomes;
+pub mod own_thread;
 pub mod parts;
 pub mod places;
 pub mod pulse;

@@ -14,10 +14,10 @@ use runtime::nats::ask::{Question, Questions};
 use runtime::nats::members::{BEAT, Members, Role};
 use runtime::nats::{self, Message, Nats, Reader, Start};
 use runtime::ops::Checks;
+use runtime::own_thread::{self, on_own_thread};
 use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wire::stored::member;
 use wire::subject;
@@ -76,12 +76,9 @@ pub enum Error {
     /// The broker cannot be reached at the start.
     #[error(transparent)]
     Nats(#[from] nats::Error),
-    /// The machine has no room for a thread.
-    #[error("a thread cannot be started")]
-    Thread(#[source] std::io::Error),
-    /// A defect: see the log.
-    #[error("it panicked: see the log, and report it")]
-    Panicked,
+    /// There is no thread to work on, or no more.
+    #[error(transparent)]
+    Thread(#[from] own_thread::Error),
 }
 
 /// Runs a worker until it is asked to stop.
@@ -124,30 +121,14 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         rebuilding: Rebuilding::new(),
     };
     let beat = tokio::spawn(beat(nats.clone(), me));
-    let ended = on_own_thread(pulse.beating(async move { worker.run(&shutdown).await })).await;
+    // Folding never waits: it keeps neither the connection to the broker nor heartbeats nor probes from
+    // their turn, however large an alert is.
+    let work = pulse.beating(async move { worker.run(&shutdown).await });
+    let ended = on_own_thread("worker", work).await;
     beat.abort();
     lag.abort();
     nats.leave(Role::Worker, me).await;
-    ended
-}
-
-/// Folding never waits. On a thread of its own it keeps neither the connection to the broker nor
-/// heartbeats nor probes from their turn, however large an alert is.
-async fn on_own_thread(
-    work: impl Future<Output = Result<(), Error>> + Send + 'static,
-) -> Result<(), Error> {
-    let (done, ended) = oneshot::channel();
-    let thread = move || {
-        let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|own| {
-            let ended = own.block_on(work);
-            // An index that is being made is for nobody any more.
-            own.shutdown_background();
-            ended
-        });
-        let _ = done.send(ended.map_err(Error::Thread).and_then(|ended| ended));
-    };
-    std::thread::Builder::new().name("worker".to_owned()).spawn(thread).map_err(Error::Thread)?;
-    ended.await.unwrap_or(Err(Error::Panicked))
+    ended?
 }
 
 /// What is counted is there from the start, so that its first increase is seen.

@@ -22,6 +22,7 @@ mod reader;
 mod roll_call;
 pub mod streams;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, jetstream};
@@ -91,8 +92,7 @@ pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
     reconnects: watch::Receiver<u64>,
-    /// The streams that may be looked at; none means all.
-    streams: Option<&'static [&'static str]>,
+    door: Arc<Door>,
 }
 
 impl Nats {
@@ -132,7 +132,15 @@ impl Nats {
             Some(prefix) => jetstream::with_prefix(client.clone(), prefix),
             None => jetstream::new(client.clone()),
         };
-        Ok(Self { client, jetstream, reconnects, streams: door.streams() })
+        Ok(Self { client, jetstream, reconnects, door: Arc::new(door) })
+    }
+
+    /// Another connection through the same door, served by the runtime that it is made on.
+    ///
+    /// # Errors
+    /// As [`Nats::connect`].
+    pub async fn another(&self, name: &str) -> Result<Self, Error> {
+        Self::connect(Door::clone(&self.door), name).await
     }
 
     /// Whether the connection is up.

@@ -105,7 +105,7 @@ impl Nats {
     /// # Errors
     /// They are not there in time, or one is not fit.
     pub async fn await_streams(&self, settings: &Settings) -> Result<Streams, Error> {
-        let missing = if self.streams.is_none() { Missing::Made } else { Missing::Awaited };
+        let missing = if self.door.streams().is_none() { Missing::Made } else { Missing::Awaited };
         self.streams(settings, missing).await
     }
 
@@ -117,7 +117,8 @@ impl Nats {
             last_use(settings),
             leases(settings),
         ];
-        let seen = |wanted: &Config| self.streams.is_none_or(|may| may.contains(&&*wanted.name));
+        let may_see = self.door.streams();
+        let seen = |wanted: &Config| may_see.is_none_or(|may| may.contains(&&*wanted.name));
         for wanted in others.into_iter().filter(seen) {
             self.ensure(wanted, missing).await?;
         }
