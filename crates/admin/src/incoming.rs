@@ -234,9 +234,59 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::{fmt, future};
+
     use tokio::time::{Instant, timeout};
+    use tonic::Code;
+    use tonic::service::Routes;
 
     use super::*;
+
+    /// Answers every call with this status; none is a success whose body is still to come.
+    struct Answers(Option<Code>);
+
+    impl Service<Request<Body>> for Answers {
+        type Response = Response<Body>;
+        type Error = io::Error;
+        type Future = future::Ready<io::Result<Response<Body>>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            let failed = self.0.map(|code| Status::new(code, "no").into_http());
+            future::ready(Ok(failed.unwrap_or_default()))
+        }
+    }
+
+    /// Whether a connection over which this is asked has shown a credential.
+    async fn is_admitted<S>(path: &str, service: S) -> bool
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error: fmt::Debug>,
+        S::Future: Send + 'static,
+    {
+        let seen = Seen::default();
+        let request = Request::post(path).header("content-type", "application/grpc");
+        let request = request.extension(seen.clone()).body(Body::empty()).unwrap();
+        CountCalls.layer(service).call(request).await.unwrap();
+        seen.admitted.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_credential_is_shown_by_a_call_of_ours_that_succeeds() {
+        let ours = "/gander.admin.v1.TokenService/GetToken";
+        assert!(is_admitted(ours, Answers(None)).await);
+        for code in [Code::Unauthenticated, Code::InvalidArgument, Code::NotFound] {
+            assert!(!is_admitted(ours, Answers(Some(code))).await, "{code:?}");
+        }
+        let health = "/grpc.health.v1.Health/Check";
+        assert!(!is_admitted(health, Answers(None)).await, "it wants none");
+        // As the server answers for a method that there is not, before anybody asks for a credential.
+        let routes = || Routes::new(tonic_health::server::health_reporter().1);
+        assert!(!is_admitted("/gander.admin.v1.TokenService/Nothing", routes()).await);
+        assert!(!is_admitted("/gander.nothing/Nothing", routes()).await);
+    }
 
     async fn stays(seen: &Seen) -> Duration {
         let started = Instant::now();
