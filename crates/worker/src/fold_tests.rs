@@ -418,7 +418,7 @@ fn what_is_told_has_weight() {
 /// How many instructions the fold of an untracked alert takes: run by itself under a counter, such
 /// as `valgrind --tool=callgrind`, at two revisions.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "make instructions counts what it executes"]
 fn untracked_alerts_for_a_counter_of_instructions() {
     let mut given = given();
     for _ in 0..200 {
