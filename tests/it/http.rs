@@ -1,4 +1,4 @@
-//! What the gateway answers where more than one request or process is looked at; `status_rows.rs` has
+//! What the gateway answers where more than one request or process is looked at; `status_rows` has
 //! the rows of `docs/http-status.md`.
 
 use std::io::Write;
