@@ -11,8 +11,11 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
+
+/// How long a connection is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What a sender gets.
 #[derive(Clone, Debug)]
@@ -45,7 +48,9 @@ pub struct Sender(Client<HttpConnector, Full<Bytes>>);
 
 impl Default for Sender {
     fn default() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+        // A gateway closes a connection that was idle for 10 s; one that is used in that moment breaks.
+        let mut client = Client::builder(TokioExecutor::new());
+        Self(client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build_http())
     }
 }
 

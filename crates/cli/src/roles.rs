@@ -249,6 +249,8 @@ fn spawn_gateway(
     let streams = args.streams.clone();
     let (given, shutdown) = (process.given("gateway"), process.lifecycle.shutdown());
     let (ended, end) = oneshot::channel();
+    // Said in any case: the worker waits for it.
+    let drained = drained.soft.drop_guard();
     std::thread::Builder::new().name("gateway".to_owned()).spawn(move || {
         let _ = ended.send(one_thread(async {
             let listener = Listener { tcp: TcpListener::from_std(tcp)?, tls };
@@ -258,7 +260,7 @@ fn spawn_gateway(
             }
             Ok(gateway::run(config, listener, given.parts(broker), shutdown).await?)
         }));
-        drained.soft.cancel();
+        drop(drained);
     })?;
     let part = async { end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) };
     process.lifecycle.spawn("gateway", part);

@@ -71,13 +71,17 @@ impl Lease {
             () = self.nats.reconnected() => return Ok(()),
         };
         match answer {
+            Err(_) => {
+                self.leave_silent_server().await;
+                Ok(())
+            }
             // It was made anew: a backup was restored, and what is known here may be no more.
             Ok(Ok(found)) if found.identity != self.control => Err(view::Error::Replaced),
             Ok(Ok(found)) => {
                 self.tokens.renewed(renewal, found.last);
                 Ok(())
             }
-            Ok(Err(_)) | Err(_) => Ok(()),
+            Ok(Err(_)) => Ok(()),
         }
     }
 
@@ -98,13 +102,27 @@ impl Lease {
                 Err(Error::Conflict(_)) => match self.nats.last_mark(DEADLINE).await {
                     Ok(mark) if self.tokens.marked(mark) => {}
                     Ok(_) => tokio::time::sleep(self.pause(tried)).await,
-                    Err(error) => return failed(&error),
+                    Err(error) => {
+                        self.leave_silent_server().await;
+                        return failed(&error);
+                    }
                 },
-                Err(error) => return failed(&error),
+                Err(error) => {
+                    if error == Error::TimedOut {
+                        self.leave_silent_server().await;
+                    }
+                    return failed(&error);
+                }
             }
         }
         count("failed");
         None
+    }
+
+    /// A server that says nothing may be gone for good, and nothing else would tell for many seconds:
+    /// the next renewal goes over a new connection, of a cluster perhaps to another server.
+    async fn leave_silent_server(&self) {
+        self.nats.reconnect().await;
     }
 
     /// Another one for each gateway and each try: its id ends with bytes that were drawn.

@@ -98,6 +98,7 @@ pub async fn run(
         log,
         last_use,
         memory: Memory::new(config.body_memory_max_bytes.max(config.body_max_bytes)),
+        decoders: http::decoders(),
         partitions: parts.streams.partitions,
         clock: parts.clock,
         random: parts.random,
@@ -142,11 +143,12 @@ async fn follow(
 ) -> Result<(Tokens, JoinHandle<Result<(), Error>>), Error> {
     let (read, tokens) = oneshot::channel();
     let (nats, clock) = (parts.nats.clone(), Arc::clone(&parts.clock));
+    let pulse = parts.checks.pulse("lease");
     let work = async move {
         let nats = nats.another("gander-gateway-lease").await?;
         let (tokens, follow) = Tokens::start(nats, me, clock).await?;
         let _ = read.send(tokens);
-        Ok(follow.run(stop).await?)
+        Ok(pulse.beating(follow.run(stop)).await?)
     };
     let following = tokio::spawn(async { on_own_thread("lease", work).await? });
     match tokens.await {

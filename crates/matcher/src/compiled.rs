@@ -19,11 +19,15 @@ use foldhash::fast::RandomState;
 
 use crate::Entry;
 use crate::items::Items;
-use crate::paths::{Paths, Place};
+use crate::paths::{Left, Paths, Place};
 
 /// An item that more parts than this are reached through does not select: each payload that has it
 /// costs a look at all of them.
 const UNSELECTIVE: usize = 1_000;
+
+/// What the search of a payload may cost. Some 5 ns for each; a payload that is made for it leads to one
+/// large value in many ways, and is more quickly asked of each service.
+const MOST_SEARCHED: usize = 16 * 1024 * 1024;
 
 /// An item of a place, by a number that no other item of any place has.
 type ItemId = u32;
@@ -222,23 +226,28 @@ impl Compiled {
     }
 
     /// The services of those that are `asked` for which a part of a filter may hold in this payload,
-    /// by their ids; never fewer. Disabled ones are none of them.
+    /// by their ids; never fewer. Disabled ones are none of them. None where that would cost too much.
     pub fn find<'a>(
         &'a self,
         payload: &Payload<'_>,
         asked: impl Fn(&Entry) -> bool,
         scratch: &mut Scratch,
-    ) -> impl Iterator<Item = &'a Entry> {
+    ) -> Option<impl Iterator<Item = &'a Entry>> {
         scratch.begin(self.entries.len(), self.starts.len());
+        let mut left = Left(MOST_SEARCHED);
         if let Some(here) = &self.text {
-            self.look(here, payload.lower(), scratch);
+            self.look(here, payload.lower(), &mut left, scratch)?;
         }
         if let Some(json) = payload.json().filter(|_| self.paths.len() > 0) {
-            self.paths.walk(json, &mut |place, value: &Json<'_>| {
-                if let Some(Some(here)) = self.places.get(place as usize) {
-                    payload.in_lower(value, |lower| self.look(here, lower, scratch));
+            self.paths.walk(json, &mut left, &mut |place, value: &Json<'_>, left| match self
+                .places
+                .get(place as usize)
+            {
+                Some(Some(here)) => {
+                    payload.in_lower(value, |lower| self.look(here, lower, left, scratch))
                 }
-            });
+                Some(None) | None => Some(()),
+            })?;
         }
         let Scratch { search, services, items, hits, found } = scratch;
         for part in hits.iter().flat_map(|item| &self.parts[self.reached(*item)]) {
@@ -250,7 +259,8 @@ impl Compiled {
         }
         found.sort_unstable();
         let found = std::mem::take(found);
-        found.into_iter().map(|n| &self.entries[n as usize]).filter(move |entry| asked(entry))
+        let found = found.into_iter().map(|n| &self.entries[n as usize]);
+        Some(found.filter(move |entry| asked(entry)))
     }
 
     /// The parts that are reached through an item.
@@ -259,16 +269,18 @@ impl Compiled {
     }
 
     /// Looks into one value.
-    fn look(&self, here: &Here, lower: &str, scratch: &mut Scratch) {
+    fn look(&self, here: &Here, lower: &str, left: &mut Left, scratch: &mut Scratch) -> Option<()> {
+        left.spend(lower.len())?;
         here.items.search(lower, |item| {
             let item = here.first + item;
-            if std::mem::replace(&mut scratch.items[item as usize], scratch.search)
-                != scratch.search
-                && !self.reached(item).is_empty()
-            {
+            let before = std::mem::replace(&mut scratch.items[item as usize], scratch.search);
+            let is_first = before != scratch.search;
+            if is_first && !self.reached(item).is_empty() {
                 scratch.hits.push(item);
             }
+            is_first
         });
+        Some(())
     }
 
     /// The filters that many payloads cost a look at: what they are reached by, others want too.

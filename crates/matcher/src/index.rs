@@ -172,7 +172,9 @@ impl Index {
             reach.team().is_none_or(|team| entry.team == team)
                 && !self.fresh.contains_key(&entry.service)
         };
-        let found = self.compiled.find(payload, asked, scratch);
+        let Some(found) = self.compiled.find(payload, asked, scratch) else {
+            return self.in_scope(reach, None).filter(|entry| !entry.disabled).collect();
+        };
         let fresh = self.fresh_in_scope(reach, None).filter(|entry| !entry.disabled);
         merged(found, fresh).collect()
     }

@@ -189,30 +189,57 @@ proptest! {
     }
 }
 
-#[test]
-fn what_every_filter_wants_selects_nothing() {
-    let condition = |key: &str, item: &str| {
+/// A service with one filter that wants an item at each of these keys.
+fn with(n: u16, wanted: &[(&str, &str)]) -> Entry {
+    let condition = |(key, item): &(&str, &str)| {
         Condition::new(Some(Key::parse(key).unwrap()), vec![Item::parse(item).unwrap()]).unwrap()
     };
-    let entry = |n: u16| {
-        let conditions = vec![condition("status", "firing"), condition("alert", &format!("a{n}."))];
-        let trigger = Trigger::new(Urgency::High, conditions, None, None, None).unwrap();
-        let name = DisplayName::parse("filter").unwrap();
-        let filter = Filter { id: FilterId::from_bytes([1; 16]), name, trigger, resolve: None };
-        let mut id = [0; 16];
-        id[..2].copy_from_slice(&n.to_be_bytes());
-        Entry {
-            team: team(0),
-            service: ServiceId::from_bytes(id),
-            shard: 0,
-            disabled: false,
-            filters: Arc::new(Filters::new(vec![filter]).unwrap()),
-            maintenance: Arc::default(),
-        }
-    };
+    let conditions = wanted.iter().map(condition).collect();
+    let trigger = Trigger::new(Urgency::High, conditions, None, None, None).unwrap();
+    let name = DisplayName::parse("filter").unwrap();
+    let filter = Filter { id: FilterId::from_bytes([1; 16]), name, trigger, resolve: None };
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    Entry {
+        team: team(0),
+        service: ServiceId::from_bytes(id),
+        shard: 0,
+        disabled: false,
+        filters: Arc::new(Filters::new(vec![filter]).unwrap()),
+        maintenance: Arc::default(),
+    }
+}
+
+#[test]
+fn what_every_filter_wants_selects_nothing() {
+    let entry = |n: u16| with(n, &[("status", "firing"), ("alert", &format!("a{n}."))]);
     let index = Index::of((0..2_000).map(entry));
     let payload = Payload::new(r#"{"status": "firing", "alert": "a77."}"#);
     let found = index.find(Reach::Global, &payload, &mut Scratch::default());
     assert_eq!(found.iter().map(|one| one.service).collect::<Vec<_>>(), [entry(77).service]);
     assert_eq!(index.compiled().unselective(), []);
+}
+
+#[test]
+fn a_payload_that_costs_too_much_is_asked_of_each_service() {
+    // Each key is another way to the same text.
+    let key = |n: u16| -> String {
+        (0..6).map(|bit| if n >> bit & 1 == 1 { "[*]" } else { "[0]" }).collect()
+    };
+    let index = Index::of((0..64).map(|n| with(n, &[(&key(n), &format!("a{n}."))])));
+    let find = |length: usize| {
+        let text = format!("[[[[[[\"a9.{}\"]]]]]]", "x".repeat(length));
+        let found = index.find(Reach::Global, &Payload::new(&text), &mut Scratch::default());
+        found.into_iter().map(|one| one.service).collect::<Vec<_>>()
+    };
+    assert_eq!(find(1_000), [with(9, &[("any", "any")]).service]);
+    assert_eq!(find(1_000_000).len(), 64);
+    let wide = format!("[{}]", vec!["[]"; 400_000].join(","));
+    let two = Index::of((0..32).map(|n| with(n, &[(&format!("[*][*].a{n}"), "b")])));
+    let found = two.find(Reach::Global, &Payload::new(&wide), &mut Scratch::default());
+    assert!(found.is_empty(), "the steps that keys share are taken once");
+    let many = Index::of((0..32).map(|n| with(n, &[(&format!("[*][{n}]"), "b")])));
+    let wide = format!("[{}]", vec![format!("[{}]", vec!["1"; 32].join(",")); 15_000].join(","));
+    let found = many.find(Reach::Global, &Payload::new(&wide), &mut Scratch::default());
+    assert!(found.is_empty(), "that is within what it may cost");
 }

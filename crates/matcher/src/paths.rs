@@ -18,6 +18,21 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 
 const ROOT: Node = 0;
 
+/// What a search may still cost, about in bytes that are looked at.
+#[derive(Debug)]
+pub struct Left(pub usize);
+
+impl Left {
+    /// Takes so much of it; none where there is less.
+    pub fn spend(&mut self, cost: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(cost)?;
+        Some(())
+    }
+}
+
+/// About what a step from a value to one below costs.
+const STEP: usize = 8;
+
 /// What leads from a node to one below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Edge {
@@ -125,17 +140,24 @@ impl Paths {
 
     /// Shows each value that a key may find, with its place. Where a member of the top level has the
     /// whole text of a key, what is on its path is shown too: more than the key finds, never less.
-    pub fn walk<'v, 'a>(&self, root: &'v Json<'a>, show: &mut impl FnMut(Place, &'v Json<'a>)) {
+    /// None where it has cost all that it may before the end.
+    pub fn walk<'v, 'a>(
+        &self,
+        root: &'v Json<'a>,
+        left: &mut Left,
+        show: &mut impl FnMut(Place, &'v Json<'a>, &mut Left) -> Option<()>,
+    ) -> Option<()> {
         if let Json::Object(members) = root
             && !self.whole.is_empty()
         {
+            left.spend(members.len() * STEP)?;
             for (name, value) in members {
                 if let Some(place) = self.whole.get(&**name) {
-                    show(*place, value);
+                    show(*place, value, left)?;
                 }
             }
         }
-        self.down(ROOT, root, show);
+        self.down(ROOT, root, left, show)
     }
 
     /// As deep as the longest key at most.
@@ -143,35 +165,42 @@ impl Paths {
         &self,
         node: Node,
         value: &'v Json<'a>,
-        show: &mut impl FnMut(Place, &'v Json<'a>),
-    ) {
+        left: &mut Left,
+        show: &mut impl FnMut(Place, &'v Json<'a>, &mut Left) -> Option<()>,
+    ) -> Option<()> {
         let known = &self.nodes[node as usize];
         if let Some(place) = known.place {
-            show(place, value);
+            show(place, value, left)?;
         }
         match value {
             Json::Object(members) if known.names => {
+                left.spend(members.len() * STEP)?;
                 for (name, value) in members {
                     let name = self.names.get(&**name);
                     let edge = name.and_then(|name| self.edges.get(&(node, Edge::Name(*name))));
                     if let Some(below) = edge {
-                        self.down(*below, value, show);
+                        self.down(*below, value, left, show)?;
                     }
                 }
             }
             Json::Array(elements) => {
+                left.spend(elements.len().min(known.elements) * STEP)?;
                 for (n, value) in elements.iter().enumerate().take(known.elements) {
                     if let Some(below) = self.edges.get(&(node, Edge::Element(n))) {
-                        self.down(*below, value, show);
+                        self.down(*below, value, left, show)?;
                     }
                 }
                 let any = known.any.then(|| self.edges.get(&(node, Edge::AnyElement))).flatten();
                 if let Some(below) = any {
-                    elements.iter().for_each(|value| self.down(*below, value, show));
+                    left.spend(elements.len() * STEP)?;
+                    for value in elements {
+                        self.down(*below, value, left, show)?;
+                    }
                 }
             }
             Json::Object(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
         }
+        Some(())
     }
 }
 

@@ -119,7 +119,9 @@ impl Told {
         let stored = answer.as_ref().is_ok_and(|answer| answer.status.as_u16() != 503);
         // Answered afterwards, it may have been stored; it must not have taken longer all the same.
         if took > SOON || answer.is_err() || (stored && watch.ended.is_none()) {
-            self.late.push(format!("{said} after {took:?}"));
+            let why =
+                answer.as_ref().map_or_else(|error| format!(": {error:#}"), |_| String::new());
+            self.late.push(format!("{said} after {took:?}{why}"));
         }
         if watch.ended.is_none() {
             *watch.seen.answers.entry(said).or_default() += 1;

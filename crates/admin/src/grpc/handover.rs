@@ -38,7 +38,7 @@ impl Handover {
         let partition = content.team().map(|team| self.partitions.of(team));
         let mut awaited = self.outcomes.expect(content.id(), covered);
         let record = Record { partition, outcome_wanted: true, content, trace: place() };
-        let stored = self.ingest.store(record, covered).await;
+        let stored = self.ingest.store(record, covered, ()).await;
         stored.map_err(|_| error::unavailable("it is not known to be carried out: ask again"))?;
         tokio::time::timeout(OUTCOME_DEADLINE, awaited.outcome())
             .await

@@ -6,12 +6,13 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use domain::id::TokenId;
 use flate2::bufread::GzDecoder;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::Semaphore;
+use runtime::places::{Place, Places};
 
 use super::problem::Problem;
 
@@ -20,8 +21,8 @@ const MOST_MEMBERS: usize = 64;
 
 /// Up to so many bytes are decoded at once.
 const DECODED_AT_ONCE: usize = 4 * 1024;
-/// So many are decoded at a time: the other cores are for those who need none of it.
-static DECODERS: Semaphore = Semaphore::const_new(2);
+/// So many are decoded at a time, of one token one: the other cores are for those who need none of it.
+const DECODERS: usize = 2;
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,18 +113,33 @@ pub async fn discard(body: Incoming, limit: u64, timeout: Duration) -> bool {
     tokio::time::timeout(timeout, read).await.is_ok() && rest.is_end_stream()
 }
 
+/// Turns to be decoded on another thread.
+pub fn decoders() -> Places<TokenId> {
+    Places::new(DECODERS, 1)
+}
+
 /// Takes the encoding off, on another thread where that may take long: one that is made for it keeps
-/// this thread, which all requests share, busy for a while.
+/// this thread, which all requests share, busy for a while. The turn and what is `held` are given back
+/// once it is done, also where nobody waits for it any more.
 ///
 /// # Errors
 /// It is too long or not what it says.
-pub async fn decoded(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Problem> {
+pub async fn decoded<H: Send + 'static>(
+    body: Bytes,
+    encoding: Encoding,
+    limit: u64,
+    turn: impl Future<Output = Place<TokenId>>,
+    held: H,
+) -> Result<(Bytes, H), Problem> {
     if encoding == Encoding::Identity || body.len() <= DECODED_AT_ONCE {
-        return decode(body, encoding, limit);
+        return Ok((decode(body, encoding, limit)?, held));
     }
-    let _turn = DECODERS.acquire().await;
-    let decoded = tokio::task::spawn_blocking(move || decode(body, encoding, limit)).await;
-    decoded.map_err(|_| Problem::EncodingBroken)?
+    let turn = turn.await;
+    let work = move || {
+        let _turn = turn;
+        Ok((decode(body, encoding, limit)?, held))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::EncodingBroken)?
 }
 
 /// Takes the encoding off; the limit holds for what comes out.

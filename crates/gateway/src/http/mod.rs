@@ -35,7 +35,7 @@ use runtime::clock::Clock;
 use runtime::ingest::Ingest;
 use runtime::ops::Checks;
 use runtime::outcomes::Outcomes;
-use runtime::places::counted;
+use runtime::places::{Places, counted};
 use runtime::random::Random;
 use runtime::traces::{Span, Tracer};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ use crate::memory::{Memory, Share};
 use crate::rate::{Rates, Wait};
 use crate::tokens::Tokens;
 use crate::unstored::Unstored;
+pub use body::decoders;
 use call::Call;
 pub use openapi::document;
 use problem::Problem;
@@ -77,6 +78,8 @@ pub struct Handler {
     pub last_use: LastUse,
     /// Memory for bodies.
     pub memory: Memory,
+    /// Turns to be decoded.
+    pub decoders: Places<TokenId>,
     /// How many partitions there are.
     pub partitions: Partitions,
     /// The clock.

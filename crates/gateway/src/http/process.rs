@@ -26,6 +26,7 @@ use super::prefer::{Prefer, prefer};
 use super::problem::Problem;
 use super::{Handler, answer, body, content};
 use crate::config::{ANSWER_DEADLINE, BODY_TIMEOUT};
+use crate::memory::Share;
 use crate::rate::{Rates, Wait};
 use crate::tokens::Admitted;
 
@@ -67,14 +68,17 @@ pub async fn process(
     }
     let limit = handler.config.body_max_bytes;
     let plain = encoding == body::Encoding::Identity;
-    let _memory = handler.room_for(admitted.token, announced.filter(|_| plain))?;
+    let memory = handler.room_for(admitted.token, announced.filter(|_| plain))?;
     let body = body::read(body, limit, BODY_TIMEOUT).await?;
     let started = Instant::now();
     Call::forget_untracked(kept);
     if let Some(kept) = kept {
         kept.received(&body, plain);
     }
-    let body = body::decoded(body, encoding, limit).await?;
+    let turn = handler.decoders.wait(Some(admitted.token));
+    let decoded = body::decoded(body, encoding, limit, turn, memory);
+    let decoded = timeout_at(started + ANSWER_DEADLINE, decoded).await;
+    let (body, memory) = decoded.unwrap_or(Err(Problem::Overloaded))?;
     if let Some(kept) = kept {
         kept.decoded(&body);
     }
@@ -89,7 +93,8 @@ pub async fn process(
         kept.alert = alert.id;
     }
     span.set("gander.alert.id", || alert.id.to_string());
-    let answer = store(handler, alert, prefer(&head.headers), started, span, kept.as_mut()).await;
+    let prefer = prefer(&head.headers);
+    let answer = store(handler, alert, memory, prefer, started, span, kept.as_mut()).await;
     metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
     answer
 }
@@ -154,6 +159,7 @@ fn alert(
 async fn store(
     handler: &Handler,
     alert: Alert,
+    memory: Share,
     prefer: Prefer,
     started: Instant,
     span: &Span,
@@ -172,8 +178,10 @@ async fn store(
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
     let mut sending = sending(handler, span);
     let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
-    let stored = timeout_at(started + ANSWER_DEADLINE, handler.ingest.store(record, partitions));
-    let stored = stored.await.unwrap_or(Err(publish::Error::TimedOut.into()));
+    let stored = handler.ingest.store(record, partitions, memory);
+    let stored = timeout_at(started + ANSWER_DEADLINE, stored)
+        .await
+        .unwrap_or(Err(publish::Error::TimedOut.into()));
     handler.unstored.note(stored.as_ref().err());
     if let (Some(kept), Err(error)) = (kept, &stored)
         && is_certain(error)

@@ -11,6 +11,9 @@ use super::fair::Room;
 /// A message is made no smaller than this part of the most.
 const LEAST_PART: usize = 128;
 
+/// Messages that may wait while none was stored yet.
+const FIRST: usize = 64;
+
 /// A small message that is quick makes the expected time shorter by this part.
 const FORGETS: u32 = 16;
 
@@ -46,7 +49,7 @@ impl Pace {
     /// least two messages (one line alone may fill one), and never more than `most` records.
     pub fn room(&self, most: usize) -> Room {
         if self.took.is_zero() {
-            return Room { records: most, bytes: usize::MAX };
+            return Room { records: most, bytes: FIRST * self.most };
         }
         let messages = (self.deadline.as_secs_f64() / 2.0 / self.took.as_secs_f64()).max(2.0);
         let of = |one: usize| (one as f64 * messages) as usize;

@@ -39,6 +39,8 @@ pub use reader::{Envelope, Message, Reader, Start};
 const OLDEST_SERVER: (u64, u64) = (2, 15);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a connection may take to be dropped.
+const LEAVES: Duration = Duration::from_millis(200);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,7 @@ pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
     reconnects: watch::Receiver<u64>,
+    losses: watch::Receiver<u64>,
     door: Arc<Door>,
 }
 
@@ -105,6 +108,7 @@ impl Nats {
         let door = door.into();
         door.key()?;
         let (counted, reconnects) = watch::channel(0);
+        let (lost, losses) = watch::channel(0);
         metrics::counter!("gander_nats_slow_consumers_total").increment(0);
         metrics::counter!("gander_nats_permission_violations_total").increment(0);
         let fail = |reason: String| Error::Connect { url: without_password(&door.url), reason };
@@ -120,6 +124,9 @@ impl Nats {
                 if matches!(event, Event::Connected) {
                     counted.send_modify(|n| *n += 1);
                 }
+                if matches!(event, Event::Disconnected) {
+                    lost.send_modify(|n| *n += 1);
+                }
                 note(&event);
                 async {}
             });
@@ -132,7 +139,7 @@ impl Nats {
             Some(prefix) => jetstream::with_prefix(client.clone(), prefix),
             None => jetstream::new(client.clone()),
         };
-        Ok(Self { client, jetstream, reconnects, door: Arc::new(door) })
+        Ok(Self { client, jetstream, reconnects, losses, door: Arc::new(door) })
     }
 
     /// Another connection through the same door, served by the runtime that it is made on.
@@ -155,10 +162,14 @@ impl Nats {
         self.client.server_info().max_payload
     }
 
-    /// Drops the connection and makes a new one, so that nothing that was handed to the old one
-    /// arrives late.
+    /// Drops the connection and makes a new one; returns once nothing more goes into the old one. What
+    /// the server has read from it already is done all the same.
     pub async fn reconnect(&self) {
-        let _ = self.client.force_reconnect().await;
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        if self.is_connected() && self.client.force_reconnect().await.is_ok() {
+            let _ = tokio::time::timeout(LEAVES, losses.changed()).await;
+        }
     }
 
     /// Waits until the connection was lost and made again: what was asked before gets no answer.
@@ -262,11 +273,9 @@ fn note(event: &Event) {
 }
 
 fn without_password(list: &str) -> String {
-    let shown = list.split(',').map(|url| match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => {
-            format!("{}{}", &url[..scheme + 3], &url[at + 1..])
-        }
-        _ => url.to_owned(),
+    let shown = list.split(',').map(|url| {
+        let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+        format!("{scheme}{}", rest.rsplit('@').next().unwrap_or_default())
     });
     shown.collect::<Vec<_>>().join(",")
 }
@@ -296,6 +305,8 @@ mod tests {
     fn a_password_in_an_address_is_not_shown() {
         assert_eq!(without_password("nats://me:secret@host:4222"), "nats://host:4222");
         assert_eq!(without_password("host:4222"), "host:4222");
+        assert_eq!(without_password("me:secret@host:4222"), "host:4222");
+        assert_eq!(without_password("nats://a:p@ss@one,b:secret@two"), "nats://one,two");
         let list = "nats://me:secret@one:4222,nats://me:secret@two:4222";
         assert_eq!(without_password(list), "nats://one:4222,nats://two:4222");
     }

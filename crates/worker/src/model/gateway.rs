@@ -75,7 +75,8 @@ impl Gateway {
             let partitions = record.content.partitions(streams().partitions);
             let (ingest, told) = (self.ingest.clone(), self.told.clone());
             tokio::spawn(async move {
-                let stored = tokio::time::timeout(patience, ingest.store(record, partitions)).await;
+                let stored =
+                    tokio::time::timeout(patience, ingest.store(record, partitions, ())).await;
                 told.note(id, stored.ok());
             });
         }
@@ -94,7 +95,7 @@ impl Gateway {
         for _ in 0..ATTEMPTS {
             let Some(record) = world.records(&[alert]).pop() else { continue };
             let partitions = record.content.partitions(streams().partitions);
-            if self.ingest.store(record, partitions).await.is_ok() {
+            if self.ingest.store(record, partitions, ()).await.is_ok() {
                 return;
             }
             tokio::time::sleep(SETTINGS.deadline).await;
