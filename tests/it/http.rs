@@ -275,3 +275,26 @@ async fn connections_and_broker_limits_are_kept() -> anyhow::Result<()> {
     })
     .await
 }
+
+/// A server of which nothing more is heard, while others of its cluster go on.
+#[tokio::test]
+async fn a_gateway_leaves_connections_to_the_broker_over_which_nothing_comes() -> anyhow::Result<()>
+{
+    let stage = stage(Plan { proxies: true, ..Plan::default() }).await?;
+    let stored = async || {
+        let answer = send(stage.gateway, &stage.token, payload("firing", "a")).await?;
+        anyhow::Ok(answer.status.is_success().then_some(()))
+    };
+    stored().await?.context("the first alert is stored")?;
+    stage.rig.links.as_ref().context("there are proxies")?.gateways[0].strand();
+    let begun = Instant::now();
+    let mut refused = 0;
+    while stored().await?.is_none() {
+        refused += 1;
+        let lasts = begun.elapsed();
+        // Pings alone would take 15 s to tell.
+        anyhow::ensure!(lasts < Duration::from_secs(6), "{refused} alerts refused in {lasts:?}");
+    }
+    anyhow::ensure!(refused > 0, "nothing was stranded");
+    Ok(())
+}

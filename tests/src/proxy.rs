@@ -39,6 +39,8 @@ struct State {
     mode: Mode,
     /// How often everything was reset.
     resets: u64,
+    /// How often everything was stranded.
+    strandings: u64,
 }
 
 /// A running proxy. Dropped, its connections end.
@@ -59,7 +61,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let target = Arc::new(Mutex::new(target));
-        let (state, seen) = watch::channel(State { mode: Mode::Pass, resets: 0 });
+        let (state, seen) = watch::channel(State { mode: Mode::Pass, resets: 0, strandings: 0 });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&target), seen));
         Ok(Self { address, target, state, accepting })
     }
@@ -83,6 +85,12 @@ impl Proxy {
     /// Resets every connection that is open, on both sides.
     pub fn reset(&self) {
         self.state.send_modify(|state| state.resets += 1);
+    }
+
+    /// Nothing arrives any more over the connections that are open, and nobody is told; those that are
+    /// opened from here on fare as they would.
+    pub fn strand(&self) {
+        self.state.send_modify(|state| state.strandings += 1);
     }
 }
 
@@ -110,14 +118,20 @@ async fn connection(
     target: SocketAddr,
     mut state: watch::Receiver<State>,
 ) -> anyhow::Result<()> {
-    let resets = state.borrow().resets;
+    let State { resets, strandings, .. } = *state.borrow();
+    let (mut stranded, mut reset) = (state.clone(), state.clone());
     let mut server = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let passing = both(&mut client, &mut server, state.clone());
-    let in_order = tokio::select! {
-        passed = passing => passed.is_ok(),
-        _ = state.wait_for(|state| state.resets != resets) => false,
+    let ended = tokio::select! {
+        passed = passing => Some(passed.is_ok()),
+        _ = state.wait_for(|state| state.resets != resets) => Some(false),
+        _ = stranded.wait_for(|state| state.strandings != strandings) => None,
+    };
+    let in_order = match ended {
+        Some(in_order) => in_order,
+        None => reset.wait_for(|state| state.resets != resets).await.is_err(),
     };
     if !in_order {
         // Closed, they are reset.
@@ -228,6 +242,25 @@ mod tests {
         proxy.set(Mode::Pass);
         server.read_exact(&mut heard).await?;
         assert_eq!(heard, *b"hi");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nothing_arrives_over_what_is_stranded_and_who_comes_afterwards_is_served()
+    -> anyhow::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let proxy = Proxy::start(listener.local_addr()?).await?;
+        let mut client = TcpStream::connect(proxy.address()).await?;
+        let (mut server, _) = listener.accept().await?;
+        says(&mut client, &mut server).await?;
+        proxy.strand();
+        let mut next = TcpStream::connect(proxy.address()).await?;
+        let (mut another, _) = listener.accept().await?;
+        client.write_all(b"hi").await?;
+        assert_eq!(says(&mut next, &mut another).await?, *b"hi");
+        let heard =
+            tokio::time::timeout(Duration::from_millis(100), server.read(&mut [0; 1])).await;
+        assert!(heard.is_err(), "neither a byte nor an end");
         Ok(())
     }
 

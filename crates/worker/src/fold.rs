@@ -303,7 +303,7 @@ impl Folding<'_> {
         true
     }
 
-    /// Resolves the open incidents of services that are gone as of this control sequence. False
+    /// Resolves the open incidents of services that are gone in the configuration of this sequence. False
     /// if the commit is full before all are.
     pub fn deletions(
         &self,
@@ -313,6 +313,8 @@ impl Folding<'_> {
     ) -> bool {
         let by = By { id: Trace::Control(control_sequence), cause: None, trace: None };
         let gone = incident::decide_deleted(&state.incidents, |id| self.index.contains(id));
+        // No more than a commit has room for, and one, so that it is seen that this is not all.
+        let gone: Vec<_> = gone.take(self.room.messages + 1).collect();
         for event in gone {
             if !out.has_room(self.room) {
                 return false;

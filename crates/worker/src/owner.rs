@@ -157,32 +157,32 @@ impl<B: Broker> Owner<B> {
         self.waiting.push_back(Input { sequence: message.sequence, batch });
     }
 
-    /// Folds what has arrived, as far as the configuration is known, and commits it. After a lost
-    /// fence, reading is to be started again.
+    /// Folds what has arrived, as far as the configuration is known and one commit has room, and commits
+    /// it. After a lost fence, reading is to be started again.
     pub async fn fold(&mut self, hard: &CancellationToken) -> Committed {
-        loop {
-            let mut changes = Changes::default();
-            let began = self.tracer.moment();
-            self.note_oldest();
-            let swept = self.fold_deletions(&mut changes);
-            while swept && let Some(input) = self.waiting.front() {
-                if !self.may_fold(input) || !self.fold_message(&mut changes) {
-                    break;
-                }
-                self.waiting.pop_front();
-                // Folding never waits, and there may be much that leads to nothing.
-                self.pulse.beat();
+        let mut changes = Changes::default();
+        let began = self.tracer.moment();
+        self.note_oldest();
+        let swept = self.fold_deletions(&mut changes);
+        while swept && let Some(input) = self.waiting.front() {
+            if !self.may_fold(input) || !self.fold_message(&mut changes) {
+                break;
             }
-            if changes.is_empty() {
-                self.note_oldest();
-                return Committed::Stored;
-            }
-            let more = !swept || self.waiting.front().is_some_and(|input| self.may_fold(input));
-            let committed = self.commit(changes, began, hard).await;
-            if committed != Committed::Stored || !more {
-                return committed;
-            }
+            self.waiting.pop_front();
+            // Folding never waits, and there may be much that leads to nothing.
+            self.pulse.beat();
         }
+        if changes.is_empty() {
+            self.note_oldest();
+            return Committed::Stored;
+        }
+        self.commit(changes, began, hard).await
+    }
+
+    /// Whether there is something to fold that has arrived.
+    pub fn has_more(&self) -> bool {
+        let swept = !self.sweep || self.catalog.sequence < self.used();
+        !swept || self.waiting.front().is_some_and(|input| self.may_fold(input))
     }
 
     /// What waits in front is the oldest, once all before it is committed.
@@ -308,9 +308,14 @@ impl<B: Broker> Owner<B> {
         match committed {
             Committed::Stored => {
                 drop(spans);
-                self.note_oldest();
                 committer.tell(changes).await;
                 count(changes);
+                for partition in &changes.touched {
+                    if let Some(owned) = self.owned.get_mut(partition) {
+                        owned.state.incidents.forget_contents();
+                    }
+                }
+                self.note_oldest();
                 self.measure();
             }
             Committed::FenceLost => {
@@ -351,6 +356,8 @@ impl<B: Broker> Owner<B> {
     pub fn measure(&self) {
         let open: usize = self.owned.values().map(|o| o.state.incidents.open_count()).sum();
         metrics::gauge!("gander_worker_open_incidents").set(open as f64);
+        let resolved: usize = self.owned.values().map(|o| o.state.incidents.closed_count()).sum();
+        metrics::gauge!("gander_worker_resolved_incidents").set(resolved as f64);
         metrics::gauge!("gander_worker_control_sequence").set(self.catalog.sequence as f64);
         metrics::gauge!("gander_worker_partitions").set(self.owned.len() as f64);
         let index = &self.catalog.index;

@@ -67,6 +67,14 @@ pub struct Config {
 /// Why a worker stops: a person must look at it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The server takes messages that are too small.
+    #[error(
+        "nats-server takes messages of at most {found} bytes, {LEAST_MAX_PAYLOAD} are needed: raise max_payload"
+    )]
+    MaxPayload {
+        /// What the server takes.
+        found: usize,
+    },
     /// A partition cannot be owned without risk.
     #[error(transparent)]
     Takeover(#[from] takeover::Error),
@@ -86,6 +94,10 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(), Error> {
+    let found = parts.nats.max_payload();
+    if found < LEAST_MAX_PAYLOAD {
+        return Err(Error::MaxPayload { found });
+    }
     parts.check_broker("worker broker");
     let Parts { clock, random, nats, streams, checks, tracer, facts } = parts;
     register_metrics();
@@ -130,6 +142,9 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
     nats.leave(Role::Worker, me).await;
     ended?
 }
+
+/// An event with the longest description, payload and title, each byte of it escaped, is shorter.
+const LEAST_MAX_PAYLOAD: usize = 256 * 1024;
 
 /// What is counted is there from the start, so that its first increase is seen.
 fn register_metrics() {
@@ -179,6 +194,7 @@ enum Woken {
     Members,
     Tick,
     Purge,
+    More,
     Stop,
 }
 
@@ -202,7 +218,7 @@ impl Worker {
                 Woken::Rebuilt(made) => self.owner.catalog.adopt(made),
                 Woken::Input(message) => self.read(&message),
                 Woken::Asked(question) => self.ask(question),
-                Woken::Explain => {}
+                Woken::Explain | Woken::More => {}
                 Woken::Members => self.take_partitions().await?,
                 Woken::Tick => {
                     self.take_partitions().await?;
@@ -278,6 +294,7 @@ impl Worker {
             Some(question) = self.questions.next() => Woken::Asked(question),
             () = sleep_until(self.explain_after), if !self.asked.is_empty() => Woken::Explain,
             message = input => Woken::Input(message),
+            () = std::future::ready(()), if self.owner.has_more() => Woken::More,
         })
     }
 

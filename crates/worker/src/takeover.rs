@@ -131,6 +131,7 @@ pub async fn take(
         })?;
         state.incidents.put(incident);
     }
+    state.incidents.forget_contents();
     check_input(broker, taker, partition, &checkpoint).await?;
     Ok(Owned {
         state,

@@ -105,9 +105,10 @@ fn decide_trigger(
     let at = on.alert.received_at;
     let earlier = match &found.mapped {
         Some(value) => state.mapped(on.service, value),
-        None => state
-            .identical(on.service, found.filter, &on.alert.payload_digest)
-            .filter(|first| at.since(first.opening.cause.received_at) <= on.identical_window),
+        None => {
+            let (digest, window) = (&on.alert.payload_digest, on.identical_window);
+            state.identical(on.service, found.filter, digest, at, window)
+        }
     };
     // An alert comes a second time only where what was parked is evaluated twice, by a principal
     // who did not learn of the first time.
@@ -205,16 +206,17 @@ pub fn decide_resolve(state: &Incidents, command: &Command) -> (Option<Event>, R
 /// What it leads to that services are gone: their open incidents are resolved, at the time of
 /// their last alert, since a deletion has no time of arrival of its own.
 #[must_use]
-pub fn decide_deleted(state: &Incidents, lives: impl Fn(ServiceId) -> bool) -> Vec<Event> {
-    state
-        .open()
-        .filter(|incident| !lives(incident.opening.service))
-        .map(|incident| Event::Resolved {
+pub fn decide_deleted(
+    state: &Incidents,
+    lives: impl Fn(ServiceId) -> bool,
+) -> impl Iterator<Item = Event> {
+    state.open().filter(move |incident| !lives(incident.opening.service)).map(|incident| {
+        Event::Resolved {
             incident: incident.opening.id,
             at: incident.last_at,
             reason: ResolveReason::ServiceDeleted,
-        })
-        .collect()
+        }
+    })
 }
 
 #[cfg(test)]

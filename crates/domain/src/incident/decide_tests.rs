@@ -197,3 +197,58 @@ fn an_alert_of_the_past_does_not_set_the_last_one_back() {
     let incident = state.get(INCIDENT).unwrap();
     assert_eq!((incident.occurrences, incident.last_at), (3, at(9)));
 }
+
+#[test]
+fn identical_payloads_are_one_where_they_are_near_in_time_whichever_clock_is_ahead() {
+    let trigger = Triggered {
+        filter: FilterId::from_bytes([8; 16]),
+        urgency: Urgency::High,
+        title: "t".to_owned(),
+        description: String::new(),
+        mapped: None,
+    };
+    let found = Match { trigger: Some(trigger), resolves: vec![] };
+    let mut state = Incidents::default();
+    let mut verdict = |n: u8, seconds: i64| {
+        let id = AlertId::from_bytes([n; 16]);
+        let alert = Alert { id, received_at: at(seconds), ..parked_alert() };
+        let on = Deciding {
+            alert: &alert,
+            team: TEAM,
+            service: SERVICE,
+            identical_window: Duration::from_secs(60),
+            in_maintenance: false,
+        };
+        let decision = decide(&state, &on, &found);
+        decision.events.iter().for_each(|event| state.evolve(event));
+        decision.verdict == Verdict::Evaluated(TriggerVerdict::Created, ResolveVerdict::None)
+    };
+    // A clock that was an hour ahead swallows nothing.
+    let alerts = [
+        (3_700, true),
+        (100, true),
+        (40, false),
+        (160, false),
+        (161, true),
+        (39, true),
+        (3_640, false),
+    ];
+    for ((seconds, is_new), n) in alerts.into_iter().zip(1..) {
+        assert_eq!(verdict(n, seconds), is_new, "at {seconds} s");
+    }
+}
+
+#[test]
+fn what_a_closed_incident_says_is_forgotten_and_which_it_was_is_not() {
+    let mut state = given(&[created(), repeated(1), resolved(ADA, 2)]);
+    let whole = state.get(INCIDENT).unwrap().clone();
+    state.forget_contents();
+    let known = state.get(INCIDENT).unwrap();
+    assert_eq!((known.opening.title.as_str(), known.occurrences), ("", 2));
+    let opening = Opening { title: "t".to_owned(), ..(*known.opening).clone() };
+    assert_eq!(Incident { opening: Arc::new(opening), ..known.clone() }, whole);
+    assert_eq!(decide_resolve(&state, &command(EVE, 3)), (None, ResolveVerdict::Duplicate));
+    let mut open = given(&[created()]);
+    open.forget_contents();
+    assert_eq!(open, given(&[created()]), "of an open one nothing is");
+}

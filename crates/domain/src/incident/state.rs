@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::{Acknowledgement, CLOSED_MEMORY, Event, Incident, Opening, Status};
 use crate::filter::MappedValue;
@@ -21,6 +24,8 @@ pub struct Incidents {
     /// The open unmapped ones, oldest first whatever the order in which they were taken in.
     by_payload: BTreeMap<PayloadKey, BTreeSet<(Timestamp, IncidentId)>>,
     closed: BTreeSet<(Timestamp, IncidentId)>,
+    /// Closed ones whose contents are still here.
+    whole: Vec<IncidentId>,
 }
 
 impl Incidents {
@@ -36,16 +41,21 @@ impl Incidents {
         self.by_id.get(self.by_value.get(&(service, value.clone()))?)
     }
 
-    /// The last open unmapped incident that this filter opened with that payload.
+    /// The last open unmapped incident that this filter opened with that payload, at most this long
+    /// before or after a time: clocks of gateways differ, and what was parked is evaluated late.
     #[must_use]
     pub fn identical(
         &self,
         service: ServiceId,
         filter: FilterId,
         payload_digest: &[u8; 32],
+        at: Timestamp,
+        window: Duration,
     ) -> Option<&Incident> {
-        let (_, last) = self.by_payload.get(&(service, filter, *payload_digest))?.last()?;
-        self.by_id.get(last)
+        let all = self.by_payload.get(&(service, filter, *payload_digest))?;
+        let until = (at.plus(window), IncidentId::from_bytes([0xff; 16]));
+        let (opened, last) = all.range(..=until).next_back()?;
+        self.by_id.get(last).filter(|_| at.since(*opened) <= window)
     }
 
     /// The open incidents, in the order of their ids.
@@ -57,6 +67,12 @@ impl Incidents {
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.by_id.len() - self.closed.len()
+    }
+
+    /// How many closed ones are remembered.
+    #[must_use]
+    pub fn closed_count(&self) -> usize {
+        self.closed.len()
     }
 
     /// Applies an event.
@@ -79,6 +95,7 @@ impl Incidents {
                 if let Some(found) = self.by_id.get_mut(incident) {
                     found.status = Status::Resolved { at: *at, reason: *reason };
                     self.closed.insert((*at, *incident));
+                    self.whole.push(*incident);
                     let opening = Arc::clone(&found.opening);
                     self.unlist(&opening);
                 }
@@ -103,8 +120,27 @@ impl Incidents {
         }
         if let Status::Resolved { at, .. } = incident.status {
             self.closed.insert((at, id));
+            self.whole.push(id);
         }
         self.by_id.insert(id, incident);
+    }
+
+    /// Forgets what closed incidents say, once it is stored: an episode that comes again needs to know
+    /// which they were, and there may be very many of them in a day.
+    pub fn forget_contents(&mut self) {
+        for id in self.whole.drain(..) {
+            if let Some(found) = self.by_id.get_mut(&id) {
+                let whole = &found.opening;
+                found.opening = Arc::new(Opening {
+                    title: String::new(),
+                    description: String::new(),
+                    mapped: whole.mapped.clone(),
+                    cause: whole.cause.clone(),
+                    payload: Bytes::new(),
+                    ..**whole
+                });
+            }
+        }
     }
 
     /// Forgets what was closed longer ago than it is to be remembered.

@@ -84,7 +84,9 @@ struct Oracle<'a> {
 impl Oracle<'_> {
     fn sweep(&mut self, services: &Services) {
         let gone = incident::decide_deleted(&self.state.incidents, |id| services.contains_key(&id));
-        gone.iter().for_each(|event| self.state.incidents.evolve(event));
+        for event in gone.collect::<Vec<_>>() {
+            self.state.incidents.evolve(&event);
+        }
     }
 
     /// Goes on by one record, or to the end of one message, or as far as `end` in a record.

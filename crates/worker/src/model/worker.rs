@@ -128,6 +128,9 @@ impl Worker {
             while self.next.is_some_and(|from| self.model.input(from).is_some()) {
                 self.obey(Order::Read(8)).await?;
             }
+            while self.owner.has_more() {
+                self.obey(Order::Read(0)).await?;
+            }
             self.obey(Order::Idle).await?;
             if self.owner.owned.len() == usize::try_from(world::PARTITIONS).unwrap() {
                 return Ok(());
