@@ -205,7 +205,6 @@ pub fn decide_resolve(state: &Incidents, command: &Command) -> (Option<Event>, R
 
 /// What it leads to that services are gone: their open incidents are resolved, at the time of
 /// their last alert, since a deletion has no time of arrival of its own.
-#[must_use]
 pub fn decide_deleted(
     state: &Incidents,
     lives: impl Fn(ServiceId) -> bool,

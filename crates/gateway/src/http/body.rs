@@ -280,6 +280,24 @@ mod tests {
         assert!(decode(gzip(&[0; 1_000]), Encoding::Gzip, 1_000).is_ok());
     }
 
+    #[tokio::test]
+    async fn a_body_whose_sender_has_gone_keeps_its_turn_until_it_is_decoded() {
+        let (turns, token) = (decoders(), TokenId::from_bytes([1; 16]));
+        let (held, given_back) = tokio::sync::oneshot::channel::<()>();
+        let bomb = gzip(&vec![0; 50_000_000]);
+        let turn = turns.wait(Some(token));
+        let work = decoded(bomb, Encoding::Gzip, 50_000_000, turn, held);
+        tokio::select! {
+            biased;
+            _ = work => panic!("50 MB take a while"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(turns.take(Some(token)).is_err(), "it goes on");
+        assert!(turns.take(Some(TokenId::from_bytes([2; 16]))).is_ok(), "another token has a turn");
+        assert!(given_back.await.is_err());
+        assert!(turns.take(Some(token)).is_ok());
+    }
+
     #[test]
     fn members_that_follow_each_other_are_one_body_as_long_as_they_are_few() {
         let joined = |times: usize, data: &[u8]| Bytes::from(gzip(data).repeat(times));
