@@ -270,29 +270,25 @@ async fn commit(
     applied: u64,
     batch: Vec<Queued>,
 ) -> Result<u64, publish::Error> {
-    let mut partitions = PartitionSet::default();
-    let (records, waiting): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|queued| {
-            partitions = partitions.union(queued.partitions);
-            (queued.record, (queued.done, queued.held))
-        })
-        .unzip();
+    let (mut partitions, mut waiting) = (PartitionSet::default(), Vec::with_capacity(batch.len()));
+    let take = |queued: Queued| {
+        partitions = partitions.union(queued.partitions);
+        waiting.push(queued.done);
+        queued.record
+    };
+    let records: Vec<_> = batch.into_iter().map(take).collect();
     let message = encode_batch(applied, instance, records);
-    let waiting: Vec<_> = waiting.into_iter().map(|(done, _)| done).collect();
     let headers = [(header::PARTITIONS, format!("{:016x}", partitions.0))];
     let started = Instant::now();
     let stored = broker.append(&headers, message, deadline).await;
     metrics::histogram!("gander_ingest_commit_seconds").record(started.elapsed().as_secs_f64());
-    if stored == Err(publish::Error::TimedOut) {
-        tracing::warn!(
-            records = waiting.len(),
-            "alerts are not known to be stored: no answer in time"
-        );
-        broker.reconnect().await;
-    }
+    let count = waiting.len();
     for done in waiting {
         let _ = done.send(stored.clone().map_err(Error::from));
+    }
+    if stored == Err(publish::Error::TimedOut) {
+        tracing::warn!(records = count, "alerts are not known to be stored: no answer in time");
+        broker.reconnect().await;
     }
     stored
 }
