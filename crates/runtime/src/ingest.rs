@@ -80,7 +80,7 @@ struct Queued {
     partitions: PartitionSet,
     since: Instant,
     /// What it takes, counted elsewhere; given back when it leaves the queue.
-    held: Box<dyn Send>,
+    _held: Box<dyn Send>,
     done: oneshot::Sender<Stored>,
 }
 
@@ -155,8 +155,8 @@ impl Ingest {
             Content::Resolve(_) | Content::Acknowledge(_) => (None, 256),
         };
         let (done, stored) = oneshot::channel();
-        let (record, held, since) = (record_to(record), Box::new(held), Instant::now());
-        let queued = Queued { record, partitions, since, held, done };
+        let (record, since) = (record_to(record), Instant::now());
+        let queued = Queued { record, partitions, since, _held: Box::new(held), done };
         self.push(line, bytes, queued)?;
         if let Err(mpsc::error::TrySendError::Closed(())) = self.bell.try_send(()) {
             return Err(Error::Stopping);
