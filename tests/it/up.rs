@@ -73,8 +73,10 @@ async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<
     let mut up = up().await?;
     let server = children(up.process.pid()?);
     assert_eq!(server.len(), 1);
-    let says = up.process.log();
-    assert!(says.contains("gander principal create ada --role global-admin"), "{says}");
+    eventually("the first steps to be told", async || {
+        up.process.log().contains("gander principal create ada --role global-admin").then_some(())
+    })
+    .await?;
     let metrics = get(up.ops, "/metrics").await?.1;
     assert!(metrics.contains("gander_durability_level{level=\"power-safe\"} 1"), "{metrics}");
     up.process.signal(Signal::SIGINT)?;
