@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check chaos overload revocation reliability-page rolling sabotage simulate corruption soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check released chaos overload revocation reliability-page rolling sabotage simulate corruption soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,12 +30,18 @@ deploy-check: ## Check the files in deploy/ with the tools that read them
 	@sh tools/setup.sh deploy
 	python3 tools/deploy_check.py
 
-chaos: setup build ## Faults under load, one after another (MINUTES, FAULT, SEED, JOBS)
-	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) JOBS=$(JOBS) \
-	cargo test --locked --workspace --tests chaos::the_campaign -- --ignored --nocapture
+# Campaigns run what is released.
+released: build
+	cargo build --locked --workspace --release --bin gander
 
-revocation: setup build ## Put out 1,000 tokens under load, count who is let in (TRIALS)
-	TRIALS=$(or $(TRIALS),1000) cargo test --locked --workspace --tests revocation::trials::the_trials -- --ignored --nocapture
+campaign = GANDER_PROGRAM=$(or $(GANDER_PROGRAM),$(CURDIR)/target/release/gander) cargo test --locked --workspace --tests
+
+chaos: setup released ## Faults under load, one after another (MINUTES, FAULT, SEED, JOBS)
+	MINUTES=$(or $(MINUTES),10) FAULT=$(FAULT) SEED=$(SEED) JOBS=$(JOBS) \
+	$(campaign) chaos::the_campaign -- --ignored --nocapture
+
+revocation: setup released ## Put out 1,000 tokens under load, count who is let in (TRIALS)
+	TRIALS=$(or $(TRIALS),1000) $(campaign) revocation::trials::the_trials -- --ignored --nocapture
 
 page = cargo test --locked --workspace --tests the_page_of_reliability_is_current
 
@@ -48,8 +54,8 @@ sabotage: setup ## Break one rule of the code after another, and show which test
 simulate: build ## Gateways and workers against a model broker with faults, by 10,000 seeds (SEEDS, SEED)
 	SEEDS=$(or $(SEEDS),10000) cargo test --locked --workspace --lib model::random -- --nocapture
 
-overload: setup build ## Offer 1, 2 and 10 times what can be stored, for 60 s each (SECONDS)
-	SECONDS=$(or $(SECONDS),60) cargo test --locked --workspace --tests overload::goodput -- --ignored --nocapture
+overload: setup released ## Offer 1, 2 and 10 times what can be stored, for 60 s each (SECONDS)
+	SECONDS=$(or $(SECONDS),60) $(campaign) overload::goodput -- --ignored --nocapture
 
 rolling: setup build ## Replace one of two gateways 200 times under load
 	ROLLS=200 cargo test --locked --workspace --tests rolling::no_client -- --nocapture
@@ -58,12 +64,10 @@ fuzz: ## Fuzz every parser for 60 s each, led by coverage (FUZZ_SECONDS, FUZZ_TA
 	@sh tools/fuzz.sh
 
 # Idle connections need open files; the attackers of others come from Debian.
-hostile: setup build ## Send a million bad requests (REQUESTS, HOSTILE_SEED), floods and slow clients
+hostile: setup released ## Send a million bad requests (REQUESTS, HOSTILE_SEED), floods and slow clients
 	@sh tools/setup.sh hostile
-	cargo build --locked --workspace --release --bin gander
-	HOSTILE_PROGRAM=$(or $(HOSTILE_PROGRAM),$(CURDIR)/target/release/gander) \
 	HOSTILE_PATIENCE_MS=$(or $(HOSTILE_PATIENCE_MS),2000) REQUESTS=$(or $(REQUESTS),1000000) HOSTILE_SEED=$(or $(HOSTILE_SEED),1) IDLE_CONNECTIONS=10000 \
-	cargo test --locked --workspace --tests -- --include-ignored --nocapture --test-threads 1 \
+	$(campaign) -- --include-ignored --nocapture --test-threads 1 \
 	hostile:: http2_connections_that_are_idle
 
 corruption: setup build ## Damage every page of the journal and of the streams (CORRUPTION_ROUNDS)

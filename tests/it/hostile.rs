@@ -1,7 +1,6 @@
 //! Hostile input: bad requests made by rule, slow clients, floods, idle connections. `make test` sends
 //! a few thousand requests, `make hostile` a million.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +55,7 @@ async fn stage(args: &[&str]) -> anyhow::Result<Stage> {
             .map(str::to_owned)
             .to_vec();
     gateway_args.extend(args.iter().map(|&arg| arg.to_owned()));
-    // Such as one that was built with --release.
-    let program = runtime::environment::variable("HOSTILE_PROGRAM").map(PathBuf::from);
-    let plan = Plan { gateway_args, log: "warn".to_owned(), program, ..Plan::default() };
+    let plan = Plan { gateway_args, log: "warn".to_owned(), ..Plan::default() };
     let rig = Rig::planned(plan).await?;
     let admin: Admin = rig.first_admin().await?;
     let team = admin.team("team").await?;

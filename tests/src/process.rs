@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime::environment::variable;
 use tokio::process::{Child, Command};
 
 /// A running process. Dropped, it is killed.
@@ -18,13 +19,16 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// The program that was built beside this test.
+/// The program that was built beside this test, or the one that `GANDER_PROGRAM` names.
 ///
 /// # Errors
-/// It was not built.
+/// It was not built from the sources as they are.
 pub fn program() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("no target folder")?.join("gander");
+    let beside = || {
+        let test = std::env::current_exe()?;
+        Ok(test.ancestors().nth(2).context("no target folder")?.join("gander"))
+    };
+    let program = variable("GANDER_PROGRAM").map(PathBuf::from).map_or_else(beside, anyhow::Ok)?;
     anyhow::ensure!(program.is_file(), "{} is missing: run `make build`", program.display());
     // The build writes beside it which files it was made from.
     let sources = std::fs::read_to_string(program.with_extension("d"))?;
