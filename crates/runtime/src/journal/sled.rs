@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sled::Transactional;
@@ -20,6 +21,10 @@ const META: &str = "meta";
 const FORMAT: &str = "format";
 const HEAD: &str = "head";
 const FORMAT_VERSION: &[u8] = b"1";
+
+/// How often, and how long after each other, a journal that was just made is opened until it is free.
+const TRIES: usize = 10_000;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The journal in a directory of its own.
 #[derive(Debug)]
@@ -42,10 +47,12 @@ impl SledJournal {
     }
 
     fn open_whole(directory: &Path) -> Result<Self, Error> {
-        if !directory.exists() {
+        let database = if directory.exists() {
+            open(directory)?
+        } else {
             make(directory)?;
-        }
-        let database = open(directory)?;
+            open_made(directory, || std::thread::sleep(PAUSE))?
+        };
         let records = database.open_tree(RECORDS).map_err(failed)?;
         let meta = database.open_tree(META).map_err(failed)?;
         match meta.get(FORMAT).map_err(failed)? {
@@ -179,6 +186,18 @@ fn make(directory: &Path) -> Result<(), Error> {
     parent.and_then(|parent| parent.sync_all()).map_err(failed)
 }
 
+/// Opens what was just made, under the name that it has since. The threads of sled that made it hold its
+/// lock for a moment more, and nothing tells when they are done.
+fn open_made(directory: &Path, mut pause: impl FnMut()) -> Result<sled::Db, Error> {
+    for _ in 0..TRIES {
+        match open(directory) {
+            Err(Error::InUse(_)) => pause(),
+            opened => return opened,
+        }
+    }
+    open(directory)
+}
+
 /// Files that are not what was written make sled fail or panic.
 fn unless_damaged<T>(
     directory: &Path,
@@ -260,6 +279,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _open = SledJournal::open(&folder.path().join("j")).unwrap();
         assert!(matches!(SledJournal::open(&folder.path().join("j")), Err(Error::InUse(_))));
+    }
+
+    #[test]
+    fn a_first_start_waits_for_itself_and_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        make(&path).unwrap();
+        let file = File::open(path.join("db")).unwrap();
+        file.lock().unwrap();
+        let mut held = Some(file);
+        assert!(open_made(&path, || drop(held.take())).is_ok());
+        // The database that was opened is closed: its threads may still have the lock.
+        let file = File::open(path.join("db")).unwrap();
+        file.lock().unwrap();
+        assert!(matches!(open_made(&path, || ()), Err(Error::InUse(_))));
     }
 
     #[test]
