@@ -89,12 +89,13 @@ async fn loss_of_power_breaks_no_promise() -> anyhow::Result<()> {
 async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
     let given = |name| variable(name).filter(|text| !text.is_empty());
     let minutes: f64 = given("MINUTES").map_or(Ok(10.0), |text| text.parse())?;
-    let one = given("FAULT").map(|name| named(&name)).transpose()?;
+    let only = given("FAULT").unwrap_or_default();
+    let only = only.split_terminator(',').map(named).collect::<anyhow::Result<Vec<_>>>()?;
     let jobs: u64 = given("JOBS").map_or(Ok(1), |text| text.parse())?;
     let seed = seed()?;
     let until = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
     // Each has a seed of its own, so that what is drawn does not depend on who was faster.
-    let campaigns = (0..jobs).map(|job| campaign(seed + job, one, until));
+    let campaigns = (0..jobs).map(|job| campaign(seed + job, &only, until));
     let mut record = Record::here()?;
     for of_job in futures::future::try_join_all(campaigns).await? {
         record.add(&of_job);
@@ -115,11 +116,15 @@ async fn the_campaign_breaks_no_promise() -> anyhow::Result<()> {
 }
 
 /// Turn after turn until it is time to stop; each is added to the ledger when it has ended.
-async fn campaign(seed: u64, one: Option<Row>, until: Instant) -> anyhow::Result<Record> {
+async fn campaign(seed: u64, only: &[Row], until: Instant) -> anyhow::Result<Record> {
     let mut draw = Dice::new(seed);
     let mut all = Record::here()?;
     while Instant::now() < until {
-        let faults = one.map_or_else(|| next(&all, &mut draw), |row| vec![row; 20]);
+        let mut faults: Vec<_> = only.iter().copied().cycle().take(20).collect();
+        if faults.is_empty() {
+            faults = next(&all);
+        }
+        draw.shuffle(&mut faults);
         let of_turn = Dice::new(draw.below(usize::MAX) as u64);
         let mut turn = Record { seeds: vec![seed], ..Record::here()? };
         let begun = Instant::now();
@@ -134,8 +139,8 @@ async fn campaign(seed: u64, one: Option<Row>, until: Instant) -> anyhow::Result
     Ok(all)
 }
 
-/// The faults of the place that has had the fewest, in an order that is drawn.
-fn next(record: &Record, draw: &mut Dice) -> Vec<Row> {
+/// The faults of the place that has had the fewest.
+fn next(record: &Record) -> Vec<Row> {
     let can = |place: &Place| {
         let of = |row: &&Row| row.place == *place;
         !TABLE
@@ -146,9 +151,7 @@ fn next(record: &Record, draw: &mut Dice) -> Vec<Row> {
     let places = [Place::Whole, Place::Disks, Place::Power, Place::Cluster].into_iter().filter(can);
     let place = places.min_by_key(|place| record.share(*place)).unwrap_or(Place::Whole);
     let rows = TABLE.into_iter().filter(|row| row.place == place);
-    let mut faults: Vec<_> = rows.flat_map(|row| vec![row; row.weight * repeats(place)]).collect();
-    draw.shuffle(&mut faults);
-    faults
+    rows.flat_map(|row| vec![row; row.weight * repeats(place)]).collect()
 }
 
 /// What is drawn is the same for the same seed.

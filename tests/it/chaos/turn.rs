@@ -2,7 +2,11 @@
 //!
 //! Must not know what a fault does.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
+
+use anyhow::ensure;
 
 use e2e::dice::Dice;
 use e2e::disk::SmallDisk;
@@ -13,7 +17,7 @@ use e2e::stage::Stage;
 use tokio::time::Instant;
 
 use super::faults::{Place, Row};
-use super::record::{Record, Silent};
+use super::record::{Record, Silent, root};
 use super::say;
 
 const MEBIBYTES: u32 = 96;
@@ -69,6 +73,22 @@ impl Turn {
         stage.revoke().await?;
         let (silent, unsynced) = (Silent::default(), Loss::default());
         Ok(Ok(Self { stage, draw, silent, disks, outage, unsynced }))
+    }
+
+    /// Keeps what processes have written, for who looks for what went wrong. What is on a disk of its own
+    /// is seen by its process only.
+    fn keep(&self) -> anyhow::Result<PathBuf> {
+        let now = std::time::UNIX_EPOCH.elapsed()?.as_secs();
+        let kept = root().join("target/chaos").join(now.to_string());
+        std::fs::create_dir_all(&kept)?;
+        let rig = &self.stage.rig;
+        let mut from = vec![rig.folder().to_owned()];
+        if let (Some((store, _)), Some(pid)) = (&self.disks, rig.nats.pid()) {
+            from.push(format!("/proc/{pid}/root{}", store.mount.folder().display()).into());
+        }
+        let copied = Command::new("cp").arg("-a").args(from).arg(&kept).status()?;
+        ensure!(copied.success(), "cp ends with {copied}");
+        Ok(kept)
     }
 
     /// Ends it; gives which promises were broken, and how.
@@ -131,6 +151,9 @@ pub async fn play(
         wrong.push((STUCK.to_owned(), format!("in the end: {error:#}")));
     }
     let logs = turn.stage.rig.logs();
+    if !wrong.is_empty() {
+        say(&format!("kept: {:?}", turn.keep()));
+    }
     wrong.extend(Box::pin(turn.judge(record)).await);
     record.turn(&struck, &wrong);
     if !wrong.is_empty() {
