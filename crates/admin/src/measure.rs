@@ -54,7 +54,7 @@ async fn streams(nats: &Nats) -> Result<(), Error> {
     let stream = subject::INCIDENTS_STREAM;
     let (usage, parked) = nats.counted(stream, subject::PARKED_ALL).await?;
     show(stream, &usage);
-    metrics::gauge!("gander_parked_records").set(parked as f64);
+    metrics::gauge!("gander_parked_records").set(parked.values().sum::<u64>() as f64);
     Ok(())
 }
 

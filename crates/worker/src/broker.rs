@@ -3,6 +3,7 @@
 //! A seam for tests only: a model with faults stands in, and the code around it runs unchanged.
 //! Must not know partitions or incidents.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -47,13 +48,13 @@ pub trait Broker {
         start: Start,
     ) -> impl Future<Output = Result<Vec<nats::Message>, nats::Error>> + Send;
 
-    /// The last sequence of a stream as its leader has it, and how many of its messages are of
+    /// The last sequence of a stream as its leader has it, and how many messages it has of each of
     /// these subjects.
     fn count(
         &self,
         stream: &str,
         filter: &str,
-    ) -> impl Future<Output = Result<(u64, u64), nats::Error>> + Send;
+    ) -> impl Future<Output = Result<(u64, BTreeMap<String, u64>), nats::Error>> + Send;
 
     /// The sequences of the first and the last message of a stream, as its leader has them.
     fn bounds(&self, stream: &str) -> impl Future<Output = Result<(u64, u64), nats::Error>> + Send;
@@ -107,7 +108,11 @@ impl Broker for Nats {
         Self::read_all(self, stream, filter, start).await
     }
 
-    async fn count(&self, stream: &str, filter: &str) -> Result<(u64, u64), nats::Error> {
+    async fn count(
+        &self,
+        stream: &str,
+        filter: &str,
+    ) -> Result<(u64, BTreeMap<String, u64>), nats::Error> {
         let (usage, count) = self.counted(stream, filter).await?;
         Ok((usage.last, count))
     }

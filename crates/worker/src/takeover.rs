@@ -158,7 +158,7 @@ async fn read_states(
         // Read from a server that catches up, a state comes again where it has changed.
         let found: BTreeMap<_, _> = found.into_iter().map(|m| (m.subject.clone(), m)).collect();
         let (last, there) = broker.count(stream, &states).await?;
-        lost = there.saturating_sub(found.len() as u64);
+        lost = unread(broker, stream, &found, &there).await?;
         let newest = match broker.last_of(stream, &states).await {
             Ok(newest) => newest.map_or(0, |newest| newest.sequence),
             Err(error) if lost == 0 => return Err(error.into()),
@@ -184,6 +184,30 @@ async fn read_states(
         0 => Err(nats::Error::Request("a server of the cluster is behind".to_owned()).into()),
         lost => Err(Error::StatesLost { partition: partition.0, lost }),
     }
+}
+
+/// How many subjects have a state that was not read, or another one than the newest. There may be an
+/// older one beside it: on a full disk nats-server cannot remove what a newer one replaces.
+async fn unread(
+    broker: &impl Broker,
+    stream: &str,
+    found: &BTreeMap<String, nats::Message>,
+    there: &BTreeMap<String, u64>,
+) -> Result<u64, Error> {
+    let mut unread = 0;
+    for (subject, messages) in there {
+        let newest = match found.get(subject) {
+            Some(read) if *messages > 1 => match broker.last_of(stream, subject).await {
+                Ok(newest) => newest.is_none_or(|newest| newest.sequence <= read.sequence),
+                // It is perhaps the one that cannot be read.
+                Err(_) => false,
+            },
+            Some(_) => true,
+            None => false,
+        };
+        unread += u64::from(!newest);
+    }
+    Ok(unread)
 }
 
 /// The checkpoint of the next epoch. The input stays the one that it was: the taker's own is

@@ -20,7 +20,8 @@ use super::faults::{Place, Row};
 use super::record::{Record, Silent, root};
 use super::say;
 
-const MEBIBYTES: u32 = 96;
+/// As much as is stored in a turn, several times.
+const MEBIBYTES: u32 = 384;
 /// What is broken where nothing is acknowledged afterwards.
 pub const STUCK: &str = "no recovery";
 

@@ -123,7 +123,7 @@ impl Statuses {
         Ok(Streams {
             streams: streams.into_iter().map(|(name, usage)| stream_of(name, &usage)).collect(),
             partitions: checkpoints.into_iter().map(partition).collect(),
-            parked_records: i64::try_from(parked).unwrap_or(i64::MAX),
+            parked_records: i64::try_from(parked.values().sum::<u64>()).unwrap_or(i64::MAX),
             oldest_waiting: oldest_waiting.map(|message| time(message.stored_at)),
         })
     }

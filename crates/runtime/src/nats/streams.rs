@@ -2,7 +2,7 @@
 //!
 //! Must not know what their messages say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -235,12 +235,17 @@ impl Nats {
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn counted(&self, stream: &str, subjects: &str) -> Result<(Usage, u64), Error> {
+    pub async fn counted(
+        &self,
+        stream: &str,
+        subjects: &str,
+    ) -> Result<(Usage, BTreeMap<String, u64>), Error> {
         let stream = self.jetstream.get_stream_no_info(stream).await.map_err(request)?;
         let mut counted = stream.info_with_subjects(subjects).await.map_err(request)?;
-        let mut of_subjects = 0;
+        let mut of_subjects = BTreeMap::new();
         while let Some(count) = counted.next().await {
-            of_subjects += count.map_err(request)?.1 as u64;
+            let (subject, count) = count.map_err(request)?;
+            of_subjects.insert(subject, count as u64);
         }
         Ok((usage(&counted.info), of_subjects))
     }

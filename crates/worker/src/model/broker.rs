@@ -375,11 +375,18 @@ impl Broker for Connection {
         self.read(all).await
     }
 
-    async fn count(&self, stream: &str, filter: &str) -> Result<(u64, u64), nats::Error> {
+    async fn count(
+        &self,
+        stream: &str,
+        filter: &str,
+    ) -> Result<(u64, BTreeMap<String, u64>), nats::Error> {
         let count = |state: &mut State| {
             let stream = state.stream(stream);
-            let subjects = stream.messages.values().filter(|m| fits(filter, &m.0));
-            (stream.last, subjects.map(|m| &m.0).collect::<BTreeSet<_>>().len() as u64)
+            let mut subjects = BTreeMap::new();
+            for (subject, _) in stream.messages.values().filter(|m| fits(filter, &m.0)) {
+                *subjects.entry(subject.clone()).or_default() += 1;
+            }
+            (stream.last, subjects)
         };
         self.read(count).await
     }

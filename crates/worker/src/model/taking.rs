@@ -79,6 +79,32 @@ fn a_server_that_is_behind_does_not_make_a_take_over_forget() {
     }
 }
 
+/// As a full disk leaves them.
+#[test]
+fn an_older_state_that_was_not_removed_does_not_keep_a_partition_from_its_taker() {
+    in_model_time(async {
+        let (model, world, mut owner) = worked(1).await;
+        owner.finish(&world).await.expect("nothing was skipped");
+        let mut left = 0;
+        {
+            let mut state = model.state();
+            for (sequence, subject, payload) in state.log.clone() {
+                let is_state = subject.starts_with("gander.state.");
+                if is_state && !state.incidents.messages.contains_key(&sequence) {
+                    state.incidents.messages.insert(sequence, (subject, payload));
+                    left += 1;
+                }
+            }
+        }
+        assert!(left > 0, "nothing was replaced");
+        let mut taker = start(&model, &world, 2);
+        taker.finish(&world).await.expect("nothing was skipped");
+        for (partition, known) in &taker.owner.owned {
+            assert_eq!(known.state, owner.owner.owned[partition].state);
+        }
+    });
+}
+
 #[test]
 fn another_input_stream_is_refused_at_every_attempt() {
     in_model_time(async {
