@@ -15,12 +15,12 @@ use e2e::outage::Of;
 use e2e::power::Fate;
 use e2e::proxy::{Mode, Proxy};
 use e2e::rig::Role;
-use e2e::wait::{PATIENCE, eventually};
+use e2e::wait::eventually;
 use e2e::{alerts, cluster, disk::SmallDisk, process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::turn::Turn;
 
@@ -30,6 +30,8 @@ const UNDER_WAY: usize = 8;
 const WORK: usize = 20;
 /// Answers while nothing can be stored.
 const REFUSALS: usize = 32;
+/// Commands that are acknowledged on a full disk, after which admin is taken to go on there.
+const ROOM_FOR: usize = 100;
 /// Files that a process may have open, and connections to it then.
 const FEW: usize = 64;
 /// How long a fault lasts: nobody need notice it, or leases run out and others take over.
@@ -384,11 +386,25 @@ impl Turn {
         Ok(())
     }
 
+    /// Admin ends on a disk that is full, unless there is room in its journal for a while, where other
+    /// records were.
     async fn admin_ends(&mut self) -> anyhow::Result<()> {
+        let (load, before) = (&self.stage.load, self.stage.load.acked().1);
+        let goes_on = eventually("admin to end or to go on", async || {
+            (load.acked().1 >= before + ROOM_FOR).then_some(())
+        });
         let process = &mut self.stage.rig.running(Role::Admin)?.process;
-        let code = timeout(PATIENCE, process.ended()).await.context("admin goes on")??;
-        anyhow::ensure!(code.is_some_and(|code| code > 0), "{code:?}: {}", process.log());
-        Ok(())
+        let ended = tokio::select! {
+            code = process.ended() => Some(code?),
+            on = goes_on => on.map(|()| None)?,
+        };
+        match ended {
+            Some(code) => {
+                anyhow::ensure!(code.is_some_and(|code| code > 0), "{code:?}: {}", process.log());
+                Ok(())
+            }
+            None => self.stage.rig.kill(Role::Admin).await,
+        }
     }
 
     async fn power_loss(&mut self, of: Of) -> anyhow::Result<()> {
