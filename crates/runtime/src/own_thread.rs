@@ -50,7 +50,7 @@ mod tests {
     async fn work_is_done_elsewhere_and_its_panic_is_told() {
         let here = thread::current().id();
         let there = on_own_thread("there", async {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
             thread::current().id()
         });
         assert_ne!(there.await.unwrap(), here);

@@ -116,6 +116,16 @@ fn an_incident_id_tells_when_its_first_alert_came() {
 }
 
 /// An alert with the id of the one that was parked.
+const fn deciding(alert: &Alert) -> Deciding<'_> {
+    Deciding {
+        alert,
+        team: TEAM,
+        service: SERVICE,
+        identical_window: Duration::from_secs(60),
+        in_maintenance: false,
+    }
+}
+
 fn parked_alert() -> Alert {
     Alert {
         id: AlertId::from_bytes([6; 16]),
@@ -130,13 +140,7 @@ fn parked_alert() -> Alert {
 #[test]
 fn an_alert_that_is_evaluated_twice_opens_its_incident_once() {
     let alert = parked_alert();
-    let on = Deciding {
-        alert: &alert,
-        team: TEAM,
-        service: SERVICE,
-        identical_window: Duration::from_secs(60),
-        in_maintenance: false,
-    };
+    let on = deciding(&alert);
     let mapped = [None, MappedValue::new("disk")];
     for mapped in mapped {
         let trigger = Triggered {
@@ -169,13 +173,7 @@ fn an_alert_that_is_evaluated_twice_opens_its_incident_once() {
 #[test]
 fn a_decision_names_the_incidents_that_it_is_about() {
     let alert = Alert { received_at: at(3), id: AlertId::from_bytes([60; 16]), ..parked_alert() };
-    let on = Deciding {
-        alert: &alert,
-        team: TEAM,
-        service: SERVICE,
-        identical_window: Duration::from_secs(60),
-        in_maintenance: false,
-    };
+    let on = deciding(&alert);
     let value = MappedValue::new("disk").unwrap();
     let candidate = ResolveCandidate { filter: FilterId::from_bytes([8; 16]), value };
     let resolves = Match { trigger: None, resolves: vec![candidate] };
@@ -212,13 +210,7 @@ fn identical_payloads_are_one_where_they_are_near_in_time_whichever_clock_is_ahe
     let mut verdict = |n: u8, seconds: i64| {
         let id = AlertId::from_bytes([n; 16]);
         let alert = Alert { id, received_at: at(seconds), ..parked_alert() };
-        let on = Deciding {
-            alert: &alert,
-            team: TEAM,
-            service: SERVICE,
-            identical_window: Duration::from_secs(60),
-            in_maintenance: false,
-        };
+        let on = deciding(&alert);
         let decision = decide(&state, &on, &found);
         decision.events.iter().for_each(|event| state.evolve(event));
         decision.verdict == Verdict::Evaluated(TriggerVerdict::Created, ResolveVerdict::None)
