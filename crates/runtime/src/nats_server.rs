@@ -11,12 +11,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::{Instant, interval_at, timeout};
+use tracing::warn;
 
 use crate::nats;
 
 /// The place where `make setup` puts it, from the project's folder.
 pub const TOOLS_PATH: &str = "target/tools/nats-server";
-const START_DEADLINE: Duration = Duration::from_secs(10);
+/// A large store takes nats-server a while: after a kill it reads what it has not noted down.
+const START_DEADLINE: Duration = Duration::from_mins(5);
+const LOG: &str = "nats.log";
+/// So often it is told that it is still being opened.
+const START_NOTE: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why there is no nats-server.
@@ -83,7 +89,7 @@ impl NatsServer {
     /// filled in.
     ///
     /// # Errors
-    /// It does not start within 10 s.
+    /// It does not start within 5 minutes.
     pub async fn start(
         program: &Path,
         directory: &Path,
@@ -133,10 +139,16 @@ impl NatsServer {
         Ok(self.child.kill().await?)
     }
 
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.directory.join(LOG)
+    }
+
     /// Starts it again on the same store and port.
     ///
     /// # Errors
-    /// It does not start within 10 s.
+    /// It does not start within 5 minutes.
     pub async fn restart(&mut self) -> Result<(), Error> {
         let _ = self.child.kill().await;
         let addresses = (self.address, self.monitor);
@@ -153,7 +165,7 @@ impl NatsServer {
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
+        if timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
             self.child.kill().await?;
         }
         Ok(())
@@ -187,11 +199,25 @@ async fn spawn(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    let log = directory.join("nats.log");
+    let log = directory.join(LOG);
     let stderr = child.stderr.take().ok_or_else(|| Error::Start("no output".to_owned()))?;
-    tokio::time::timeout(START_DEADLINE, until_ready(stderr, log.clone()))
-        .await
-        .map_err(|_| Error::Start(format!("not ready in 10 s; see {}", log.display())))??;
+    let began = Instant::now();
+    let mut note = interval_at(began + START_NOTE, START_NOTE);
+    let ready = timeout(START_DEADLINE, until_ready(stderr, log.clone()));
+    tokio::pin!(ready);
+    loop {
+        tokio::select! {
+            ready = &mut ready => {
+                let late = || format!("not ready in {START_DEADLINE:?}; see {}", log.display());
+                ready.map_err(|_| Error::Start(late()))??;
+                break;
+            }
+            _ = note.tick() => {
+                let seconds = began.elapsed().as_secs();
+                warn!(seconds, log = %log.display(), "nats-server is still opening its store");
+            }
+        }
+    }
     Ok(child)
 }
 

@@ -83,7 +83,7 @@ impl Turn {
         let kept = root().join("target/chaos").join(now.to_string());
         std::fs::create_dir_all(&kept)?;
         let rig = &self.stage.rig;
-        let mut from = vec![rig.folder().to_owned()];
+        let mut from = vec![rig.folder().to_owned(), rig.nats.log()];
         if let (Some((store, _)), Some(pid)) = (&self.disks, rig.nats.pid()) {
             from.push(format!("/proc/{pid}/root{}", store.mount.folder().display()).into());
         }
