@@ -13,7 +13,7 @@ build: ## Build everything, tests included, with one set of features
 
 demo: ## Set up, run the main job, show incidents made from a real payload
 	@sh tools/setup.sh demo
-	@echo "building (about ten minutes the first time, on two cores)"
+	@[ -x target/debug/gander ] || echo "building (about ten minutes the first time, on two cores)"
 	@cargo build --workspace --all-targets --locked
 	@sh deploy/demo/run.sh
 

@@ -204,7 +204,7 @@ pub fn section() -> anyhow::Result<String> {
     };
     let run: Overload = serde_json::from_str(&text)?;
     let head = format!(
-        "Commit `{}`, {}, Linux {}; {} s at each rate. The line from the gateway to nats-server \
+        "Commit `{}`, nats-server {}, Linux {}; {} s at each rate. The line from the gateway to nats-server \
          carries {} bytes a second, so {:.0} alerts a second are stored (the capacity). One token sends \
          as many alerts as the first column says, another one a twentieth of the capacity, half of them resolves.\n\n\
          | times of capacity | of the flood stored, of capacity | stored | refused 503 | other answers | refused after p50 / p99 / most | \

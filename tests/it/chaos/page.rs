@@ -4,6 +4,7 @@
 //! Must not know how faults are tried.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::Context;
 
@@ -24,7 +25,7 @@ fn shown(all: &[Record]) -> Option<&Record> {
 
 fn section(record: &Record) -> String {
     format!(
-        "Commit `{}`, {}, Linux {}; {} installations, {} s in all; {} alerts and {} commands \
+        "Commit `{}`, nats-server {}, Linux {}; {} installations, {} s in all; {} alerts and {} commands \
          acknowledged, {} requests with tokens that were deleted before.\n\n{}\n\n{}\n",
         record.commit,
         record.nats_server,
@@ -57,6 +58,26 @@ fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     if page != current {
         fs::write(&file, current)?;
         anyhow::bail!("{PAGE} was not current and has been written anew");
+    }
+    Ok(())
+}
+
+#[test]
+fn each_test_of_the_track_record_exists() -> anyhow::Result<()> {
+    let page = fs::read_to_string(record::root().join(PAGE))?;
+    let (_, track_record) = page.split_once("## Track record").context("no track record")?;
+    let (_, rows) = track_record.split_once("|---").context("no table")?;
+    let quoted = rows.split('`').skip(1).step_by(2);
+    let is_test = |name: &&str| {
+        name.matches('_').count() > 2 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let names: Vec<_> = quoted.filter(is_test).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let function = format!("fn {name}(");
+        let git = ["grep", "--quiet", "--fixed-strings", &function, "--", "crates", "tests"];
+        let found = Command::new("git").current_dir(record::root()).args(git).status()?;
+        assert!(found.success(), "{name} is in the track record, and no test");
     }
     Ok(())
 }

@@ -164,7 +164,7 @@ impl Record {
             return Ok(String::new());
         }
         let Self { commit, nats_server, kernel, .. } = &record;
-        let run = format!("Commit `{commit}`, {nats_server}, Linux {kernel}:");
+        let run = format!("Commit `{commit}`, nats-server {nats_server}, Linux {kernel}:");
         Ok(format!("{run}\n\n{}\n", record.lines()))
     }
 }
