@@ -74,7 +74,8 @@ fn each_test_of_the_track_record_exists() -> anyhow::Result<()> {
     let names: Vec<_> = quoted.filter(is_test).collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
-        let function = format!("fn {name}(");
+        // The beginning of a name is enough for `cargo test`.
+        let function = format!("fn {name}");
         let git = ["grep", "--quiet", "--fixed-strings", &function, "--", "crates", "tests"];
         let found = Command::new("git").current_dir(record::root()).args(git).status()?;
         assert!(found.success(), "{name} is in the track record, and no test");
