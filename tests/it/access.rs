@@ -352,7 +352,7 @@ async fn with_tls(folder: &Path, authority: &Authority) -> anyhow::Result<NatsSe
     let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let template = format!("{template}\ntls {{ cert_file: \"{cert}\", key_file: \"{key}\" }}\n");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
-    Ok(NatsServer::start(&program, &folder.join("nats"), &template, 0).await?)
+    Ok(NatsServer::start(&program, &folder.join("nats"), &template, 0, |_| {}).await?)
 }
 
 #[tokio::test]

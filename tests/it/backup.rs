@@ -281,7 +281,8 @@ async fn with_password(rig: &Rig, name: &str) -> anyhow::Result<(NatsServer, Str
     let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let template = format!("{template}\nauthorization {{ user: me, password: hunter2 }}\n");
     let program = PathBuf::from(tools());
-    let server = NatsServer::start(&program, &rig.folder().join(name), &template, 0).await?;
+    let server =
+        NatsServer::start(&program, &rig.folder().join(name), &template, 0, |_| {}).await?;
     let url = server.url().replace("nats://", "nats://me:hunter2@");
     runtime::secret_file::write(&rig.folder().join(format!("{name}-url")), &url)?;
     Ok((server, url))

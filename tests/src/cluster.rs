@@ -38,7 +38,7 @@ pub async fn start(
         (0..SERVERS).map(|_| Ok(free_address()?.to_string())).collect::<anyhow::Result<_>>()?;
     let servers = (0..SERVERS).map(|n| {
         let (config, home) = (config(n, &routes, accounts), folder.join(name(n)));
-        async move { Ok(NatsServer::start(program, &home, &config?, 0).await?) }
+        async move { Ok(NatsServer::start(program, &home, &config?, 0, |_| {}).await?) }
     });
     try_join_all(servers).await
 }

@@ -236,7 +236,7 @@ impl Rig {
             };
             let template = plan.nats_config.as_deref().unwrap_or(NATS_TEMPLATE);
             let template = template.replace("{{accounts}}", &accounts);
-            (NatsServer::start(&program, &home, &template, 0).await?, vec![])
+            (NatsServer::start(&program, &home, &template, 0, |_| {}).await?, vec![])
         };
         let links = if plan.proxies {
             let broker = nats.url().trim_start_matches("nats://").parse()?;

@@ -343,12 +343,20 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let data = taken.path.clone();
         let fresh = !admin::bootstrap::journal_path(&data).exists();
         let (grpc_tls, http_tls) = (args.admin.certificate()?, args.gateway.certificate()?);
-        let grpc = listen::open_tls(args.admin.listen, GRPC_LISTEN, grpc_tls, insecure).await?;
-        let http = listen::open_tls(args.gateway.listen, HTTP_LISTEN, http_tls, insecure).await?;
+        let listeners = async || {
+            let (grpc, http) = (grpc_tls.clone(), http_tls.clone());
+            let grpc = listen::open_tls(args.admin.listen, GRPC_LISTEN, grpc, insecure).await?;
+            let http = listen::open_tls(args.gateway.listen, HTTP_LISTEN, http, insecure).await?;
+            anyhow::Ok((grpc, http))
+        };
+        // An address that is taken is told at once. Until there is a broker nobody is let in to wait: who
+        // is refused tries again.
+        drop(listeners().await?);
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
         let mut broker = Broker::start(&data, args.nats_server.as_deref(), args.nats_port).await?;
         tell_durability(Some(&broker.server.monitor_url()), &process.facts).await;
+        let (grpc, http) = listeners().await?;
         let url = broker.server.url();
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         let door = broker.door(User::Admin);

@@ -4,12 +4,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use runtime::environment;
 use runtime::nats::access::{Door, Keys, Subscriber, User, accounts};
-use runtime::nats_server::{self, NatsServer};
+use runtime::nats_server::{self, NatsServer, START_NOTE};
+use runtime::notify;
 use runtime::random::SystemRandom;
+
+use crate::out::complain;
 
 /// How nats-server is configured on one machine.
 const TEMPLATE: &str = include_str!("../../../deploy/nats.conf");
@@ -39,7 +43,7 @@ impl Broker {
         let keys = Keys::ensure(&folder.join("keys"), &subscribers, &SystemRandom)?;
         let template = TEMPLATE.replace("{{accounts}}", &keys.filled_in(&accounts(&subscribers)));
         take_over(&folder).context("streams of a build before")?;
-        let server = NatsServer::start(&program, &folder, &template, port).await?;
+        let server = NatsServer::start(&program, &folder, &template, port, still_opening).await?;
         Ok(Self { server, keys })
     }
 
@@ -48,6 +52,14 @@ impl Broker {
         let key = Some((user, self.keys.file(user)));
         Door { url: self.server.url(), ca_file: None, key }
     }
+}
+
+fn still_opening(waited: Duration) {
+    notify::opening(2 * START_NOTE);
+    complain(&format!(
+        "nats-server is still opening its store, for {} s now: it takes longest after it was killed",
+        waited.as_secs()
+    ));
 }
 
 /// Moves the streams to the account that has them now, once.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval_at, timeout};
-use tracing::warn;
 
 use crate::nats;
 
@@ -22,7 +21,10 @@ pub const TOOLS_PATH: &str = "target/tools/nats-server";
 const START_DEADLINE: Duration = Duration::from_mins(5);
 const LOG: &str = "nats.log";
 /// So often it is told that it is still being opened.
-const START_NOTE: Duration = Duration::from_secs(10);
+pub const START_NOTE: Duration = Duration::from_secs(10);
+
+/// Is told, each [`START_NOTE`], for how long the store is being opened.
+pub type StillOpening = fn(Duration);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why there is no nats-server.
@@ -80,6 +82,7 @@ pub struct NatsServer {
     template: String,
     address: SocketAddr,
     monitor: SocketAddr,
+    still_opening: StillOpening,
     child: Child,
 }
 
@@ -95,14 +98,17 @@ impl NatsServer {
         directory: &Path,
         template: &str,
         port: u16,
+        still_opening: StillOpening,
     ) -> Result<Self, Error> {
         fs::create_dir_all(directory)?;
         let port = if port == 0 { free_port()? } else { port };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let monitor = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let child = spawn(program, directory, template, (address, monitor)).await?;
+        let addresses = (address, monitor);
+        let child = spawn(program, directory, template, addresses, still_opening).await?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
-        Ok(Self { program, directory, template: template.to_owned(), address, monitor, child })
+        let template = template.to_owned();
+        Ok(Self { program, directory, template, address, monitor, still_opening, child })
     }
 
     /// Where clients connect.
@@ -152,7 +158,8 @@ impl NatsServer {
     pub async fn restart(&mut self) -> Result<(), Error> {
         let _ = self.child.kill().await;
         let addresses = (self.address, self.monitor);
-        self.child = spawn(&self.program, &self.directory, &self.template, addresses).await?;
+        let (program, directory, template) = (&self.program, &self.directory, &self.template);
+        self.child = spawn(program, directory, template, addresses, self.still_opening).await?;
         Ok(())
     }
 
@@ -181,6 +188,7 @@ async fn spawn(
     directory: &Path,
     template: &str,
     (address, monitor): (SocketAddr, SocketAddr),
+    still_opening: StillOpening,
 ) -> Result<Child, Error> {
     let config = directory.join("nats.conf");
     let store = directory.join("store");
@@ -212,10 +220,7 @@ async fn spawn(
                 ready.map_err(|_| Error::Start(late()))??;
                 break;
             }
-            _ = note.tick() => {
-                let seconds = began.elapsed().as_secs();
-                warn!(seconds, log = %log.display(), "nats-server is still opening its store");
-            }
+            _ = note.tick() => still_opening(began.elapsed()),
         }
     }
     Ok(child)

@@ -14,6 +14,13 @@ pub fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
 }
 
+/// The process still opens what it needs: systemd waits so much longer for it to be ready, whatever its
+/// `TimeoutStartSec=`.
+pub fn opening(longer: Duration) {
+    let longer = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(longer), NotifyState::Status("opening the store")]);
+}
+
 /// The process stops.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is begun")]);
