@@ -12,7 +12,7 @@
 //! - [`mount`]: who sees a disk. [`files`]: what files hold. [`tools`]: programs of others.
 //! - [`collector`]: where traces go.
 //! - [`hostile`]: bad requests, made by rule, and who must not notice.
-//! - [`proxy`]: what a network can do to connections. [`dice`]: chance with a seed.
+//! - [`proxy`], [`links`]: what a network can do to connections. [`dice`]: chance with a seed.
 //! - [`clock`]: a time of day that jumps. [`barrage`]: requests with tokens that die.
 //! - [`stage`]: an installation under load. [`load`]: its clients. [`ledger`]: what they were told
 //!   against what is stored. [`http_status`]: what they may be told.
@@ -35,6 +35,7 @@ pub mod files;
 pub mod hostile;
 pub mod http_status;
 pub mod ledger;
+pub mod links;
 pub mod load;
 pub mod mount;
 pub mod outage;
@@ -42,6 +43,7 @@ pub mod power;
 pub mod process;
 pub mod proxy;
 pub mod rig;
+mod rights;
 pub mod stage;
 pub mod tools;
 pub mod wait;

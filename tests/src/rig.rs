@@ -17,9 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 use crate::admin::Admin;
 use crate::alerts;
 use crate::cluster;
+use crate::links::Links;
 use crate::mount::Mount;
 use crate::process::{self, Process};
 use crate::proxy::Proxy;
+use crate::rights::Rights;
 use crate::wait::eventually;
 
 /// So many bytes of a log tell what happened last.
@@ -104,45 +106,6 @@ pub struct Running {
     pub ops: SocketAddr,
 }
 
-/// What lies between the parts.
-#[derive(Debug)]
-pub struct Links {
-    /// From each gateway to the broker.
-    pub gateways: Vec<Proxy>,
-    /// From all workers to the broker.
-    pub workers: Proxy,
-    /// From admin to the broker.
-    pub admin: Proxy,
-    /// From clients to each gateway.
-    pub fronts: Vec<Proxy>,
-}
-
-impl Links {
-    async fn start(broker: SocketAddr, gateways: usize) -> anyhow::Result<Self> {
-        let (mut before, mut behind) = (Vec::new(), Vec::new());
-        for _ in 0..gateways {
-            behind.push(Proxy::start(broker).await?);
-            // Aimed once the gateway has an address.
-            before.push(Proxy::start(broker).await?);
-        }
-        Ok(Self {
-            gateways: behind,
-            workers: Proxy::start(broker).await?,
-            admin: Proxy::start(broker).await?,
-            fronts: before,
-        })
-    }
-
-    fn broker_of(&self, role: Role) -> String {
-        let proxy = match role {
-            Role::Admin => &self.admin,
-            Role::Gateway(n) => &self.gateways[n],
-            Role::Worker(_) => &self.workers,
-        };
-        format!("nats://{}", proxy.address())
-    }
-}
-
 /// All of Gander, on this machine.
 #[derive(Debug)]
 pub struct Rig {
@@ -164,29 +127,6 @@ pub struct Rig {
     grpc: SocketAddr,
     _rights: Rights,
     folder: TempDir,
-}
-
-/// At the end of each test: no role was refused at the broker what it needs.
-#[derive(Debug)]
-struct Rights(PathBuf);
-
-const REFUSAL: &str = "nats-server refuses what this process needs";
-
-impl Drop for Rights {
-    fn drop(&mut self) {
-        let logs = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let of_roles = logs.map(|file| file.path()).filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let role = name.split(['-', '.']).next().unwrap_or_default();
-            name.ends_with(".log") && ["admin", "gateway", "worker"].contains(&role)
-        });
-        let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-        let all: Vec<String> = of_roles.map(read).collect();
-        let refused = all.iter().flat_map(|log| log.lines()).find(|line| line.contains(REFUSAL));
-        if let Some(refused) = refused.filter(|_| !std::thread::panicking()) {
-            panic!("{refused}");
-        }
-    }
 }
 
 /// Who tests are at the broker: in the account with the streams, with every right.

@@ -22,10 +22,10 @@ const START_DEADLINE: Duration = Duration::from_mins(5);
 const LOG: &str = "nats.log";
 /// So often it is told that it is still being opened.
 pub const START_NOTE: Duration = Duration::from_secs(10);
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Is told, each [`START_NOTE`], for how long the store is being opened.
 pub type StillOpening = fn(Duration);
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why there is no nats-server.
 #[derive(Debug, thiserror::Error)]
