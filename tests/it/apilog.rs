@@ -16,7 +16,7 @@ use e2e::alerts::{Answer, Sender};
 use e2e::events::{Stored, stored};
 use e2e::files::{holding, stream_holding};
 use e2e::rig::{Plan, Rig, Role};
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Request, StatusCode};
@@ -290,7 +290,7 @@ async fn what_the_broker_cannot_take_is_written_when_it_is_back() -> anyhow::Res
     })
     .await?;
     assert!(refused > 0);
-    stage.rig.nats.restart().await?;
+    back_again(&mut stage.rig.nats).await?;
     let kept = calls_once(&stage.url, refused).await?;
     assert_eq!(kept.len(), refused);
     // They may have been stored: it is the reasons that tell.

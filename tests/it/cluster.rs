@@ -36,7 +36,7 @@ async fn nothing_acknowledged_is_lost_with_a_server_of_three() -> anyhow::Result
     stage.progress("work with two of three servers").await?;
     println!("{leader} killed; 100 alerts and a command more after {:?}", killed.elapsed());
 
-    stage.rig.server(&leader).context("the leader")?.restart().await?;
+    e2e::wait::back_again(stage.rig.server(&leader).context("the leader")?).await?;
     cluster::caught_up(&url).await?;
     let (ledger, rig) = stage.settle().await?;
     println!("{} alerts acked, {} stored", ledger.told.acked.len(), ledger.stored.len());

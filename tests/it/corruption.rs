@@ -12,7 +12,7 @@ use e2e::dice::Dice;
 use e2e::events;
 use e2e::process::run;
 use e2e::rig::{Rig, Role};
-use e2e::wait::{PATIENCE, eventually};
+use e2e::wait::{PATIENCE, back_again, eventually};
 use http::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -272,7 +272,7 @@ impl Scene {
         for role in self.rig.roles() {
             let _ = std::fs::remove_file(self.rig.folder().join(log_of(role)));
         }
-        if let Err(error) = self.rig.nats.restart().await {
+        if let Err(error) = back_again(&mut self.rig.nats).await {
             return Ok(Err(format!("nats-server: {error}")));
         }
         for role in self.rig.roles() {
@@ -483,7 +483,7 @@ async fn what_the_runbook_says_makes_it_whole_again() -> anyhow::Result<()> {
             Ok(std::fs::remove_dir_all(folder.join("nats/store"))?)
         })
         .await?;
-    scene.rig.nats.restart().await?;
+    back_again(&mut scene.rig.nats).await?;
     let url = scene.rig.nats_url();
     let restore = ["backup", "restore", "gander.backup", "--data", "data", "--secrets", "keep"];
     let args = [&restore[..], &["--nats-url", &url]].concat();

@@ -12,7 +12,7 @@ use e2e::disk::SmallDisk;
 use e2e::load::SOON;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::stage::Stage;
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use runtime::environment;
 use tokio::time::Instant;
 
@@ -59,7 +59,7 @@ async fn a_full_disk_of_nats_server_refuses_alerts_and_loses_none() -> anyhow::R
     assert!(refused.headers.contains_key("retry-after"));
 
     disk.empty().await?;
-    stage.rig.nats.restart().await?;
+    back_again(&mut stage.rig.nats).await?;
     stage.progress("work after there is room again").await?;
     let (ledger, _rig) = stage.settle().await?;
     assert_eq!(ledger.violations(), Vec::<String>::new());

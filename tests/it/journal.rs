@@ -3,7 +3,7 @@
 use e2e::admin::{Admin, payload};
 use e2e::alerts::send;
 use e2e::rig::{Rig, Role};
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use http::StatusCode;
 
 /// Starts a role that must not run, and gives what it says.
@@ -27,7 +27,7 @@ async fn a_stream_that_is_lost_is_written_anew_from_the_journal() -> anyhow::Res
     }
     rig.nats.kill().await?;
     std::fs::remove_dir_all(rig.folder().join("nats/store"))?;
-    rig.nats.restart().await?;
+    back_again(&mut rig.nats).await?;
     for role in rig.roles() {
         rig.restart(role).await?;
     }

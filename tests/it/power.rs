@@ -78,7 +78,7 @@ async fn lost_with(outage: &Outage, config: &str, count: usize) -> anyhow::Resul
         acked.insert(answer.id().to_owned());
     }
     outage.lose(&mut rig, Of::Nats, Fate::Lost, &mut Dice::new(1)).await?;
-    rig.nats.restart().await?;
+    e2e::wait::back_again(&mut rig.nats).await?;
     let mut found = BTreeSet::new();
     // The stream itself may be gone.
     for message in

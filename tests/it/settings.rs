@@ -179,6 +179,16 @@ async fn who_cannot_start_is_told_which_setting_to_change() -> anyhow::Result<()
             format!("cannot listen on {taken}: is another process there? Give another {setting}");
         assert!(code == 1 && text.contains(&says), "{role}: {code} {text}");
     }
+    let data = folder.path().join("data").display().to_string();
+    let port = listener.local_addr()?.port().to_string();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/nats-server");
+    let mut args = vec!["up", "--data", &data, "--nats-server", program, "--nats-port", &port];
+    for setting in ["--grpc-listen", "--http-listen", "--ops-listen"] {
+        args.extend([setting, "127.0.0.1:0"]);
+    }
+    let (code, text) = run(folder.path(), None, &args).await?;
+    let says = "is another process there? Give another --nats-port";
+    assert!(code == 1 && text.contains(says), "{code} {text}");
     let args = ["worker", "--ops-listen", "127.0.0.1:0", "--nats-url", "nats://127.0.0.1:many"];
     let (code, text) = run(folder.path(), None, &args).await?;
     let (begins, ends) =

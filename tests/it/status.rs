@@ -6,7 +6,7 @@ use e2e::certificates::Authority;
 use e2e::events::connect;
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use futures::StreamExt;
 use tempfile::TempDir;
 use wire::proto::gander::admin::v1 as api;
@@ -132,7 +132,7 @@ async fn it_is_told_while_the_broker_is_down() -> anyhow::Result<()> {
     })
     .await?;
     assert!(status.journal_sequence > 0 && status.streams.is_empty(), "{status:?}");
-    rig.nats.restart().await?;
+    back_again(&mut rig.nats).await?;
     until(&admin, &[]).await?;
     Ok(())
 }

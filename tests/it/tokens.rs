@@ -8,7 +8,7 @@ use anyhow::Context;
 use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::{Sender, send};
 use e2e::rig::{Plan, Rig, Role};
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use http::StatusCode;
 use nix::sys::signal::Signal;
 use wire::proto::gander::admin::v1 as api;
@@ -205,7 +205,7 @@ async fn a_dead_token_stays_dead_through_restarts_and_an_old_copy_of_the_journal
         rig.kill(role).await?;
     }
     rig.nats.kill().await?;
-    rig.nats.restart().await?;
+    back_again(&mut rig.nats).await?;
     for role in rig.roles() {
         rig.restart(role).await?;
     }

@@ -121,7 +121,7 @@ impl Outage {
             Of::Whole => rig.roles(),
         };
         if of != Of::Journal {
-            rig.nats.restart().await?;
+            crate::wait::back_again(&mut rig.nats).await?;
         }
         for role in &roles {
             rig.launch(*role)?;

@@ -1,10 +1,11 @@
 //! Waiting until something is so, never for a fixed time.
 //!
-//! Must not know what is waited for.
+//! Must not know why.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use runtime::nats_server::NatsServer;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long tests wait for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,4 +28,13 @@ pub async fn eventually<T>(
         anyhow::ensure!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Starts a nats-server again on its store.
+///
+/// # Errors
+/// It does not start, or not within [`PATIENCE`].
+pub async fn back_again(server: &mut NatsServer) -> anyhow::Result<()> {
+    let started = timeout(PATIENCE, server.restart()).await;
+    Ok(started.map_err(|_| anyhow::anyhow!("nats-server is not back in {PATIENCE:?}"))??)
 }

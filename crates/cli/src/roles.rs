@@ -42,6 +42,7 @@ const WORKER_OPS: u16 = 7703;
 /// The flags that say where a listener is.
 const GRPC_LISTEN: &str = "--grpc-listen";
 const HTTP_LISTEN: &str = "--http-listen";
+const NATS_PORT: &str = "--nats-port";
 const OPS_LISTEN: &str = "--ops-listen";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -352,6 +353,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         // An address that is taken is told at once. Until there is a broker nobody is let in to wait: who
         // is refused tries again.
         drop(listeners().await?);
+        let nats = SocketAddr::from((Ipv4Addr::LOCALHOST, args.nats_port));
+        drop(listen::open(nats, NATS_PORT, false).await?);
         let ops =
             process.serve_ops(&args.common, ADMIN_OPS, &["admin", "gateway", "worker"]).await?;
         let mut broker = Broker::start(&data, args.nats_server.as_deref(), args.nats_port).await?;

@@ -155,9 +155,9 @@ impl Config {
 }
 
 /// From the end of a request's body to its answer.
-pub const ANSWER_DEADLINE: Duration = Duration::from_millis(900);
+pub const ANSWER_DEADLINE: Duration = Duration::from_millis(800);
 /// From the end of the body to the answer of the broker.
-pub const COMMIT_DEADLINE: Duration = Duration::from_millis(800);
+pub const COMMIT_DEADLINE: Duration = Duration::from_millis(700);
 /// How long headers may take.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a body may take.

@@ -15,7 +15,7 @@ use e2e::outage::Of;
 use e2e::power::Fate;
 use e2e::proxy::{Mode, Proxy};
 use e2e::rig::Role;
-use e2e::wait::eventually;
+use e2e::wait::{back_again, eventually};
 use e2e::{alerts, cluster, disk::SmallDisk, process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -217,7 +217,7 @@ impl Turn {
     async fn kill(&mut self, part: Part) -> anyhow::Result<()> {
         let Some(role) = self.role(part) else {
             self.stage.rig.nats.kill().await?;
-            return Ok(self.stage.rig.nats.restart().await?);
+            return back_again(&mut self.stage.rig.nats).await;
         };
         self.stage.rig.kill(role).await?;
         self.restart(role).await
@@ -344,7 +344,7 @@ impl Turn {
         }
         self.disk(store)?.empty().await?;
         match store {
-            Store::Nats => Ok(self.stage.rig.nats.restart().await?),
+            Store::Nats => back_again(&mut self.stage.rig.nats).await,
             Store::Journal => self.restart(Role::Admin).await,
         }
     }
@@ -358,7 +358,7 @@ impl Turn {
         match store {
             Store::Nats => {
                 // Whether it starts is its own matter.
-                let _ = self.stage.rig.nats.restart().await;
+                let _ = back_again(&mut self.stage.rig.nats).await;
                 self.refused().await?;
                 self.stage.rig.nats.kill().await?;
             }
@@ -369,7 +369,7 @@ impl Turn {
         }
         self.disk(store)?.read_only(false).await?;
         match store {
-            Store::Nats => Ok(self.stage.rig.nats.restart().await?),
+            Store::Nats => back_again(&mut self.stage.rig.nats).await,
             Store::Journal => self.restart(Role::Admin).await,
         }
     }
@@ -420,7 +420,7 @@ impl Turn {
         let name = cluster::name(self.draw.below(cluster::SERVERS));
         self.stage.rig.server(&name).context("a server")?.kill().await?;
         self.work("work with two of three servers").await?;
-        self.stage.rig.server(&name).context("a server")?.restart().await?;
+        back_again(self.stage.rig.server(&name).context("a server")?).await?;
         cluster::caught_up(&self.stage.rig.nats_url()).await
     }
 
