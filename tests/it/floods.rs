@@ -10,7 +10,7 @@ use e2e::alerts::send;
 use e2e::rig::{Plan, Rig, Role};
 use h2::Reason;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, request};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -56,9 +56,16 @@ async fn ask(
     body: Bytes,
 ) -> Result<(StatusCode, HeaderMap, Bytes), h2::Error> {
     let request = Request::post(format!("http://gateway{path}"))
-        .header("authorization", format!("Bearer {token}"))
-        .body(())
-        .expect("the request is well formed");
+        .header("authorization", format!("Bearer {token}"));
+    ask_for(sender, request, body).await
+}
+
+async fn ask_for(
+    sender: &SendRequest<Bytes>,
+    request: request::Builder,
+    body: Bytes,
+) -> Result<(StatusCode, HeaderMap, Bytes), h2::Error> {
+    let request = request.body(()).expect("the request is well formed");
     let mut sender = sender.clone().ready().await?;
     let (answer, mut stream) = sender.send_request(request, false)?;
     // An answer may come before the body is wanted.
@@ -274,5 +281,26 @@ async fn silent_connections_to_grpc_lock_nobody_out() -> anyhow::Result<()> {
     again.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
     assert!(again.read(&mut [0; 64]).await? > 0, "its places are free again");
     assert!(here.status().await.is_ok(), "who was served is served on");
+    Ok(())
+}
+
+/// A message of a megabyte can take a hundred to be read: nobody without a credential has one read.
+#[tokio::test]
+async fn admin_reads_no_message_of_nobody() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let credential = rig.first_admin().await?.principal("ada", &["global-admin"]).await?.credential;
+    let sender = connect(rig.grpc()).await?;
+    // A message of one byte that is none.
+    let unreadable = Bytes::from_static(&[0, 0, 0, 0, 1, 0xff]);
+    for (credential, refused) in [("", "16"), ("gdp_nobody", "16"), (credential.as_str(), "13")] {
+        let path = "http://admin/gander.admin.v1.CatalogService/UpdateService";
+        let request = Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {credential}"));
+        let (_, head, _) = ask_for(&sender, request, unreadable.clone()).await?;
+        let status = head.get("grpc-status").map(|status| status.as_bytes());
+        assert_eq!(status, Some(refused.as_bytes()), "{credential}: {head:?}");
+    }
     Ok(())
 }
