@@ -25,7 +25,8 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
         }
         FilterCommand::Remove { service, filter } => {
             let mut service = names::service(&channel, service).await?;
-            let fits = |found: &api::Filter| found.id == *filter || found.display_name == *filter;
+            let fits =
+                |found: &api::Filter| names::is_named(filter, &found.id, &found.display_name);
             let Some(found) = service.filters.iter().position(fits) else {
                 return Err(NotFound(format!("filter {filter:?}")).into());
             };

@@ -109,6 +109,22 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// Whether something is what a text names. An id or resource name names nothing else: others choose what
+/// they call their things, and may call them by the id of yours.
+pub fn is_named(wanted: &str, name: &str, display_name: &str) -> bool {
+    if is_id(last(wanted)) {
+        name == wanted || last(name) == wanted
+    } else {
+        display_name == wanted
+    }
+}
+
+/// Whether a text is an id, in whatever spelling.
+fn is_id(text: &str) -> bool {
+    let digits = || text.chars().filter(|character| *character != '-');
+    digits().count() == 32 && digits().all(|digit| digit.is_ascii_hexdigit())
+}
+
 /// The one thing with this name or id.
 fn find<T>(
     things: Vec<T>,
@@ -118,7 +134,7 @@ fn find<T>(
 ) -> anyhow::Result<T> {
     let fits = |thing: &T| {
         let (name, display_name) = of(thing);
-        name == wanted || last(name) == wanted || display_name == wanted
+        is_named(wanted, name, display_name)
     };
     let mut found: Vec<T> = things.into_iter().filter(fits).collect();
     match found.len() {
@@ -180,9 +196,11 @@ pub async fn team_and_rest(
         return Err(Usage("name a service as TEAM/SERVICE").into());
     };
     let all = teams(channel).await?;
-    for (at, _) in text.rmatch_indices('/') {
+    // What begins with an id means that team, whatever others are called.
+    let searched = if is_id(first) { &text[..=first.len()] } else { text };
+    for (at, _) in searched.rmatch_indices('/') {
         let (wanted, rest) = (&text[..at], &text[at + 1..]);
-        let fits = |team: &&api::Team| last(&team.name) == wanted || team.display_name == wanted;
+        let fits = |team: &&api::Team| is_named(wanted, &team.name, &team.display_name);
         if let Some(found) = all.iter().find(fits) {
             return Ok((found.clone(), rest.to_owned()));
         }
@@ -242,5 +260,27 @@ pub async fn parent(channel: &Authorized, in_team: Option<&str>) -> anyhow::Resu
     match in_team {
         Some(wanted) => Ok(team(channel, wanted).await?.name),
         None => Ok("teams/-".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_nothing_that_is_only_called_so() {
+        let (mine, theirs) = (
+            "tokens/01a2253b-8662-7000-8000-000000000001",
+            "tokens/01a2253b-8662-7000-8000-000000000002",
+        );
+        for wanted in [mine, last(mine)] {
+            assert!(is_named(wanted, mine, "pager"));
+            assert!(!is_named(wanted, theirs, wanted), "{wanted}");
+        }
+        let other_spelling = last(mine).to_ascii_uppercase();
+        assert!(!is_named(&other_spelling, theirs, &other_spelling));
+        assert!(is_named("pager", mine, "pager"));
+        assert!(is_named("tokens/pager", mine, "tokens/pager"));
+        assert!(!is_named("", mine, "pager"));
     }
 }
