@@ -3,7 +3,7 @@
 //! Must not know what is in it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,11 @@ pub enum Error {
     /// There is a file of that name.
     #[error("{0} is there already: name another file")]
     Exists(PathBuf),
+    /// There is one that is not complete.
+    #[error(
+        "{0} is there already: where nothing writes it any more, remove it, or name another file"
+    )]
+    Begun(PathBuf),
     /// It cannot be written.
     #[error("cannot write {path}")]
     Io {
@@ -36,16 +41,20 @@ impl FreshFile {
     /// Begins a file beside its name.
     ///
     /// # Errors
-    /// There is one of that name, or it cannot be written.
+    /// There is one of that name, or one that is not complete, or it cannot be written.
     pub fn create(path: &Path) -> Result<Self, Error> {
         if path.exists() {
             return Err(Error::Exists(path.to_owned()));
         }
         let partial = path.with_added_extension("partial");
-        // One that was left behind.
-        let _ = fs::remove_file(&partial);
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
-        let opened = opened.map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let opened = opened.map_err(|source| {
+            if source.kind() == ErrorKind::AlreadyExists {
+                Error::Begun(partial.clone())
+            } else {
+                Error::Io { path: path.to_owned(), source }
+            }
+        })?;
         let file = BufWriter::with_capacity(1024 * 1024, opened);
         Ok(Self { path: path.to_owned(), partial, file, named: false })
     }
@@ -121,5 +130,9 @@ mod tests {
         assert_eq!((there(), fs::metadata(&path).unwrap().mode() & 0o777), (1, 0o600));
         let again = FreshFile::create(&path).unwrap_err().to_string();
         assert!(again.ends_with("is there already: name another file"), "{again}");
+        fs::write(folder.path().join("other.partial"), "somebody's").unwrap();
+        let begun = FreshFile::create(&folder.path().join("other")).unwrap_err().to_string();
+        assert!(begun.contains("other.partial is there already"), "{begun}");
+        assert_eq!(there(), 2);
     }
 }

@@ -4,10 +4,12 @@
 //! A path may begin with `$CREDENTIALS_DIRECTORY/`, where systemd puts what `LoadCredential=` names
 //! (systemd.exec(5), "CREDENTIALS"). Must not know what the secret opens.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use crate::environment;
 
@@ -73,18 +75,26 @@ fn resolve_in(path: &Path, folder: Option<String>) -> Result<PathBuf, Error> {
 /// The file cannot be written.
 pub fn write(path: &Path, secret: &str) -> Result<(), Error> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(fail)?;
-    let draft = path.with_extension("new");
-    let _ = fs::remove_file(&draft);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(format!("{secret}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
+        let mut draft = draft(folder)?;
+        draft.write_all(format!("{secret}\n").as_bytes())?;
+        draft.as_file().sync_all()?;
+        draft.persist(path)?;
         File::open(folder)?.sync_all()
     };
     write().map_err(fail)
+}
+
+/// A file of mode 0600 and of a name that nobody can guess: what others have put into the folder is neither
+/// followed nor removed.
+fn draft(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".secret-").tempfile_in(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes sure that a secret can be written to this file, before there is one to be lost; a file
@@ -98,8 +108,7 @@ pub fn prepare(path: &Path, replace: bool) -> Result<(), Error> {
         return Err(Error::Exists { path: path.to_owned() });
     }
     let fail = |source| Error::Io { path: path.to_owned(), source };
-    let draft = path.with_extension("new");
-    File::create(&draft).and_then(|_| fs::remove_file(&draft)).map_err(fail)
+    draft(folder_of(path)).map(drop).map_err(fail)
 }
 
 /// Reads a secret, white space at the ends removed.
@@ -163,6 +172,22 @@ mod tests {
         assert_eq!(read(&path).unwrap(), "two");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn what_others_have_put_beside_it_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other, link] = ["secret", "other", "secret.new"].map(|n| folder.path().join(n));
+        fs::write(&other, "theirs").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        prepare(&path, false).unwrap();
+        write(&path, "mine").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("mine")).unwrap();
+        write(&folder.path().join("mine"), "instead of the link").unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        assert!(matches!(prepare(&path, false), Err(Error::Exists { .. })));
     }
 
     #[test]
