@@ -4,6 +4,7 @@
 //! broker's sake: a restart would not help.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +14,20 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::pulse::Pulse;
 use crate::telemetry;
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection is used; then a client makes another one.
+const CONNECTION_LASTS: Duration = Duration::from_mins(1);
+/// How long the last answer of one may take.
+const LEAVE: Duration = Duration::from_secs(5);
 /// After an error of accept, such as too many open files.
 const BACK_OFF: Duration = Duration::from_millis(50);
 const POLL: Duration = Duration::from_millis(10);
@@ -149,14 +156,23 @@ pub async fn run(listener: TcpListener, checks: Checks) {
         };
         let checks = checks.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, checks.clone()));
-            let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(socket), service)
-                .await;
+            serve(socket, checks).await;
             drop(permit);
         });
+    }
+}
+
+/// Answers what is asked over a connection, for a while: who asks and never reads would keep its place for good.
+async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, checks: Checks) {
+    let service = service_fn(move |request| answer(request, checks.clone()));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = pin!(connection);
+    if timeout(CONNECTION_LASTS, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LEAVE, connection).await;
     }
 }
 
@@ -184,7 +200,8 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::{Instant, advance};
 
     use super::*;
     use crate::pulse::STANDSTILL;
@@ -192,6 +209,26 @@ mod tests {
     fn livez(checks: &Checks) -> (u16, String) {
         let (status, text) = checks.probe("/livez", None).unwrap();
         (status.as_u16(), text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_reads_loses_its_connection() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let asks = async {
+            for _ in 0..1_000 {
+                client.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let begun = Instant::now();
+        let served = async {
+            serve(server, Checks::default()).await;
+            begun.elapsed()
+        };
+        let both = timeout(CONNECTION_LASTS * 3, async { tokio::join!(asks, served) });
+        let (asked, served) = both.await.expect("the connection ends");
+        assert!(asked.is_err(), "it is closed before all was asked");
+        assert!(served >= CONNECTION_LASTS && served <= CONNECTION_LASTS + LEAVE * 2, "{served:?}");
     }
 
     #[tokio::test(start_paused = true)]
