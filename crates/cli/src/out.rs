@@ -2,6 +2,7 @@
 //!
 //! Must not know what is said.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,6 +35,19 @@ pub fn write(bytes: &[u8]) {
             complain(&format!("error: the result cannot be written: {error}"));
             std::process::exit(1);
         }
+    }
+}
+
+/// What somebody else has written: as it is where a program reads it, harmless where a terminal does.
+pub fn write_foreign(bytes: &[u8]) {
+    write(&foreign(bytes, std::io::stdout().is_terminal()));
+}
+
+fn foreign(bytes: &[u8], for_terminal: bool) -> Cow<'_, [u8]> {
+    if for_terminal {
+        harmless(&String::from_utf8_lossy(bytes)).into_bytes().into()
+    } else {
+        bytes.into()
     }
 }
 
@@ -144,6 +158,15 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_drive_a_terminal_and_is_whole_elsewhere() {
+        let text = b"\x1b]0;pwn\x07\xff\nend";
+        assert_eq!(&*foreign(text, false), text);
+        let shown = String::from_utf8(foreign(text, true).into_owned()).unwrap();
+        assert!(shown.ends_with("\nend"), "{shown}");
+        assert!(shown.chars().all(|character| character == '\n' || !is_unprintable(character)));
+    }
 
     #[test]
     fn json_does_not_drive_the_terminal_and_says_the_same() {

@@ -10,7 +10,7 @@ use wire::proto::gander::admin::v1::parked_service_client::ParkedServiceClient;
 use super::commands::ParkedCommand;
 use super::names::Labels;
 use super::{Authorized, Connect, NotFound, Output, shown_time};
-use crate::out::{json_line, say, table, write};
+use crate::out::{json_line, say, table, write_foreign};
 
 type Client = ParkedServiceClient<Authorized>;
 
@@ -196,6 +196,6 @@ fn only_payload(record: &api::ParkedRecord) -> anyhow::Result<()> {
         let what = content(record);
         anyhow::bail!("{} holds {what}: read it with --output json", number(&record.name));
     };
-    write(&alert.payload);
+    write_foreign(&alert.payload);
     Ok(())
 }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::commands::SendArgs;
 use super::{Connect, Output, Usage, advice, clear, read_payload, read_secret};
-use crate::out::say;
+use crate::out::{say, write_foreign};
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
 pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
     if connect.output == Output::Table {
         say(&status.to_string());
     }
-    say(&String::from_utf8_lossy(&body));
+    write_foreign(&[&body[..], b"\n"].concat());
     match status.as_u16() {
         200..=299 => Ok(()),
         401 => Err(Status::unauthenticated("the token is not good: see the answer above").into()),

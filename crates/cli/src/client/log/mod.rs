@@ -28,7 +28,7 @@ use super::commands::{LogCommand, LogScope, LogSpan, OutcomeArg};
 use super::names::Labels;
 use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, Usage, names, shown_time};
-use crate::out::{complain, harmless, is_read, json, json_line, say, write};
+use crate::out::{complain, harmless, is_read, json, json_line, say, write_foreign};
 
 pub use body::is_compressed;
 pub use reasons::reasons;
@@ -231,7 +231,7 @@ async fn show(
 fn tell_body(entry: api::ApiLogEntry) -> anyhow::Result<()> {
     let body = entry.request.as_ref().and_then(body::decoded);
     let body = body.ok_or_else(|| NotFound("body in this entry".to_owned()))?;
-    write(&body);
+    write_foreign(&body);
     Ok(())
 }
 
