@@ -267,7 +267,8 @@ pub struct UpArgs {
     /// Where everything is stored.
     #[arg(long, env = "GANDER_DATA", value_name = "FOLDER", default_value = "gander-data")]
     pub data: PathBuf,
-    /// The nats-server program, 2.15 or newer. Default: target/tools/nats-server, then PATH.
+    /// The nats-server program, 2.15 or newer. Default: target/tools/nats-server of the build that this
+    /// program is from, then PATH.
     #[arg(long, env = "GANDER_NATS_SERVER", value_name = "PROGRAM")]
     pub nats_server: Option<PathBuf>,
     /// The port of nats-server on 127.0.0.1; 0 picks a free one.

@@ -147,5 +147,8 @@ fn folder(path: &Path) -> anyhow::Result<()> {
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let is_folder = fs::metadata(there).with_context(|| format!("data: {}", there.display()))?;
     anyhow::ensure!(is_folder.is_dir(), "data: {} is no folder", there.display());
+    if path.is_dir() {
+        data_folder::check_own(path).context("data")?;
+    }
     data_folder::check_complete(path).context("data")
 }

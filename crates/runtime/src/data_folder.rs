@@ -5,8 +5,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::{geteuid, umask};
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,19 @@ pub enum Error {
         "a restore into {0} has not ended: unless it goes on, delete this folder, and the streams that it made in a NATS of your own, and restore again"
     )]
     Incomplete(PathBuf),
+    /// Another user decides what is in it, and root would do as it says.
+    #[error("{path} belongs to another user (number {owner}): run this as that user")]
+    OfAnother {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Everybody does: whoever puts a key into it is let in.
+    #[error(
+        "everybody can write to {0}: name a folder that is yours alone, or close this one with chmod after a look at what is in it"
+    )]
+    Writable(PathBuf),
     /// It cannot be made or read.
     #[error("the data folder {path} cannot be used")]
     Io {
@@ -105,11 +121,58 @@ pub fn check_complete(path: &Path) -> Result<(), Error> {
     if path.join(INCOMPLETE).exists() { Err(Error::Incomplete(path.to_owned())) } else { Ok(()) }
 }
 
-/// Makes the folder, if it is missing; gives where it is from the root.
+/// Makes the folder, if it is missing; gives where it is from the root. What this process makes from here on is
+/// its user's alone.
 fn make(path: &Path) -> Result<PathBuf, Error> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-    fs::canonicalize(path).map_err(fail)
+    let path = fs::canonicalize(path).map_err(fail)?;
+    check_own(&path)?;
+    umask(Mode::RWXG | Mode::RWXO);
+    Ok(path)
+}
+
+/// Makes sure that nobody else decides what is in the folder, where the one who runs this can do something
+/// about it.
+///
+/// # Errors
+/// Somebody does, or it cannot be read.
+pub fn check_own(path: &Path) -> Result<(), Error> {
+    let found = fs::metadata(path);
+    let found = found.map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    match trust(geteuid().as_raw(), found.uid(), found.mode()) {
+        Trust::Own => {}
+        Trust::Shared => tracing::warn!(
+            path = %path.display(),
+            "others can write to or read the data folder: see to it that they are to"
+        ),
+        Trust::OfAnother => {
+            return Err(Error::OfAnother { path: path.to_owned(), owner: found.uid() });
+        }
+        Trust::Writable => return Err(Error::Writable(path.to_owned())),
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Own,
+    /// A volume that somebody else has made, as those of Kubernetes, or a folder with readers.
+    Shared,
+    OfAnother,
+    Writable,
+}
+
+const fn trust(me: u32, owner: u32, mode: u32) -> Trust {
+    if me == owner && mode & 0o002 != 0 {
+        Trust::Writable
+    } else if me == 0 && owner != 0 {
+        Trust::OfAnother
+    } else if me == owner && mode & 0o077 == 0 {
+        Trust::Own
+    } else {
+        Trust::Shared
+    }
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
@@ -118,7 +181,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -131,6 +194,40 @@ mod tests {
         assert!(matches!(DataFolder::take(&path), Err(Error::InUse(_))));
         drop(taken);
         assert!(DataFolder::take(&path).is_ok());
+    }
+
+    #[test]
+    fn one_that_others_can_change_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        fs::create_dir(&path).unwrap();
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        set(0o777);
+        assert!(matches!(DataFolder::take(&path), Err(Error::Writable(_))));
+        assert!(matches!(DataFolder::take_for_restore(&path), Err(Error::Writable(_))));
+        set(0o755);
+        assert!(DataFolder::take(&path).is_ok());
+        assert_eq!(
+            fs::metadata(&path).unwrap().mode() & 0o777,
+            0o755,
+            "that is its owner's matter"
+        );
+    }
+
+    #[test]
+    fn whose_a_folder_is_and_who_may_write_to_it_decides() {
+        for (me, owner, mode, expected) in [
+            (1000, 1000, 0o700, Trust::Own),
+            (1000, 1000, 0o750, Trust::Shared),
+            (1000, 1000, 0o777, Trust::Writable),
+            (65532, 0, 0o2775, Trust::Shared),
+            (65532, 0, 0o777, Trust::Shared),
+            (0, 1000, 0o700, Trust::OfAnother),
+            (0, 0, 0o1777, Trust::Writable),
+            (0, 0, 0o700, Trust::Own),
+        ] {
+            assert_eq!(trust(me, owner, mode), expected, "{me} {owner} {mode:o}");
+        }
     }
 
     #[test]

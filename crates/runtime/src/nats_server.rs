@@ -46,8 +46,9 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
-/// Finds the program: the path given, else the first recent one in the project's tools folder and
-/// the folders of `search_path`.
+/// Finds the program: the path given, else the first recent one in the tools folder of the build that this
+/// process is from, and the folders of `search_path`. The current folder is not looked at: whoever can write
+/// there would choose what is run.
 ///
 /// # Errors
 /// It is nowhere, or the one given is too old.
@@ -60,11 +61,18 @@ pub fn find(given: Option<&Path>, search_path: Option<&str>) -> Result<PathBuf, 
         };
     }
     let folders = search_path.unwrap_or_default().split(':').filter(|folder| !folder.is_empty());
-    let mut places = vec![PathBuf::from(TOOLS_PATH)];
-    places.extend(folders.map(|folder| Path::new(folder).join("nats-server")));
+    let mut places = Vec::from_iter(std::env::current_exe().ok().and_then(|exe| of_build(&exe)));
+    let absolute = folders.map(Path::new).filter(|folder| folder.is_absolute());
+    places.extend(absolute.map(|folder| folder.join("nats-server")));
     let recent = |place: &&PathBuf| version(place).is_some_and(|found| nats::is_recent(&found));
     let found = places.iter().find(recent);
-    found.cloned().ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} and PATH")))
+    found.cloned().ok_or_else(|| Error::NotFound(format!("{TOOLS_PATH} of a build, and PATH")))
+}
+
+/// Where `make setup` puts it beside the build that this executable is in; none where it is in no build.
+fn of_build(exe: &Path) -> Option<PathBuf> {
+    let target = exe.ancestors().find(|folder| folder.ends_with("target"))?;
+    Some(target.parent()?.join(TOOLS_PATH))
 }
 
 /// What the program says of itself; none if it is no nats-server.
@@ -260,4 +268,16 @@ async fn until_ready(stderr: tokio::process::ChildStderr, log: PathBuf) -> Resul
 async fn write_line(file: &mut tokio::fs::File, line: &str) {
     use tokio::io::AsyncWriteExt;
     let _ = file.write_all(format!("{line}\n").as_bytes()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_for_beside_the_build_and_nowhere_else() {
+        let found = of_build(Path::new("/home/me/gander/target/debug/gander"));
+        assert_eq!(found, Some("/home/me/gander/target/tools/nats-server".into()));
+        assert_eq!(of_build(Path::new("/usr/bin/gander")), None);
+    }
 }
