@@ -69,7 +69,9 @@ impl Grammar {
                 spoil(&mut dice, &mut bytes);
             }
         }
-        let bodiless = bytes.starts_with(b"HEAD ");
+        // Empty lines before a request are passed over (RFC 9112, section 2.2).
+        let begins = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+        let bodiless = bytes[begins..].starts_with(b"HEAD ");
         Case { kind, bytes, expected, answered, bodiless, frames }
     }
 
