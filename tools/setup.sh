@@ -114,20 +114,25 @@ faketime() {
     cksum <tools/setup.sh >"$tools/faketime.from"
 }
 
-# Attackers that nobody here wrote, with the libraries that a small system has not.
-attackers() {
-    fresh attackers tools/setup.sh && return
-    for package in slowhttptest nghttp2-client libnghttp2-14 libjemalloc2 libev4; do
-        debian "$package" "$work/attackers"
+# Clients that send much and that nobody here wrote, with the libraries that a small system has not.
+senders() { # FOLDER PROGRAM PACKAGE...
+    fresh "$1" tools/setup.sh && return
+    folder=$1 program=$2
+    shift 2
+    for package in "$@"; do
+        debian "$package" "$work/$folder"
     done
-    rm -rf "$tools/attackers"
-    mkdir "$tools/attackers"
-    for name in slowhttptest h2load 'libnghttp2.so.*' 'libjemalloc.so.*' 'libev.so.*'; do
-        find "$work/attackers" -name "$name" ! -type d -exec mv {} "$tools/attackers/" \;
+    rm -rf "${tools:?}/$folder"
+    mkdir "$tools/$folder"
+    for name in "$program" 'libnghttp2.so.*' 'libjemalloc.so.*' 'libev.so.*'; do
+        find "$work/$folder" -name "$name" ! -type d -exec mv {} "$tools/$folder/" \;
     done
-    [ -x "$tools/attackers/h2load" ] || fail "h2load is not in its package"
-    [ -x "$tools/attackers/slowhttptest" ] || fail "slowhttptest is not in its package"
-    cksum <tools/setup.sh >"$tools/attackers.from"
+    [ -x "$tools/$folder/$program" ] || fail "$program is not in its package"
+    cksum <tools/setup.sh >"$tools/$folder.from"
+}
+
+h2load() {
+    senders h2load h2load nghttp2-client libnghttp2-14 libjemalloc2 libev4
 }
 
 python3 -m pip --version >/dev/null 2>&1 ||
@@ -136,12 +141,16 @@ nats_server
 case "${1:-}" in
 demo) ;;
 deploy) deploy_tools ;;
-hostile) attackers ;;
+hostile)
+    h2load
+    senders slowhttptest slowhttptest slowhttptest
+    ;;
 *)
     python_packages
     alertmanager
     promtool
     faketime
+    h2load
     ;;
 esac
 "$tools/nats-server" --version

@@ -174,7 +174,7 @@ async fn slow_clients_of_others_disturb_nobody() -> anyhow::Result<()> {
         ("slow bodies", &["-B", "-i", "2", "-x", "10", "-s", "8192", "-t", "POST"]),
         ("slow readers", &["-X", "-k", "5", "-w", "1", "-y", "2", "-n", "5", "-z", "1"]),
     ] {
-        let mut command = tools::attacker(&folder, "slowhttptest")?;
+        let mut command = tools::sender(&folder, "slowhttptest")?;
         command.args(args).args(common);
         let told = besieged(&mut stage, name, tools::output(&mut command)).await?;
         let last = told.lines().filter(|line| line.contains(':')).rev().take(8);
@@ -190,7 +190,7 @@ async fn floods_over_http2_disturb_nobody() -> anyhow::Result<()> {
     let gateway = stage.rig.gateway()?;
     let folder = stage.rig.folder().to_owned();
     for (name, path) in [("flood of probes", "livez"), ("flood without a token", "v1/process")] {
-        let mut command = tools::attacker(&folder, "h2load")?;
+        let mut command = tools::sender(&folder, "h2load")?;
         let url = format!("http://{gateway}/{path}");
         command.args(["-n", "200000", "-c", "500", "-m", "100", &url]);
         let told = besieged(&mut stage, name, tools::output(&mut command)).await?;

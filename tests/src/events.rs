@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Message};
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectOptions, HeaderMap, ServerAddr};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use wire::proto::gander::events::v1::IncidentEvent;
@@ -53,6 +53,27 @@ pub async fn connect(url: &str) -> anyhow::Result<jetstream::Context> {
     let (user, password) = login.unwrap_or_default();
     let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
     Ok(jetstream::new(options.connect(servers.clone()).await?))
+}
+
+/// A connection to JetStream.
+pub type Broker = jetstream::Context;
+
+/// Stores a message.
+///
+/// # Errors
+/// It is not acknowledged.
+pub async fn put(
+    broker: &Broker,
+    subject: &'static str,
+    headers: &[(&str, String)],
+    payload: Bytes,
+) -> anyhow::Result<()> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, value.as_str());
+    }
+    broker.publish_with_headers(subject, map, payload).await?.await?;
+    Ok(())
 }
 
 /// Connects with the key that is in a file, as any client does.

@@ -27,12 +27,12 @@ pub fn python(folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// An attacker that was fetched by `sh tools/setup.sh hostile`; dropped, it is killed.
+/// A client that sends much, fetched by `make setup` or `sh tools/setup.sh hostile`; dropped, it is killed.
 ///
 /// # Errors
 /// It was not fetched.
-pub fn attacker(folder: &Path, name: &str) -> anyhow::Result<Command> {
-    let home = tool("attackers")?;
+pub fn sender(folder: &Path, name: &str) -> anyhow::Result<Command> {
+    let home = tool(name)?;
     let mut command = Command::new(home.join(name));
     command.current_dir(folder).env("LD_LIBRARY_PATH", home).kill_on_drop(true);
     Ok(command)

@@ -1,71 +1,147 @@
 //! `make bench`: what Gander costs, as ratios within one run.
 //!
-//! Layout: `catalog` makes filters and payloads from a seed; `matching` holds them against each other.
+//! - `matching`: an alert against `catalog`s of many sizes. `flow`: the worker alone on a full stream.
+//! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`).
+//! - `tokens`, `admin`: a million tokens; durable commands.
+//! - `state`, `machine`: what is read of an installation, and of the machine. `report`: what is shown.
+//!
 //! A figure of one machine says little of another one; what is divided here was measured in turns of the
 //! same run. Must not know what is enough: docs/PERFORMANCE.md says what is expected.
 
 #![expect(clippy::disallowed_methods, reason = "it measures what the clock of the machine says")]
 
+mod admin;
+mod bare;
 mod catalog;
+mod flow;
+mod load;
+mod machine;
 mod matching;
 mod progress;
+mod report;
+mod state;
+mod throughput;
+mod tokens;
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use e2e::tools;
+use machine::Machine;
 use progress::Progress;
 use serde::Serialize;
 
 /// Measures what Gander costs, and prints ratios.
 #[derive(Debug, Parser)]
-#[command(after_help = "Examples:\n  bench\n  bench --seed 7 --json")]
+#[command(
+    after_help = "Examples:\n  bench\n  bench --only matcher --seed 7\n  bench --json results.json"
+)]
 struct Args {
     /// What catalogs and payloads are made from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Print JSON in place of tables.
-    #[arg(long)]
-    json: bool,
+    /// Measure only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+
+    /// Write the results to this file too, as JSON; parts that were not measured stay as they are.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    #[command(subcommand)]
+    act: Option<Act>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Runs the bare server, against which throughput is measured.
+    #[command(hide = true)]
+    Bare(bare::Bare),
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One alert against many filters.
+    Matcher,
+    /// Accepted alerts a second.
+    Throughput,
+    /// The worker alone.
+    Worker,
+    /// A million tokens.
+    Tokens,
+    /// Commands of administrators.
+    Admin,
+}
+
+/// What a run has come to; what was not measured is missing.
+#[derive(Debug, Default, Serialize)]
 struct Results {
+    machine: Option<Machine>,
     seed: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     matcher: Vec<matching::Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     updates: Vec<matching::Update>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bare_runtime: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    throughput: Vec<throughput::Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    worker: Vec<flow::Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<tokens::Tokens>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    admin: Vec<admin::Row>,
 }
 
-#[expect(clippy::print_stdout, reason = "the result of a run")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let progress = Progress::new();
-    let results = Results {
-        seed: args.seed,
-        matcher: matching::rows(args.seed, &progress)?,
-        updates: matching::updates(args.seed, &progress)?,
-    };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&results)?);
-        return Ok(());
+    runtime::tls::install_provider();
+    if let Some(Act::Bare(bare)) = &args.act {
+        return bare::run(bare);
     }
-    for row in &results.matcher {
-        println!(
-            "{:<12} {:>7} filters {:>6} B: parse {:>8.2} us, index {:>9.2} us, loop {:>11.1} us = {:>7.0} x; built in {:>7.1} ms, {:>6.1} MB",
-            row.catalog,
-            row.filters,
-            row.payload_bytes,
-            row.parse_us,
-            row.index_us,
-            row.loop_us,
-            row.loop_us / row.index_us,
-            row.build_ms,
-            row.memory_bytes as f64 / 1e6,
-        );
+    machine::on_a_disk(&std::env::temp_dir())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let results = runtime.block_on(measure(&args))?;
+    if let Some(file) = &args.json {
+        report::write(file, &results)?;
     }
-    for row in &results.updates {
-        println!(
-            "{:>7} filters: a change is in force after {:.1} us, a new index after a gap of {:.1} us",
-            row.filters, row.in_force_us, row.gap_us
-        );
-    }
+    report::print(&results);
     Ok(())
+}
+
+async fn measure(args: &Args) -> anyhow::Result<Results> {
+    let progress = Progress::new();
+    let wanted = |part| args.only.is_empty() || args.only.contains(&part);
+    let nats_server =
+        machine::said(&tools::tool("nats-server")?.display().to_string(), &["--version"])?;
+    let machine = Machine::here(&std::env::temp_dir(), nats_server)?;
+    let mut results = Results { machine: Some(machine), seed: args.seed, ..Results::default() };
+    if wanted(Part::Matcher) {
+        results.matcher = matching::rows(args.seed, &progress)?;
+        results.updates = matching::updates(args.seed, &progress)?;
+    }
+    if wanted(Part::Throughput) {
+        let (rows, bare) = throughput::rows(&progress).await?;
+        results.throughput = rows;
+        results.bare_runtime = Some(bare);
+    }
+    if wanted(Part::Worker) {
+        results.worker = flow::rows(&progress).await?;
+    }
+    if wanted(Part::Tokens) {
+        results.tokens = Some(tokens::measure(&progress).await?);
+    }
+    if wanted(Part::Admin) {
+        results.admin = admin::rows(&progress).await?;
+    }
+    Ok(results)
+}
+
+/// The middle of what was measured; sorts it.
+fn median(of: &mut [f64]) -> f64 {
+    of.sort_unstable_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use matcher::{Entry, Index, Scratch};
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Kind};
+use crate::median;
 use crate::progress::Progress;
 
 /// How many filters a catalog has.
@@ -157,12 +158,6 @@ impl<'a> std::ops::Deref for Parsed<'a> {
     fn deref(&self) -> &Payload<'a> {
         &self.payload
     }
-}
-
-/// The middle of what was measured.
-pub fn median(of: &mut [f64]) -> f64 {
-    of.sort_unstable_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or_default()
 }
 
 /// One alert against all catalogs, turn by turn.

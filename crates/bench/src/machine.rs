@@ -1,0 +1,94 @@
+//! The machine that a run is made on, and what processes use of it.
+//!
+//! Must not know what runs.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use serde::Serialize;
+
+/// What a figure of this run depends on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// The commit that was built; `-dirty` where it is not all.
+    pub commit: String,
+    /// The processor, as it names itself.
+    pub processor: String,
+    /// How many cores there are.
+    pub cores: usize,
+    /// The kernel.
+    pub kernel: String,
+    /// The nats-server.
+    pub nats_server: String,
+    /// How long a write of 4 KiB and its fsync take, median, microseconds.
+    pub fsync_us: f64,
+}
+
+impl Machine {
+    /// This one, with files in this folder.
+    pub fn here(folder: &Path, nats_server: String) -> anyhow::Result<Self> {
+        let about = std::fs::read_to_string("/proc/cpuinfo")?;
+        let model = about.lines().find_map(|line| line.strip_prefix("model name"));
+        Ok(Self {
+            commit: said("git", &["describe", "--always", "--dirty", "--abbrev=7"])?,
+            processor: model.unwrap_or_default().trim_start_matches(['\t', ' ', ':']).to_owned(),
+            cores: std::thread::available_parallelism()?.get(),
+            kernel: said("uname", &["-r"])?,
+            nats_server,
+            fsync_us: fsync(folder)?,
+        })
+    }
+}
+
+/// What a program says.
+pub fn said(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(args).output().context(program.to_owned())?;
+    ensure!(output.status.success(), "{program} has failed");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// A folder in memory keeps nothing, and costs nothing: what is measured there says nothing.
+pub fn on_a_disk(folder: &Path) -> anyhow::Result<()> {
+    let kind = statfs(folder)?.filesystem_type();
+    ensure!(
+        kind != TMPFS_MAGIC,
+        "{} is in memory, where an fsync costs nothing: set TMPDIR to a folder on a disk",
+        folder.display()
+    );
+    Ok(())
+}
+
+fn fsync(folder: &Path) -> anyhow::Result<f64> {
+    use std::io::Write;
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut took = Vec::new();
+    for _ in 0..200 {
+        let at = std::time::Instant::now();
+        file.write_all(&[1; 4_096])?;
+        file.sync_data()?;
+        took.push(at.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(crate::median(&mut took))
+}
+
+/// USER_HZ, in which the kernel tells the time of processes.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How long a process has had a processor since its start, seconds.
+pub fn processor_seconds(pid: i32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Its name comes before, in brackets, and may be anything.
+    let (_, rest) = stat.rsplit_once(')').context("a process without a name")?;
+    let field = |n: usize| rest.split_whitespace().nth(n).unwrap_or_default().parse::<f64>();
+    Ok((field(11)? + field(12)?) / TICKS_PER_SECOND)
+}
+
+/// The memory that a process has now, bytes.
+pub fn resident_bytes(pid: i32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1_024)
+}

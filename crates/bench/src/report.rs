@@ -1,0 +1,154 @@
+//! What a run has come to: tables for people, JSON for pictures.
+//!
+//! Must not know how anything is measured.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use crate::Results;
+
+/// Writes the results; parts that were not measured stay as an earlier run of the same commit wrote them.
+pub fn write(file: &Path, results: &Results) -> anyhow::Result<()> {
+    let mut all: Map<String, Value> = match std::fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text).context("the file of results")?,
+        Err(_) => Map::new(),
+    };
+    let Value::Object(new) = serde_json::to_value(results)? else {
+        anyhow::bail!("results are an object");
+    };
+    let commit =
+        |of: &Map<String, Value>| of.get("machine").map(|machine| machine["commit"].clone());
+    if commit(&all) != commit(&new) {
+        all.clear();
+    }
+    all.extend(new);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(std::fs::write(file, serde_json::to_string_pretty(&all)? + "\n")?)
+}
+
+/// Prints what was measured.
+#[expect(clippy::print_stdout, reason = "the result of a run")]
+pub fn print(results: &Results) {
+    for part in [
+        machine(results),
+        matcher(results),
+        throughput(results),
+        worker(results),
+        tokens(results),
+        admin(results),
+    ] {
+        if !part.is_empty() {
+            println!("{part}");
+        }
+    }
+}
+
+fn machine(results: &Results) -> String {
+    let about = |machine: &crate::machine::Machine| {
+        format!(
+            "commit {}, {} x {}, Linux {}, {}, write and fsync {:.0} us\n",
+            machine.commit,
+            machine.cores,
+            machine.processor,
+            machine.kernel,
+            machine.nats_server,
+            machine.fsync_us
+        )
+    };
+    results.machine.as_ref().map(about).unwrap_or_default()
+}
+
+fn matcher(results: &Results) -> String {
+    let mut text = String::new();
+    for row in &results.matcher {
+        text += &format!(
+            "matcher, {:<11} {:>7} filters, {:>6} B: parse {:>7.2} us, index {:>8.2} us, loop {:>10.1} us = {:>6.0} x; built in {:>6.1} ms, {:>5.1} MB\n",
+            row.catalog,
+            row.filters,
+            row.payload_bytes,
+            row.parse_us,
+            row.index_us,
+            row.loop_us,
+            row.loop_us / row.index_us,
+            row.build_ms,
+            row.memory_bytes as f64 / 1e6,
+        );
+    }
+    for row in &results.updates {
+        text += &format!(
+            "matcher, {:>7} filters: a change is in force after {:.1} us, a new index after a gap of {:.1} us\n",
+            row.filters, row.in_force_us, row.gap_us
+        );
+    }
+    text
+}
+
+fn throughput(results: &Results) -> String {
+    let mut text = String::new();
+    if let Some(name) = results.bare_runtime {
+        text += &format!("the bare server runs on tokio's {name} runtime\n");
+    }
+    for row in &results.throughput {
+        text += &format!(
+            "accepted, {:<9} {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}; lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
+            format!("{:?}", row.kind),
+            row.connections,
+            row.accepted,
+            row.bare,
+            row.ratio,
+            row.ratio_range[0],
+            row.ratio_range[1],
+            row.gateway_us,
+            row.nats_us,
+            row.gateway_us + row.nats_us,
+            row.bare_us,
+            row.worker_us,
+            row.lag,
+            row.catch_up_s,
+            row.gateway_mib,
+        );
+    }
+    text
+}
+
+fn worker(results: &Results) -> String {
+    let line = |row: &crate::flow::Row| {
+        format!(
+            "worker alone, {:<10} {:>7.0} alerts/s; us: worker {:.1}, nats-server {:.1}\n",
+            format!("{:?}", row.kind),
+            row.per_second,
+            row.worker_us,
+            row.nats_us
+        )
+    };
+    results.worker.iter().map(line).collect()
+}
+
+fn tokens(results: &Results) -> String {
+    let Some(tokens) = &results.tokens else { return String::new() };
+    format!(
+        "tokens: {}: check {:.0} ns ({:.0} ns in a thousand; its digest alone {:.0} ns), {:.0} B each\n\
+         tokens: journal read and folded in {:.1} s; admin ready after {:.1} s, {:.1} s where it fills the stream; gateway after {:.1} s, {:.0} B each\n",
+        tokens.tokens,
+        tokens.check_ns[1],
+        tokens.check_ns[0],
+        tokens.digest_ns,
+        tokens.bytes_each,
+        tokens.journal_s,
+        tokens.admin_s,
+        tokens.admin_first_s,
+        tokens.gateway_s,
+        tokens.gateway_bytes_each,
+    )
+}
+
+fn admin(results: &Results) -> String {
+    let line = |row: &crate::admin::Row| {
+        format!("admin, {:>2} clients: {:.0} commands/s\n", row.clients, row.per_second)
+    };
+    results.admin.iter().map(line).collect()
+}

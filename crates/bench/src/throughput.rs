@@ -1,0 +1,289 @@
+//! Accepted alerts a second, each durable before its 2xx, beside a bare server that only reads the body.
+//!
+//! Both are asked in turns by the same clients on the same cores; what counts is the median of the
+//! ratios. Must not know what a good ratio is.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use e2e::admin::{filter, payload};
+use e2e::certificates::{Authority, Pair};
+use e2e::process::Process;
+use e2e::rig::{Plan, Rig, Role, free_address};
+use e2e::wait::eventually;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+
+use crate::bare::Runtime;
+use crate::load::Requests;
+use crate::machine::{processor_seconds, resident_bytes};
+use crate::median;
+use crate::progress::Progress;
+use crate::state::{folded, last};
+
+/// Bytes of a body before it is compressed.
+const BYTES: usize = 1_000;
+/// How long one side of a pair is measured.
+const SIDE: Duration = Duration::from_secs(5);
+/// Pairs of the row that has a target, and of the others.
+const PAIRS: usize = 5;
+const PAIRS_OF_OTHERS: usize = 3;
+/// How many connections the picture shows.
+const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 1_024];
+
+/// How alerts are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// In clear text, the token in a header.
+    Plain,
+    /// Over TLS.
+    Tls,
+    /// The token in the URL.
+    UrlToken,
+    /// The body compressed.
+    Gzip,
+}
+
+/// Accepted alerts beside answers of the bare server.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// How they are sent.
+    pub kind: Kind,
+    /// Over how many connections.
+    pub connections: usize,
+    /// How many pairs were measured.
+    pub pairs: usize,
+    /// Accepted a second, median.
+    pub accepted: f64,
+    /// Answers a second of the bare server, median.
+    pub bare: f64,
+    /// Accepted for each answer of the bare server, the median of the pairs.
+    pub ratio: f64,
+    /// The least and the greatest ratio of a pair.
+    pub ratio_range: [f64; 2],
+    /// Processor time for each accepted alert, microseconds: of the gateway.
+    pub gateway_us: f64,
+    /// Of nats-server.
+    pub nats_us: f64,
+    /// Of the worker, for each alert that it has folded meanwhile.
+    pub worker_us: f64,
+    /// Of the bare server for each answer.
+    pub bare_us: f64,
+    /// How many of the accepted alerts were not folded when the load ended.
+    pub lag: f64,
+    /// How long the worker then took for them, seconds.
+    pub catch_up_s: f64,
+    /// The memory of the gateway after it, MiB.
+    pub gateway_mib: f64,
+}
+
+/// What one side came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Side {
+    per_second: f64,
+    gateway_us: f64,
+    nats_us: f64,
+    worker_us: f64,
+    lag: f64,
+    catch_up_s: f64,
+}
+
+struct Installation {
+    rig: Rig,
+    gateway: SocketAddr,
+    secret: String,
+    body: PathBuf,
+    compressed: PathBuf,
+    tls: Pair,
+}
+
+impl Installation {
+    async fn start(tls: bool) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?.keep();
+        let (pair, _) = Authority::new("bench")?.issue(&folder, "bench")?;
+        let mut gateway_args: Vec<String> =
+            ["--rate-limit-token", "0", "--max-connections-per-ip", "5000"]
+                .map(str::to_owned)
+                .into();
+        if tls {
+            let (certificate, key) = (pair.certificate.display(), pair.key.display());
+            gateway_args.extend(["--tls-cert".to_owned(), certificate.to_string()]);
+            gateway_args.extend(["--tls-key".to_owned(), key.to_string()]);
+        }
+        let plan = Plan { gateway_args, log: "warn".to_owned(), ..Plan::default() };
+        let mut rig = Rig::planned(plan).await?;
+        let admin = rig.first_admin().await?;
+        let team = admin.team("Bench").await?;
+        let service = admin.service(&team, "Bench", vec![filter("status")]).await?;
+        let secret = admin.token("bench", &service.name).await?.secret;
+        let gateway = rig.gateway()?;
+        let (body, compressed) = bodies(&folder)?;
+        Ok(Self { rig, gateway, secret, body, compressed, tls: pair })
+    }
+
+    fn requests(&self, kind: Kind, connections: usize, server: SocketAddr) -> Requests<'_> {
+        let scheme = if kind == Kind::Tls { "https" } else { "http" };
+        let mut url = format!("{scheme}://{server}/v1/process");
+        let mut headers =
+            vec!["content-type: application/json".to_owned(), "prefer: respond-async".to_owned()];
+        if kind == Kind::UrlToken {
+            url = format!("{url}?token={}", self.secret);
+        } else {
+            headers.push(format!("authorization: Bearer {}", self.secret));
+        }
+        let mut body = &self.body;
+        if kind == Kind::Gzip {
+            headers.push("content-encoding: gzip".to_owned());
+            body = &self.compressed;
+        }
+        Requests { url, headers, body, connections, lasts: SIDE }
+    }
+
+    fn pid(&mut self, role: Role) -> anyhow::Result<i32> {
+        Ok(self.rig.running(role)?.process.pid()?.as_raw())
+    }
+
+    /// The processor time of gateway, nats-server and worker so far.
+    fn spent(&mut self) -> anyhow::Result<[f64; 3]> {
+        let nats = i32::try_from(self.rig.nats.pid().context("no nats-server")?)?;
+        let (gateway, worker) = (self.pid(Role::Gateway(0))?, self.pid(Role::Worker(0))?);
+        Ok([processor_seconds(gateway)?, processor_seconds(nats)?, processor_seconds(worker)?])
+    }
+
+    async fn accepted(&mut self, kind: Kind, connections: usize) -> anyhow::Result<Side> {
+        let url = self.rig.nats_url();
+        let before = (self.spent()?, folded(&url).await?);
+        let requests = self.requests(kind, connections, self.gateway);
+        let per_second = requests.send(self.rig.folder()).await?;
+        let (spent, done) = (self.spent()?, folded(&url).await?);
+        // What was sent before it counts took its time too.
+        let all = per_second * (SIDE.as_secs_f64() + 1.0);
+        let each = |at: usize| (spent[at] - before.0[at]) * 1e6 / all;
+        let now = tokio::time::Instant::now();
+        let end = last(&url).await?;
+        eventually("the worker to catch up", async || {
+            let done = folded(&url).await.ok()?;
+            (done.position >= end).then_some(())
+        })
+        .await?;
+        let worked = (done.alerts - before.1.alerts) as f64;
+        Ok(Side {
+            per_second,
+            gateway_us: each(0),
+            nats_us: each(1),
+            worker_us: (spent[2] - before.0[2]) * 1e6 / worked.max(1.0),
+            lag: (all - worked).max(0.0),
+            catch_up_s: now.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Answers a second of the bare server, and processor microseconds for each.
+    async fn bare(&self, runtime: Runtime, kind: Kind, connections: usize) -> anyhow::Result<Side> {
+        let listen = free_address()?;
+        let name = match runtime {
+            Runtime::CurrentThread => "current-thread",
+            Runtime::MultiThread => "multi-thread",
+        };
+        let mut args = vec!["bare", "--runtime", name, "--listen"]
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        args.push(listen.to_string());
+        if kind == Kind::Tls {
+            args.extend(["--certificate".to_owned(), self.tls.certificate.display().to_string()]);
+            args.extend(["--key".to_owned(), self.tls.key.display().to_string()]);
+        }
+        let program = std::env::current_exe()?;
+        let process = Process::start_program(&program, self.rig.folder(), "bare", &args)?;
+        eventually("the bare server", async || tokio::net::TcpStream::connect(listen).await.ok())
+            .await?;
+        let requests = self.requests(kind, connections, listen);
+        let per_second = requests.send(self.rig.folder()).await?;
+        let spent = processor_seconds(process.pid()?.as_raw())?;
+        let all = per_second * (SIDE.as_secs_f64() + 1.0);
+        Ok(Side { per_second, gateway_us: spent * 1e6 / all, ..Side::default() })
+    }
+
+    async fn row(
+        &mut self,
+        runtime: Runtime,
+        kind: Kind,
+        connections: usize,
+        pairs: usize,
+    ) -> anyhow::Result<Row> {
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..pairs {
+            bare.push(self.bare(runtime, kind, connections).await?);
+            ours.push(self.accepted(kind, connections).await?);
+        }
+        let mid = |of: &[Side], field: fn(&Side) -> f64| {
+            median(&mut of.iter().map(field).collect::<Vec<_>>())
+        };
+        let pairs_of = ours.iter().zip(&bare).map(|(ours, bare)| ours.per_second / bare.per_second);
+        let mut ratios: Vec<f64> = pairs_of.collect();
+        let ratio = median(&mut ratios);
+        let gateway = self.pid(Role::Gateway(0))?;
+        Ok(Row {
+            kind,
+            connections,
+            pairs,
+            accepted: mid(&ours, |side| side.per_second),
+            bare: mid(&bare, |side| side.per_second),
+            ratio,
+            ratio_range: [ratios[0], ratios[ratios.len() - 1]],
+            gateway_us: mid(&ours, |side| side.gateway_us),
+            nats_us: mid(&ours, |side| side.nats_us),
+            worker_us: mid(&ours, |side| side.worker_us),
+            bare_us: mid(&bare, |side| side.gateway_us),
+            lag: mid(&ours, |side| side.lag),
+            catch_up_s: mid(&ours, |side| side.catch_up_s),
+            gateway_mib: resident_bytes(gateway)? as f64 / (1_024.0 * 1_024.0),
+        })
+    }
+}
+
+/// A body as it is, and compressed.
+fn bodies(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    use std::io::Write;
+    let alert = payload("firing", "bench");
+    let padding = BYTES.saturating_sub(alert.len() + 14);
+    let text = alert.replacen('{', &format!("{{\"padding\":\"{}\",", "x".repeat(padding)), 1);
+    let (body, compressed) = (folder.join("body.json"), folder.join("body.json.gz"));
+    std::fs::write(&body, &text)?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    std::fs::write(&compressed, encoder.finish()?)?;
+    Ok((body, compressed))
+}
+
+/// All rows, and the name of the bare server's faster runtime.
+pub async fn rows(progress: &Progress) -> anyhow::Result<(Vec<Row>, &'static str)> {
+    let mut plain = Installation::start(false).await?;
+    progress.say("throughput: which runtime of the bare server is the faster one");
+    let one = plain.bare(Runtime::CurrentThread, Kind::Plain, 256).await?.per_second;
+    let many = plain.bare(Runtime::MultiThread, Kind::Plain, 256).await?.per_second;
+    let (runtime, name) = if one >= many {
+        (Runtime::CurrentThread, "current-thread")
+    } else {
+        (Runtime::MultiThread, "multi-thread")
+    };
+    let mut rows = Vec::new();
+    for connections in CONNECTIONS {
+        let pairs = if connections == 256 { PAIRS } else { PAIRS_OF_OTHERS };
+        progress.say(&format!("throughput: {connections} connections"));
+        rows.push(plain.row(runtime, Kind::Plain, connections, pairs).await?);
+    }
+    for kind in [Kind::UrlToken, Kind::Gzip] {
+        progress.say(&format!("throughput: {kind:?}"));
+        rows.push(plain.row(runtime, kind, 256, PAIRS_OF_OTHERS).await?);
+    }
+    drop(plain);
+    progress.say("throughput: TLS");
+    let mut secured = Installation::start(true).await?;
+    rows.push(secured.row(runtime, Kind::Tls, 256, PAIRS_OF_OTHERS).await?);
+    Ok((rows, name))
+}
