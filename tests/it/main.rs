@@ -7,6 +7,7 @@ mod apilog_read;
 mod arrows;
 mod audit;
 mod backup;
+mod bench;
 mod chaos;
 mod cluster;
 mod corruption;

@@ -89,6 +89,17 @@ pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Whether a person looks on at standard error.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A line for the person who looks on, in place of the one before; for a terminal only.
+pub fn rewrite(line: &str) {
+    let mut output = std::io::stderr().lock();
+    let _ = write!(output, "\r\x1b[K{line}").and_then(|()| output.flush());
+}
+
 /// The mark of something that does not work, or is worth a look.
 pub fn marked(broken: bool) -> String {
     if broken { painted("error  ", Colour::Red) } else { painted("warning", Colour::Yellow) }

@@ -1,7 +1,8 @@
 //! Client commands: what is said to a running Gander over gRPC and HTTP.
 //!
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
-//! - `tail`: following incidents. `log`: the API log. `send`: alerts. `status`: how the installation is.
+//! - `tail`: following incidents. `log`: the API log. `send`: alerts. `bench`: many of them, measured.
+//! - `status`: how the installation is.
 //! - `tls`: whom to trust. `clear`: what may be said in the clear. `advice`: what to do where
 //!   nobody answers.
 //!
@@ -10,6 +11,7 @@
 mod advice;
 mod audit;
 mod audit_verify;
+mod bench;
 mod clear;
 pub mod commands;
 mod filter;
@@ -190,7 +192,13 @@ impl Connect {
 
 /// Carries out a client command.
 pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // One processor is enough for all but load.
+    let mut runtime = if matches!(command, ClientCommand::Bench(_)) {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(async {
         match command {
             ClientCommand::Team { command } => team::run(connect, command).await,
@@ -204,6 +212,7 @@ pub fn run(connect: &Connect, command: &ClientCommand) -> anyhow::Result<()> {
             ClientCommand::Audit { command } => audit::run(connect, command).await,
             ClientCommand::Log { command } => log::run(connect, command).await,
             ClientCommand::Send(args) => send::run(connect, args).await,
+            ClientCommand::Bench(args) => bench::run(connect, args).await,
             ClientCommand::Status { check } => status::run(connect, *check).await,
         }
     });

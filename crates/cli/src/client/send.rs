@@ -2,6 +2,8 @@
 //!
 //! Must not know what becomes of it.
 
+use std::path::Path;
+
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Request, header};
@@ -11,30 +13,27 @@ use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
 use super::commands::SendArgs;
+use super::tls::Version;
 use super::{Connect, Output, Usage, advice, clear, read_payload, read_secret};
 use crate::out::{say, write_foreign};
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
 pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
     let payload = read_payload(&args.file)?;
-    let token = read_secret(&args.token_file)?;
-    if token.starts_with("gdp_") {
-        let text = "--token-file has the credential of a principal (gdp_…): alerts need a token (gdr_…), which `gander token create` makes";
-        return Err(Usage(text).into());
-    }
+    let token = read_token(&args.token_file)?;
     let from = args.from.as_ref().map(|from| {
         let encoded: String = form_urlencoded::byte_serialize(from.as_bytes()).collect();
         format!("?from={encoded}")
     });
-    // `gander up` prints the whole address.
-    let url = args.gateway.trim_end_matches('/').trim_end_matches("/v1/process");
+    let url = base(&args.gateway);
     let request = Request::post(format!("{url}/v1/process{}", from.unwrap_or_default()))
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(payload)))
         .context("--gateway is no URL")?;
     clear::allow("--gateway", request.uri(), connect.insecure)?;
-    let client = Client::builder(TokioExecutor::new()).build(connect.tls.for_http(url)?);
+    let client =
+        Client::builder(TokioExecutor::new()).build(connect.tls.for_http(url, Version::Http1)?);
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| {
         let advice = advice::on_sending(&error, url);
@@ -54,4 +53,19 @@ pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
         }
         _ => anyhow::bail!("the alert was not accepted"),
     }
+}
+
+/// Where a gateway is, without the path of alerts: `gander up` prints the whole address.
+pub fn base(gateway: &str) -> &str {
+    gateway.trim_end_matches('/').trim_end_matches("/v1/process")
+}
+
+/// Reads the secret of a token.
+pub fn read_token(file: &Path) -> anyhow::Result<String> {
+    let token = read_secret(file)?;
+    if token.starts_with("gdp_") {
+        let text = "--token-file has the credential of a principal (gdp_…): alerts need a token (gdr_…), which `gander token create` makes";
+        return Err(Usage(text).into());
+    }
+    Ok(token)
 }

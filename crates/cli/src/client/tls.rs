@@ -50,6 +50,15 @@ pub struct Tls {
     pub client_key: Option<PathBuf>,
 }
 
+/// A version of HTTP; with TLS the server must agree to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
 const NO_ROOTS: &str = "the system has no certificates of those who sign: say --ca-file";
 
 /// A certificate and its key as PEM.
@@ -73,7 +82,11 @@ impl Tls {
 
     /// For HTTP, with TLS where the URL says https. Without it the system's certificates are not
     /// looked for: there may be none.
-    pub fn for_http(&self, url: &str) -> anyhow::Result<HttpsConnector<HttpConnector>> {
+    pub fn for_http(
+        &self,
+        url: &str,
+        version: Version,
+    ) -> anyhow::Result<HttpsConnector<HttpConnector>> {
         let builder = HttpsConnectorBuilder::new();
         let builder = match self.authorities()? {
             None if url.starts_with("https://") => builder.with_native_roots().context(NO_ROOTS)?,
@@ -86,7 +99,15 @@ impl Tls {
                 builder.with_tls_config(trusting(roots))
             }
         };
-        Ok(builder.https_or_http().enable_http1().build())
+        let builder = builder.https_or_http();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        // The end of a request is not kept back until its begin is acknowledged.
+        http.set_nodelay(true);
+        Ok(match version {
+            Version::Http1 => builder.enable_http1().wrap_connector(http),
+            Version::Http2 => builder.enable_http2().wrap_connector(http),
+        })
     }
 
     fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {

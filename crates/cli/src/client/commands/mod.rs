@@ -2,10 +2,12 @@
 //!
 //! - `filter`, `token`, `principal`: what is configured, beside teams, services and maintenance windows.
 //! - `incident`: incidents and parked records. `audit`: the audit log. `log`: the API log.
+//! - `bench`: load.
 //!
 //! Must not know how they are carried out.
 
 mod audit;
+mod bench;
 mod filter;
 mod incident;
 mod log;
@@ -19,6 +21,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::when::{Point, span};
 pub use audit::{AuditCommand, AuditFilter, VerifyArgs};
+pub use bench::BenchArgs;
 pub use filter::{Expected, FilterArgs, FilterCommand, FilterTestArgs, UrgencyArg};
 pub use incident::{IncidentCommand, ListedStatus, ParkedCommand, Within};
 pub use log::{LogCommand, LogScope, LogSpan, OutcomeArg};
@@ -104,6 +107,9 @@ Exit codes: with --check also 1 if something does not work")]
   gander send --token-file token --from Alertmanager alert.json
   echo '{\"status\": \"firing\"}' | gander send --token-file token -")]
     Send(SendArgs),
+    /// Sends alerts at a constant rate and measures how long their answers and events take.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<BenchArgs>),
 }
 
 /// What to do with teams.
