@@ -6,8 +6,9 @@ use anyhow::Context;
 use e2e::admin::Admin;
 use e2e::certificates::Authority;
 use e2e::events::stored;
-use e2e::process::run;
+use e2e::process::{Process, run};
 use e2e::rig::{Plan, Rig, free_address};
+use nix::sys::signal::Signal;
 use runtime::secret_file;
 use serde_json::Value;
 use wire::proto::gander::admin::v1 as api;
@@ -126,8 +127,9 @@ async fn it_speaks_tls_and_says_where_no_filter_matches() -> anyhow::Result<()> 
         let line = ["--ca-file", "ca.pem", "--token-file", "team", "--rate", "100"];
         let args = [&line[..], &["--seconds", "1", "--connections", "4"], http2].concat();
         let (code, report) = bench(rig.folder(), &gateway, &args).await?;
-        assert_eq!((code, count(&report, "/alerts/accepted")), (0, 100), "{report}");
-        assert_eq!(count(&report, "/outcomes/nothing"), 50, "{report}");
+        let at = |pointer: &str| count(&report, pointer);
+        assert_eq!((code, at("/alerts/accepted")), (0, at("/alerts/sent")), "{report}");
+        assert!(at("/outcomes/nothing") > 0, "{report}");
         assert!(report["notes"].to_string().contains("no filter matched"), "{report}");
         // There is no credential here, and it says so.
         assert_eq!(report["events"], Value::Null);
@@ -148,14 +150,40 @@ async fn payloads_of_files_are_sent_as_they_are() -> anyhow::Result<()> {
         [&args[..], &["--rate", "60", "--seconds", "1", "--outcome-percent", "100"]].concat();
     let (code, report) = bench(rig.folder(), &gateway, &args).await?;
     let at = |pointer: &str| count(&report, pointer);
-    assert_eq!((code, at("/alerts/accepted")), (0, 60), "{report}");
-    assert_eq!(at("/outcomes/created"), at("/alerts/triggers"), "{report}");
-    assert_eq!(at("/outcomes/resolved"), at("/alerts/resolves"), "{report}");
-    let created = stored(&rig.nats_url(), "GANDER_INCIDENTS", "gander.incidents.created.>").await?;
-    let titles = created.iter().filter(|event| {
-        String::from_utf8_lossy(&event.payload).contains("gander-bench - disk bench-")
-    });
-    assert_eq!(titles.count() as u64, at("/outcomes/created"));
+    assert_eq!((code, at("/alerts/accepted")), (0, at("/alerts/sent")), "{report}");
+    // On a busy machine a gateway does not know all of them in time.
+    let (told, unknown) = (at("/outcomes/created"), at("/outcomes/unknown"));
+    assert!(told <= at("/alerts/triggers") && at("/alerts/triggers") <= told + unknown, "{report}");
+    let nats = rig.nats_url();
+    e2e::wait::eventually("an incident for each trigger", async || {
+        let created = stored(&nats, "GANDER_INCIDENTS", "gander.incidents.created.>");
+        let created = created.await.ok()?;
+        let is_titled = |payload: &[u8]| {
+            String::from_utf8_lossy(payload).contains("gander-bench - disk bench-")
+        };
+        assert!(created.iter().all(|event| is_titled(&event.payload)));
+        (created.len() as u64 == at("/alerts/triggers")).then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ended_early_it_shows_what_was_measured() -> anyhow::Result<()> {
+    let (mut rig, _admin) = stage(Plan::default(), vec![fitting()]).await?;
+    let gateway = format!("http://{}", rig.gateway()?);
+    let args = ["bench", "--gateway", &gateway, "--token-file", "team", "--rate", "20"];
+    let args = [&args[..], &["--seconds", "86400"]].concat().into_iter().map(str::to_owned);
+    let mut process = Process::start(rig.folder(), "bench", &args.collect::<Vec<_>>())?;
+    e2e::wait::eventually("progress", async || {
+        process.log().contains(" wait for a connection").then_some(())
+    })
+    .await?;
+    process.signal(Signal::SIGINT)?;
+    assert_eq!(process.ended().await?, Some(0), "{}", process.log());
+    let log = process.log();
+    for text in ["HTTP/1.1, ended early", "LATENCY IN MS", "events: not measured: no credential"] {
+        assert!(log.contains(text), "{log}");
+    }
     Ok(())
 }
 
@@ -168,13 +196,14 @@ async fn where_nothing_is_accepted_it_fails_and_says_why() -> anyhow::Result<()>
     admin.delete_token(&token).await?;
     let args = ["--token-file", "dead", "--rate", "10", "--seconds", "1"];
     let (code, report) = bench(rig.folder(), &gateway, &args).await?;
-    assert_eq!((code, count(&report, "/errors/401 INVALID_TOKEN")), (1, 10), "{report}");
+    let refused = count(&report, "/errors/401 INVALID_TOKEN");
+    assert_eq!((code, refused), (1, count(&report, "/alerts/sent")), "{report}");
 
     let check = async |args: &[&str], code: i32, says: &str| {
         let args = [&["bench", "--token-file", "team", "--seconds", "1"], args].concat();
         let (ended, said) = run(rig.folder(), None, &args).await?;
         assert!(ended == code && said.contains(says), "{args:?}: {ended} {said}");
-        assert!(!said.contains(&token.secret) && !said.contains("gdr_"), "{said}");
+        assert!(!said.contains(&token.secret) && !said.contains(&admin.credential), "{said}");
         anyhow::Ok(())
     };
     let nothing = format!("http://{}", free_address()?);

@@ -9,10 +9,23 @@ use rustls::{AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
 const NOBODY: &str = "is it running? (`gander up`)";
+const NO_FILES: &str =
+    "this process may open no more files: raise its limit (ulimit -n), or use fewer connections";
+/// What the kernel calls that: EMFILE.
+const TOO_MANY_FILES: i32 = 24;
 
 /// What to do where no connection could be made.
 pub fn on_connecting(error: &(dyn Error + 'static)) -> &'static str {
-    tls_error(error).map_or(NOBODY, on_tls)
+    match tls_error(error) {
+        Some(error) => on_tls(error),
+        None if is_out_of_files(error) => NO_FILES,
+        None => NOBODY,
+    }
+}
+
+fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
+    let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    code == Some(TOO_MANY_FILES) || error.source().is_some_and(is_out_of_files)
 }
 
 /// What to do where a gRPC call had no answer of Gander's; none where it had one.
@@ -131,6 +144,7 @@ mod tests {
         let wrapped = io::Error::other(io::Error::other(tls));
         assert!(on_connecting(&wrapped).contains("no TLS at that port"));
         assert_eq!(on_connecting(&io::Error::from(io::ErrorKind::ConnectionRefused)), NOBODY);
+        assert_eq!(on_connecting(&io::Error::from_raw_os_error(TOO_MANY_FILES)), NO_FILES);
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         assert!(on_connecting(&io::Error::other(unknown)).contains("--ca-file"));
     }

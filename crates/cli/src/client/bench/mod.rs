@@ -45,9 +45,11 @@ use crate::out::{complain, json, say};
 
 pub use mix::Mix;
 
-/// Events are waited for until none has come for so long, …
-const QUIET: Duration = Duration::from_secs(2);
-/// … or, where some must come, for so long.
+/// With an event for each alert, how long it is waited for those of further services.
+const FURTHER: Duration = Duration::from_millis(500);
+/// With an event for each alert that must have one, how long it is waited for one of the others.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long it is waited for events in any case.
 const EVENTS: Duration = Duration::from_secs(30);
 /// How long resolving what is left open may take.
 const TIDYING: Duration = Duration::from_secs(30);
@@ -195,12 +197,13 @@ async fn twice(interrupts: &mut Receiver<u32>) {
 async fn events(load: &Load) {
     let begun = Instant::now();
     loop {
-        let (missing, last) = {
+        let (missing, waiting, last) = {
             let pairs = &load.tally().pairs;
-            (pairs.missing(), pairs.last())
+            (pairs.missing(), pairs.waiting(), pairs.last())
         };
-        let is_quiet = last.map_or(begun, |last| last.max(begun)).elapsed() >= QUIET;
-        if (is_quiet && missing == 0) || begun.elapsed() >= EVENTS {
+        let quiet = last.map_or(begun, |last| last.max(begun)).elapsed();
+        let is_done = (waiting == 0 && quiet >= FURTHER) || (missing == 0 && quiet >= QUIET);
+        if is_done || begun.elapsed() >= EVENTS {
             return;
         }
         sleep(Duration::from_millis(50)).await;

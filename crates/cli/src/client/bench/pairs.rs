@@ -3,7 +3,7 @@
 //! An event may be here before the answer that has the id of its alert. Must not know where events
 //! come from.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use domain::id::AlertId;
@@ -26,8 +26,9 @@ pub enum Happened {
 pub struct Pairs {
     alerts: Recent<Instant>,
     early: Recent<Vec<(Happened, Instant)>>,
-    /// Alerts of which it was answered that an event is to come, and none has.
-    missing: HashSet<AlertId>,
+    /// Alerts without an event so far, and whether it was answered that one is to come.
+    waiting: HashMap<AlertId, bool>,
+    missing: usize,
     created: u64,
     resolved: u64,
     last: Option<Instant>,
@@ -66,8 +67,9 @@ impl Pairs {
     pub fn answered(&mut self, alert: AlertId, due: Instant, must: bool) -> Vec<Duration> {
         self.alerts.entry(alert, due);
         let early = self.early.things.remove(&alert).unwrap_or_default();
-        if must && early.is_empty() && self.missing.len() < MAX {
-            self.missing.insert(alert);
+        if early.is_empty() && self.waiting.len() < MAX {
+            self.waiting.insert(alert, must);
+            self.missing += usize::from(must);
         }
         early.into_iter().map(|(happened, at)| self.pair(happened, due, at)).collect()
     }
@@ -83,7 +85,9 @@ impl Pairs {
             self.early.entry(alert, vec![]).push((happened, at));
             return None;
         };
-        self.missing.remove(&alert);
+        if self.waiting.remove(&alert) == Some(true) {
+            self.missing -= 1;
+        }
         Some(self.pair(happened, due, at))
     }
 
@@ -106,9 +110,14 @@ impl Pairs {
         self.resolved
     }
 
-    /// Alerts of which an event is to come.
-    pub fn missing(&self) -> usize {
-        self.missing.len()
+    /// How many alerts have no event so far of which it was answered that one is to come.
+    pub const fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// How many alerts have no event so far of which one may come.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// When the last event came.
@@ -132,7 +141,8 @@ mod tests {
         let (mut pairs, due) = (Pairs::default(), Instant::now());
         let after = |ms| due + Duration::from_millis(ms);
         assert!(pairs.answered(alert(1), due, true).is_empty());
-        assert_eq!(pairs.missing(), 1);
+        assert!(pairs.answered(alert(3), due, false).is_empty());
+        assert_eq!((pairs.missing(), pairs.waiting()), (1, 2));
         let took = pairs.happened(alert(1), Happened::Created, after(7));
         assert_eq!(took, Some(Duration::from_millis(7)));
         // In a second service.
@@ -141,7 +151,7 @@ mod tests {
         assert_eq!(pairs.happened(alert(2), Happened::Resolved, after(3)), None);
         assert_eq!(pairs.answered(alert(2), due, true), [Duration::from_millis(3)]);
         assert_eq!((pairs.missing(), pairs.created(), pairs.resolved()), (0, 2, 1));
-        assert_eq!(pairs.last(), Some(after(3)));
+        assert_eq!((pairs.waiting(), pairs.last()), (1, Some(after(3))));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClie
 use wire::proto::gander::events::v1 as events;
 
 use super::super::tail::{PAUSE, is_gone};
-use super::super::{Authorized, Connect, explain};
+use super::super::{Authorized, Connect, default_credential_file, explain};
 use super::pairs::Happened;
 use super::tally::Tally;
 
@@ -34,6 +34,9 @@ impl Watch {
     pub async fn open(connect: &Connect) -> anyhow::Result<Result<Self, Missing>> {
         let named = connect.credential_file.is_some()
             || environment::variable("GANDER_CREDENTIAL").is_some();
+        if !named && !default_credential_file().is_ok_and(|file| file.exists()) {
+            return Ok(Err("no credential: say --credential-file".to_owned()));
+        }
         match Self::begin(connect).await {
             Ok(watch) => Ok(Ok(watch)),
             Err(error) if named => Err(error),
