@@ -17,7 +17,7 @@ const DIGITS: u8 = 3;
 pub struct Latencies(Histogram<u64>);
 
 /// What they come to, in milliseconds. Each is at most 0.1 % over what was measured.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Percentiles {
     /// How many were measured.
     pub count: u64,

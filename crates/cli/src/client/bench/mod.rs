@@ -179,6 +179,7 @@ fn interrupts(arrivals: &Arc<Arrivals>) -> Receiver<u32> {
             arrivals.stop();
             count.send_modify(|count| *count += 1);
             if *count.borrow() == 1 {
+                progress::end();
                 complain("ending; Ctrl-C again waits for nothing");
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::latencies::Percentiles;
-use crate::out::{complain, say, table};
+use crate::out::{complain, harmless, say, table};
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 /// How many alerts there were.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Alerts {
     /// They were due.
     pub due: u64,
@@ -89,7 +89,7 @@ pub struct Token {
 }
 
 /// What became of the alerts that waited for it; one may have done several of these.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Outcomes {
     /// They created an incident.
     pub created: u64,
@@ -117,7 +117,7 @@ pub struct Events {
 }
 
 /// Latencies, from the time at which an alert was due; null where there are none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Latencies {
     /// To the answer that it is stored.
     pub ack: Option<Percentiles>,
@@ -159,7 +159,8 @@ impl Report {
             ));
         }
         if let Some(why) = &self.events_missing_because {
-            say(&format!("events: not measured: {why}"));
+            let how = if self.events.is_some() { "to the end" } else { "measured" };
+            say(&harmless(&format!("events: not {how}: {why}")));
         }
         self.notes.iter().for_each(|note| complain(&format!("note: {note}")));
     }

@@ -30,7 +30,8 @@ pub fn report(
         generator_late: tally.late.percentiles(),
     };
     let outcomes = outcomes(&tally);
-    let notes = notes(&alerts, &latencies, &outcomes, &tally);
+    let left_open = load.left_open();
+    let notes = notes(&alerts, &latencies, &outcomes, &tally, left_open);
     Report {
         run: load.run.clone(),
         gateway: args.gateway.clone(),
@@ -39,7 +40,7 @@ pub fn report(
         streams: if args.http2 { args.streams } else { 1 },
         rate: args.rate,
         mix: args.mix.to_string(),
-        seconds: tenths(arrivals.lasted().as_secs_f64()),
+        seconds: rounded(arrivals.lasted().as_secs_f64()),
         ended_early: arrivals.is_stopped(),
         errors: tally.errors.clone(),
         tokens: tokens(args, &tally),
@@ -51,7 +52,7 @@ pub fn report(
         }),
         events_missing_because: unwatched,
         latencies,
-        left_open: load.left_open(),
+        left_open,
         notes,
         alerts,
     }
@@ -62,7 +63,7 @@ fn alerts(tally: &Tally, arrivals: &Arrivals) -> Alerts {
     let lasted = arrivals.lasted();
     let answered = tally.last.map(|last| last.saturating_duration_since(arrivals.begun()));
     let per_second = |count: u64, over: std::time::Duration| {
-        tenths(count as f64 / over.as_secs_f64().max(0.001))
+        rounded(count as f64 / over.as_secs_f64().max(0.001))
     };
     let [triggers, repeats, resolves] = tally.sent;
     Alerts {
@@ -110,6 +111,7 @@ fn notes(
     latencies: &Latencies,
     outcomes: &Outcomes,
     tally: &Tally,
+    left_open: usize,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     let late = latencies.generator_late.filter(|late| late.p99_ms > LATE_MS);
@@ -126,10 +128,9 @@ fn notes(
         ));
     }
     let known = outcomes.created + outcomes.resolved + outcomes.duplicate + outcomes.suppressed;
-    if outcomes.nothing > 0 && known == 0 {
-        notes.push(
-            "no filter matched any alert: gander bench --help has the one that fits".to_owned(),
-        );
+    let is_unmatched = outcomes.nothing > 0 && known == 0;
+    if is_unmatched {
+        notes.push("no filter matched any alert: gander bench --help has one that fits".to_owned());
     }
     if tally.errors.keys().any(|how| how.starts_with("429")) {
         notes.push(
@@ -137,10 +138,64 @@ fn notes(
                 .to_owned(),
         );
     }
+    if left_open > 0 && !is_unmatched {
+        notes.push(format!(
+            "up to {left_open} incidents are left open in each service: gander incident list"
+        ));
+    }
     notes
 }
 
 /// With three decimals.
-fn tenths(value: f64) -> f64 {
+fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Failed;
+    use super::super::latencies::Percentiles;
+    use super::*;
+
+    fn check(
+        alerts: Alerts,
+        latencies: Latencies,
+        outcomes: Outcomes,
+        left_open: usize,
+        expected: &[&str],
+    ) {
+        let found = notes(&alerts, &latencies, &outcomes, &Tally::new(1), left_open);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_makes_figures_doubtful_is_said() {
+        let (alerts, latencies, outcomes) =
+            (Alerts::default, Latencies::default, Outcomes::default);
+        check(alerts(), latencies(), outcomes(), 0, &[]);
+        let late = |p99_ms| {
+            let late = Percentiles { p99_ms, ..Percentiles::default() };
+            Latencies { generator_late: Some(late), ..Latencies::default() }
+        };
+        check(alerts(), late(LATE_MS), outcomes(), 0, &[]);
+        check(alerts(), late(LATE_MS + 0.1), outcomes(), 0, &["the generator itself was late"]);
+        let behind = Alerts { not_sent: 3, ..alerts() };
+        check(behind, latencies(), outcomes(), 0, &["3 alerts were due and not sent"]);
+        let nothing = Outcomes { nothing: 3, ..outcomes() };
+        check(alerts(), latencies(), nothing, 7, &["no filter matched"]);
+        let some = Outcomes { nothing: 3, created: 1, ..outcomes() };
+        check(alerts(), latencies(), some, 7, &["up to 7 incidents"]);
+    }
+
+    #[test]
+    fn a_limit_of_a_token_is_explained() {
+        let mut tally = Tally::new(1);
+        tally.failed(Failed("429 RATE_LIMITED".to_owned()));
+        let (alerts, latencies) = (Alerts::default(), Latencies::default());
+        let found = notes(&alerts, &latencies, &Outcomes::default(), &tally, 0);
+        assert!(found.len() == 1 && found[0].contains("--rate-limit-token"), "{found:?}");
+    }
 }
