@@ -1,6 +1,6 @@
 # The only entry for people and CI. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test docs-check deploy-check released chaos overload revocation reliability-page rolling sabotage simulate corruption soak log-kills log-rates fuzz hostile instructions upgrade lint proto documents fmt clean
+.PHONY: help setup build demo test docs-check deploy-check released chaos overload revocation reliability-page rolling sabotage simulate corruption soak log-kills log-rates fuzz hostile instructions bench performance-page upgrade lint proto documents fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,16 @@ log-kills: setup build ## Kill workers under 10,000 calls: each has one entry, w
 
 instructions: build ## Count what the API log costs where nobody tracks (needs valgrind)
 	sh tools/instructions.sh
+
+# What is measured is what is released.
+bench: setup ## Measure what Gander costs, as ratios (BENCH=--only=matcher,worker...)
+	cargo build --locked --workspace --release --bin gander --bin bench
+	GANDER_PROGRAM=$(or $(GANDER_PROGRAM),$(CURDIR)/target/release/gander) \
+	target/release/bench --json target/bench/results.json $(BENCH)
+
+performance-page: ## Write tables and pictures of docs/PERFORMANCE.md from what `make bench` measured
+	@sh tools/setup.sh performance
+	PYTHONPATH=target/tools/performance python3 tools/performance.py
 
 log-rates: setup build ## Measure the API log: entries stored, shown, exported a second
 	cargo test --locked --workspace --tests apilog_rates::rates -- --ignored --nocapture

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches what demo and tests need into target/tools, without root. Safe to run twice.
 # `sh tools/setup.sh demo` fetches only what the demo needs, `sh tools/setup.sh deploy` also what
-# reads the files in deploy/, `sh tools/setup.sh hostile` also what attacks.
+# reads the files in deploy/, `hostile` also what attacks, `performance` what draws pictures.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/tools
@@ -48,6 +48,17 @@ python_packages() {
         --require-hashes --only-binary :all: --target "$tools/python" -r tools/python.txt ||
         fail "pip could not fetch them: is the network up?"
     cksum <tools/python.txt >"$tools/python.from"
+}
+
+# What draws the pictures of docs/PERFORMANCE.md.
+drawing() {
+    fresh performance tools/performance.txt && return
+    echo "setup: fetching matplotlib (70 MB) by hash"
+    rm -rf "$tools/performance"
+    python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
+        --require-hashes --only-binary :all: --target "$tools/performance" -r tools/performance.txt ||
+        fail "pip could not fetch it"
+    cksum <tools/performance.txt >"$tools/performance.from"
 }
 
 # Readers of the files in deploy/.
@@ -141,6 +152,7 @@ nats_server
 case "${1:-}" in
 demo) ;;
 deploy) deploy_tools ;;
+performance) drawing ;;
 hostile)
     h2load
     senders slowhttptest slowhttptest slowhttptest

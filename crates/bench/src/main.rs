@@ -1,7 +1,8 @@
 //! `make bench`: what Gander costs, as ratios within one run.
 //!
 //! - `matching`: an alert against `catalog`s of many sizes. `flow`: the worker alone on a full stream.
-//! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`).
+//! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`). `steady`: how long
+//!   answers and events take at a rate.
 //! - `tokens`, `admin`: a million tokens; durable commands.
 //! - `state`, `machine`: what is read of an installation, and of the machine. `report`: what is shown.
 //!
@@ -20,6 +21,7 @@ mod matching;
 mod progress;
 mod report;
 mod state;
+mod steady;
 mod throughput;
 mod tokens;
 
@@ -69,6 +71,8 @@ enum Part {
     Throughput,
     /// The worker alone.
     Worker,
+    /// End to end at a rate.
+    Steady,
     /// A million tokens.
     Tokens,
     /// Commands of administrators.
@@ -90,6 +94,8 @@ struct Results {
     throughput: Vec<throughput::Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     worker: Vec<flow::Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<steady::EndToEnd>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<tokens::Tokens>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -130,6 +136,9 @@ async fn measure(args: &Args) -> anyhow::Result<Results> {
     }
     if wanted(Part::Worker) {
         results.worker = flow::rows(&progress).await?;
+    }
+    if wanted(Part::Steady) {
+        results.end_to_end = Some(steady::measure(&progress).await?);
     }
     if wanted(Part::Tokens) {
         results.tokens = Some(tokens::measure(&progress).await?);

@@ -94,8 +94,9 @@ fn throughput(results: &Results) -> String {
     }
     for row in &results.throughput {
         text += &format!(
-            "accepted, {:<9} {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}; lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
+            "accepted, {:<8} {} nats-server {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}; lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
             format!("{:?}", row.kind),
+            row.servers,
             row.connections,
             row.accepted,
             row.bare,
@@ -126,6 +127,23 @@ fn worker(results: &Results) -> String {
         )
     };
     results.worker.iter().map(line).collect()
+}
+
+fn steady(results: &Results) -> String {
+    let Some(steady) = &results.end_to_end else { return String::new() };
+    format!(
+        "end to end, {} of {} alerts accepted at {}/s, p50 / p99 ms: ack {:.1} / {:.1}, outcome {:.1} / {:.1}, event {:.1} / {:.1}; the generator was {:.1} late\n",
+        steady.accepted,
+        steady.alerts,
+        steady.rate,
+        steady.ack_p50_ms,
+        steady.ack_p99_ms,
+        steady.outcome_p50_ms,
+        steady.outcome_p99_ms,
+        steady.event_p50_ms,
+        steady.event_p99_ms,
+        steady.generator_p99_ms,
+    )
 }
 
 fn tokens(results: &Results) -> String {

@@ -53,6 +53,8 @@ pub enum Kind {
 pub struct Row {
     /// How they are sent.
     pub kind: Kind,
+    /// To how many nats-servers, each with a copy of every stream.
+    pub servers: usize,
     /// Over how many connections.
     pub connections: usize,
     /// How many pairs were measured.
@@ -102,7 +104,7 @@ struct Installation {
 }
 
 impl Installation {
-    async fn start(tls: bool) -> anyhow::Result<Self> {
+    async fn start(tls: bool, cluster: bool) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?.keep();
         let (pair, _) = Authority::new("bench")?.issue(&folder, "bench")?;
         let mut gateway_args: Vec<String> =
@@ -114,7 +116,7 @@ impl Installation {
             gateway_args.extend(["--tls-cert".to_owned(), certificate.to_string()]);
             gateway_args.extend(["--tls-key".to_owned(), key.to_string()]);
         }
-        let plan = Plan { gateway_args, log: "warn".to_owned(), ..Plan::default() };
+        let plan = Plan { gateway_args, log: "warn".to_owned(), cluster, ..Plan::default() };
         let mut rig = Rig::planned(plan).await?;
         let admin = rig.first_admin().await?;
         let team = admin.team("Bench").await?;
@@ -149,9 +151,12 @@ impl Installation {
 
     /// The processor time of gateway, nats-server and worker so far.
     fn spent(&mut self) -> anyhow::Result<[f64; 3]> {
-        let nats = i32::try_from(self.rig.nats.pid().context("no nats-server")?)?;
+        let mut nats = 0.0;
+        for server in std::iter::once(&self.rig.nats).chain(&self.rig.peers) {
+            nats += processor_seconds(i32::try_from(server.pid().context("no nats-server")?)?)?;
+        }
         let (gateway, worker) = (self.pid(Role::Gateway(0))?, self.pid(Role::Worker(0))?);
-        Ok([processor_seconds(gateway)?, processor_seconds(nats)?, processor_seconds(worker)?])
+        Ok([processor_seconds(gateway)?, nats, processor_seconds(worker)?])
     }
 
     async fn accepted(&mut self, kind: Kind, connections: usize) -> anyhow::Result<Side> {
@@ -229,6 +234,7 @@ impl Installation {
         let gateway = self.pid(Role::Gateway(0))?;
         Ok(Row {
             kind,
+            servers: 1 + self.rig.peers.len(),
             connections,
             pairs,
             accepted: mid(&ours, |side| side.per_second),
@@ -262,7 +268,7 @@ fn bodies(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 
 /// All rows, and the name of the bare server's faster runtime.
 pub async fn rows(progress: &Progress) -> anyhow::Result<(Vec<Row>, &'static str)> {
-    let mut plain = Installation::start(false).await?;
+    let mut plain = Installation::start(false, false).await?;
     progress.say("throughput: which runtime of the bare server is the faster one");
     let one = plain.bare(Runtime::CurrentThread, Kind::Plain, 256).await?.per_second;
     let many = plain.bare(Runtime::MultiThread, Kind::Plain, 256).await?.per_second;
@@ -283,7 +289,11 @@ pub async fn rows(progress: &Progress) -> anyhow::Result<(Vec<Row>, &'static str
     }
     drop(plain);
     progress.say("throughput: TLS");
-    let mut secured = Installation::start(true).await?;
+    let mut secured = Installation::start(true, false).await?;
     rows.push(secured.row(runtime, Kind::Tls, 256, PAIRS_OF_OTHERS).await?);
+    drop(secured);
+    progress.say("throughput: three nats-servers");
+    let mut three = Installation::start(false, true).await?;
+    rows.push(three.row(runtime, Kind::Plain, 256, PAIRS_OF_OTHERS).await?);
     Ok((rows, name))
 }

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Writes the table and the pictures of docs/PERFORMANCE.md from what `make bench` measured.
+
+`make performance-page` runs it. The results are kept in docs/performance/results.json, so that the page
+can be written again. Must not know how anything is measured.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "target/bench/results.json"
+KEPT = ROOT / "docs/performance/results.json"
+PAGE = ROOT / "docs/PERFORMANCE.md"
+BEGIN, END = "<!-- from results.json -->\n", "<!-- end -->\n"
+
+
+def one(rows, **wanted):
+    """The only row with these values."""
+    found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    if len(found) != 1:
+        sys.exit(f"{len(found)} rows with {wanted}: run all of `make bench`")
+    return found[0]
+
+
+def targets(run):
+    """What was aimed at, and what it came to."""
+    usual = {"catalog": "usual", "payload_bytes": 1000}
+    large = one(run["matcher"], filters=100_000, **usual)
+    small = one(run["matcher"], filters=1_000, **usual)
+    hostile = one(run["matcher"], catalog="unselective")
+    plain = one(run["throughput"], kind="plain", connections=256, servers=1)
+    worker = {row["kind"]: row for row in run["worker"]}
+    commands = {row["clients"]: row["per_second"] for row in run["admin"]}
+    tokens, steady = run["tokens"], run["end_to_end"]
+    cpu = plain["gateway_us"] + plain["nats_us"]
+    update = one(run["updates"], filters=100_000)
+    low, high = plain["ratio_range"]
+    return [
+        ("accepted/s at 256 connections ÷ bare axum", f"{plain['ratio']:.2f} ({low:.2f} to {high:.2f})", "≥ 0.65", plain["ratio"] >= 0.65),
+        ("processor time of an accepted alert, gateway + nats-server", f"{plain['gateway_us']:.1f} + {plain['nats_us']:.1f} = {cpu:.1f} µs (bare axum {plain['bare_us']:.1f} µs)", "≤ 23 µs", cpu <= 23),
+        ("one alert, 100,000 filters ÷ 1,000 filters", f"{large['index_us'] / small['index_us']:.2f}", "≤ 1.5", large["index_us"] <= 1.5 * small["index_us"]),
+        ("a plain loop ÷ the index, 100,000 filters", f"{large['loop_us'] / large['index_us']:,.0f}", "≥ 1,000", large["loop_us"] >= 1000 * large["index_us"]),
+        ("non-selective catalog, for each filter", f"{hostile['index_us'] * 1e3 / hostile['filters']:.0f} ns", "stated", True),
+        ("catalog of 100,000 filters: build, memory", f"{large['build_ms'] / 1e3:.2f} s, {large['memory_bytes'] / 1e6:.1f} MB", "≤ 1 s, ≤ 40 MB", large["build_ms"] <= 1e3 and large["memory_bytes"] <= 40e6),
+        ("a change in force, and the gap of a new index, 100,000 filters", f"{update['in_force_us'] / 1e3:.2f} ms, {update['gap_us'] / 1e3:.2f} ms", "≤ 50 ms, ≤ 5 ms", update["in_force_us"] <= 50e3 and update["gap_us"] <= 5e3),
+        ("worker, one match for each alert", f"{worker['one-match']['per_second']:,.0f} alerts/s", "≥ 20,000", worker["one-match"]["per_second"] >= 20_000),
+        ("worker, storm of one incident", f"{worker['storm']['per_second']:,.0f} alerts/s", "≥ 100,000", worker["storm"]["per_second"] >= 100_000),
+        ("check of a token among 1,000,000", f"{tokens['check_ns'][1]:.0f} ns", "≤ 500 ns", tokens["check_ns"][1] <= 500),
+        (f"end to end at {steady['rate']:,.0f}/s: outcome p50 / p99", f"{steady['outcome_p50_ms']:.1f} / {steady['outcome_p99_ms']:.1f} ms", "≤ 8 / 20 ms", steady["outcome_p50_ms"] <= 8 and steady["outcome_p99_ms"] <= 20),
+        ("commands/s, one client / 64", f"{commands[1]:,.0f} / {commands[64]:,.0f}", "≥ 300 / 5,000", commands[1] >= 300 and commands[64] >= 5_000),
+        ("start to ready with 1,000,000 tokens: gateway, admin", f"{tokens['gateway_s']:.1f} s, {tokens['admin_s']:.1f} s", "≤ 10 s", max(tokens["gateway_s"], tokens["admin_s"]) <= 10),
+    ]
+
+
+def table(head, rows):
+    """A table of Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines) + "\n"
+
+
+def tables(run):
+    """All tables of the page."""
+    machine = run["machine"]
+    text = (
+        f"Commit `{machine['commit']}`, {machine['cores']} cores of {machine['processor']}, Linux {machine['kernel']}, "
+        f"{machine['nats_server']}; a write of 4 KiB and its fsync take {machine['fsync_us']:.0f} µs. "
+        f"The bare server runs on tokio's {run['bare_runtime']} runtime, the faster one here.\n\n"
+    )
+    rows = [(name, came, aim, "yes" if met else "**no**") for name, came, aim, met in targets(run)]
+    text += table(["what", "measured", "target", "met"], rows)
+    kinds = {"plain": "as it is", "tls": "over TLS", "url-token": "token in the URL", "gzip": "gzip"}
+    text += "Accepted alerts, 1 KB each, beside answers of the bare server:\n\n"
+    text += table(
+        ["how", "nats-servers", "connections", "accepted/s", "bare/s", "ratio", "gateway µs", "nats-server µs", "bare µs", "worker µs", "not folded at the end", "folded after"],
+        [
+            (kinds[r["kind"]], r["servers"], r["connections"], f"{r['accepted']:,.0f}", f"{r['bare']:,.0f}", f"{r['ratio']:.2f}", f"{r['gateway_us']:.1f}", f"{r['nats_us']:.1f}", f"{r['bare_us']:.1f}", f"{r['worker_us']:.1f}", f"{r['lag']:,.0f}", f"{r['catch_up_s']:.1f} s")
+            for r in run["throughput"]
+        ],
+    )
+    text += "One alert against a catalog (the index ÷ what a plain loop over all filters takes):\n\n"
+    text += table(
+        ["catalog", "filters", "payload", "parse µs", "index µs", "loop µs", "times faster", "build ms", "memory MB"],
+        [
+            (r["catalog"], f"{r['filters']:,}", f"{r['payload_bytes']:,} B", f"{r['parse_us']:.1f}", f"{r['index_us']:.2f}", f"{r['loop_us']:,.1f}", f"{r['loop_us'] / r['index_us']:,.0f}", f"{r['build_ms']:.1f}", f"{r['memory_bytes'] / 1e6:.1f}")
+            for r in run["matcher"]
+        ],
+    )
+    names = {"nothing": "no filter matches", "one-match": "each opens an incident", "ten-matches": "each opens ten", "storm": "repeats of one incident"}
+    text += "The worker alone, from a full stream:\n\n"
+    text += table(
+        ["alerts", "alerts/s", "worker µs", "nats-server µs"],
+        [(names[r["kind"]], f"{r['per_second']:,.0f}", f"{r['worker_us']:.1f}", f"{r['nats_us']:.1f}") for r in run["worker"]],
+    )
+    return text
+
+
+def pictures(run, folder):
+    """Cost over filters, throughput over connections, both with logarithmic axes."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "gander"
+    import matplotlib.pyplot as plot
+
+    def draw(name, what, across, lines):
+        figure, axes = plot.subplots(figsize=(7, 4))
+        for label, points in lines:
+            axes.loglog(*zip(*points), marker="o", label=label)
+        axes.set(xlabel=across, ylabel=what)
+        axes.grid(which="both", alpha=0.3)
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(folder / name, metadata={"Date": None})
+        plot.close(figure)
+
+    def cost(size, which):
+        rows = [r for r in run["matcher"] if r["catalog"] == "usual" and r["payload_bytes"] == size]
+        return [(r["filters"], r[which]) for r in rows]
+
+    draw(
+        "matcher.svg",
+        "microseconds for one alert",
+        "filters",
+        [
+            ("plain loop, 1 KB", cost(1000, "loop_us")),
+            ("plain loop, 64 KB", cost(64000, "loop_us")),
+            ("index, 64 KB", cost(64000, "index_us")),
+            ("index, 1 KB", cost(1000, "index_us")),
+        ],
+    )
+    plain = [r for r in run["throughput"] if r["kind"] == "plain" and r["servers"] == 1]
+    draw(
+        "throughput.svg",
+        "a second",
+        "connections",
+        [
+            ("bare server, answers", [(r["connections"], r["bare"]) for r in plain]),
+            ("accepted alerts, each fsynced", [(r["connections"], r["accepted"]) for r in plain]),
+        ],
+    )
+
+
+def main():
+    if MEASURED.exists():
+        KEPT.parent.mkdir(exist_ok=True)
+        shutil.copyfile(MEASURED, KEPT)
+    run = json.loads(KEPT.read_text())
+    before, rest = PAGE.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(before + BEGIN + tables(run) + END + after)
+    pictures(run, KEPT.parent)
+
+
+main()
