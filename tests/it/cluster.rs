@@ -33,7 +33,8 @@ async fn nothing_acknowledged_is_lost_with_a_server_of_three() -> anyhow::Result
 
     stage.rig.server(&leader).context("the leader")?.kill().await?;
     let killed = Instant::now();
-    stage.progress("work with two of three servers").await?;
+    let progress = stage.progress("work with two of three servers").await;
+    progress.with_context(|| stage.rig.logs().join("\n"))?;
     println!("{leader} killed; 100 alerts and a command more after {:?}", killed.elapsed());
 
     e2e::wait::back_again(stage.rig.server(&leader).context("the leader")?).await?;

@@ -29,6 +29,7 @@ mod parked;
 mod power;
 mod python;
 mod reasons;
+mod relay;
 mod revocation;
 mod roles;
 mod rolling;

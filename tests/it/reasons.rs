@@ -87,7 +87,11 @@ async fn a_tracked_alert_is_told_by_every_partition_and_an_untracked_one_by_none
     };
     let (first, second) = (of(&tracked[0]), of(&tracked[1]));
     assert_eq!((first.len(), second.len()), (1, 1));
-    let opened = &incident_events(&rig.nats_url()).await?[0];
+    // What is told is stored before what it leads to.
+    let opened = eventually("an incident", async || {
+        incident_events(&rig.nats_url()).await.ok()?.into_iter().next()
+    })
+    .await?;
     let incident = opened.incident.clone().unwrap_or_default();
     assert_eq!(incident.alert, untracked.id.to_string());
     assert_eq!(first[0].service, service.name);

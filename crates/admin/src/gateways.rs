@@ -27,7 +27,7 @@ impl Gateways {
     /// The time is up: these are not known to.
     pub async fn act_on(&self, sequence: u64) -> Result<(), Vec<InstanceId>> {
         let begun = self.leases.now();
-        let leases = tokio::time::timeout(PATIENCE, self.leases.settled());
+        let leases = tokio::time::timeout(PATIENCE, self.leases.settled(sequence));
         let (settled, heard) = tokio::join!(leases, self.beats.all_at_least(sequence, PATIENCE));
         if settled.is_ok() && heard {
             return Ok(());

@@ -1,8 +1,8 @@
 //! The leases of gateways as admin sees them, and waiting until every gateway acts on a change.
 //!
 //! Calls that wait share rounds: a round writes a mark, and ends when all gateways act on its change
-//! or their leases have run out; whoever comes meanwhile is in the next one. So at most one mark is new
-//! to a gateway at a time, however many calls there are. Must not know what a change is, nor decide:
+//! or their leases have run out; whoever comes meanwhile with a later change is in the next one. So at
+//! most one mark is new to a gateway at a time, however many calls there are. Must not know what a change is, nor decide:
 //! `domain::lease` does.
 
 use std::collections::BTreeMap;
@@ -37,8 +37,11 @@ pub enum Error {
     Another,
 }
 
-/// Told once every gateway acts on what was relayed when it was asked.
-type Ask = oneshot::Sender<()>;
+/// Told once every gateway acts on a change that was relayed before it was asked.
+struct Ask {
+    change: u64,
+    told: oneshot::Sender<()>,
+}
 
 /// The leases. Cheap to clone.
 #[derive(Clone)]
@@ -60,8 +63,15 @@ impl Leases {
         let (asks, asked) = mpsc::channel(QUEUE);
         let leases = Self { seen: receiver.clone(), asks, clock: Arc::clone(&clock) };
         let (follower, nats) = (follow(nats.clone(), seen, Arc::clone(&clock)), nats.clone());
-        let rounds =
-            Rounds { nats, relayed, seen: receiver, clock, mark: Mark::default(), begun: false };
+        let rounds = Rounds {
+            nats,
+            relayed,
+            seen: receiver,
+            clock,
+            mark: Mark::default(),
+            begun: false,
+            settled: 0,
+        };
         let running = async move {
             tokio::select! {
                 () = follower => Ok(()),
@@ -71,12 +81,12 @@ impl Leases {
         (leases, running)
     }
 
-    /// Waits until every gateway acts on all that was relayed before, or refuses everything, for as
-    /// long as that takes.
-    pub async fn settled(&self) {
-        let (settled, told) = oneshot::channel();
-        let asked = self.asks.send(settled).await.is_ok();
-        if !(asked && told.await.is_ok()) {
+    /// Waits until every gateway acts on this change, which was relayed before, or refuses everything,
+    /// for as long as that takes.
+    pub async fn settled(&self, change: u64) {
+        let (told, settled) = oneshot::channel();
+        let asked = self.asks.send(Ask { change, told }).await.is_ok();
+        if !(asked && settled.await.is_ok()) {
             // The process ends.
             std::future::pending::<()>().await;
         }
@@ -146,6 +156,12 @@ async fn tidy(nats: Nats, gateway: InstanceId, revision: u64) {
     }
 }
 
+impl Ask {
+    fn tell(self) {
+        let _ = self.told.send(());
+    }
+}
+
 struct Rounds {
     nats: Nats,
     relayed: watch::Receiver<u64>,
@@ -155,6 +171,8 @@ struct Rounds {
     mark: Mark,
     /// Whether this process has written one.
     begun: bool,
+    /// The change of the last round that has ended well: no gateway goes back behind it.
+    settled: u64,
 }
 
 impl Rounds {
@@ -165,11 +183,13 @@ impl Rounds {
             while let Ok(next) = asked.try_recv() {
                 asks.push(next);
             }
-            asks.retain(|ask| !ask.is_closed());
-            if self.round(&asks).await? {
-                for ask in asks {
-                    let _ = ask.send(());
-                }
+            // Their changes were relayed before the last round began: they were only late to ask.
+            let late = asks.extract_if(.., |ask| ask.change <= self.settled);
+            late.for_each(Ask::tell);
+            asks.retain(|ask| !ask.told.is_closed());
+            if !asks.is_empty() && self.round(&asks).await? {
+                self.settled = self.mark.sequence;
+                asks.into_iter().for_each(Ask::tell);
             }
         }
         Ok(())
@@ -197,7 +217,7 @@ impl Rounds {
 
     /// Whether the round has ended well; not where nobody waits for it any more.
     async fn round(&mut self, asks: &[Ask]) -> Result<bool, Error> {
-        let given_up = || asks.iter().all(oneshot::Sender::is_closed);
+        let given_up = || asks.iter().all(|ask| ask.told.is_closed());
         while !given_up() && !self.write().await? {
             tokio::time::sleep(BACK_OFF).await;
         }

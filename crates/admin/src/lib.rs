@@ -1,7 +1,8 @@
 //! The administration of Gander over gRPC: the only writer of configuration.
 //!
-//! - `store`: decides commands one after the other, journals and relays them. `start`: compares
-//!   the journal with GANDER_CONTROL before anything else. `bootstrap`: the first credential.
+//! - `store`: decides commands one after the other and journals them; `requests`: those that come again.
+//!   `relay`: brings commits to GANDER_CONTROL. `start`: compares the journal with it before anything
+//!   else. `bootstrap`: the first credential.
 //! - `access`: who calls, and the table of rights. `grpc`: one file a service.
 //! - `audit`: is the chain of commits whole, and what was changed when.
 //! - `gateways`: waiting until all act on a change. `leases`: by their leases.
@@ -23,6 +24,8 @@ mod judge;
 mod last_use;
 mod leases;
 mod measure;
+mod relay;
+mod requests;
 mod run;
 mod start;
 mod store;

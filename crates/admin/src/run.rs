@@ -47,8 +47,9 @@ use crate::incoming::{CountCalls, incoming};
 use crate::last_use::LastUses;
 use crate::leases::{self, Leases};
 use crate::measure::{self, Counted};
+use crate::relay::{Relay, Sent};
 use crate::start;
-use crate::store::{Fatal, Writer, relay};
+use crate::store::{Fatal, Writer};
 use crate::tracking;
 
 /// Settings of admin.
@@ -277,22 +278,25 @@ async fn open(
     let mut checkpoints = Checkpoints::open(&home.checkpoints, key)?;
     let stop = &shutdown.soft;
     let at = parts.clock.now();
-    let reconciled = start::reconcile(&mut journal, &mut checkpoints, &parts.nats, (stop, at));
+    let tag = id_bytes(at, &*parts.random);
+    let relay = Relay::new(parts.nats.clone(), parts.streams.control_takes_batches, tag);
+    let reconciled = start::reconcile(&mut journal, &mut checkpoints, &relay, (stop, at));
     let (mut directory, requests) = reconciled.await?;
     if journal.head().sequence == 0 || bootstrap::recovery_wanted(data) {
         let issued = bootstrap::issue(&mut journal, data, &*parts.clock, &*parts.random);
         let (path, commit) = issued?;
         directory.apply(&commit);
-        let snapshot = directory.snapshot(commit.changes[0].subject());
+        let left = directory.snapshot(commit.changes[0].subject());
         checkpoints.sign(journal.head(), &moment(commit.at))?;
         bootstrap::recovery_done(data)?;
-        relay(&parts.nats, &commit, encode_commit(&commit), &snapshot, stop).await?;
+        let sent = Sent::new(&commit, encode_commit(&commit), &left);
+        relay.store(&[sent], stop, |_| ()).await?;
         tracing::info!(path = %path.display(), "a bootstrap credential is written: it makes the first principal");
     }
     let writer = Writer {
         journal: Box::new(journal),
         checkpoints,
-        nats: parts.nats.clone(),
+        relay,
         clock: Arc::clone(&parts.clock),
         directory,
         requests,

@@ -19,7 +19,9 @@ use wire::audit::moment;
 use wire::stored::{self, control};
 use wire::subject;
 
-use crate::store::{Fatal, Requests, relay};
+use crate::relay::{Relay, Sent};
+use crate::requests::Requests;
+use crate::store::Fatal;
 
 const PAGE: usize = 1_000;
 /// How often the stream is read before what is missing is called lost, and after which pause.
@@ -91,9 +93,10 @@ pub async fn stored_record(nats: &Nats, sequence: u64) -> Result<Bytes, Error> {
 pub async fn reconcile(
     journal: &mut dyn Journal,
     checkpoints: &mut Checkpoints,
-    nats: &Nats,
+    relay: &Relay,
     (stop, at): (&CancellationToken, Timestamp),
 ) -> Result<(Directory, Requests), Error> {
+    let nats = relay.nats();
     let head = journal::verify(journal, control::previous_hash)?;
     let last = view::check_whole(nats).await?.last;
     let common = head.sequence.min(last);
@@ -110,7 +113,7 @@ pub async fn reconcile(
     if journal.head().sequence > 0 {
         checkpoints.sign(journal.head(), &moment(at))?;
     }
-    fold(journal, nats, last, stop).await
+    fold(journal, relay, last, (stop, at)).await
 }
 
 /// What was signed must still be in the chain: nothing is signed on top of another history.
@@ -174,9 +177,9 @@ async fn import(journal: &mut dyn Journal, nats: &Nats, mut head: Head) -> Resul
 /// Folds the journal, and relays what the stream does not have.
 async fn fold(
     journal: &dyn Journal,
-    nats: &Nats,
+    relay: &Relay,
     relayed: u64,
-    stop: &CancellationToken,
+    (stop, at): (&CancellationToken, Timestamp),
 ) -> Result<(Directory, Requests), Error> {
     let mut directory = Directory::default();
     let mut requests = Requests::default();
@@ -185,15 +188,18 @@ async fn fold(
         if records.is_empty() {
             return Ok((directory, requests));
         }
+        let mut missing = Vec::new();
         for record in records {
             let commit = decode(&record, directory.sequence() + 1)?;
             directory.apply(&commit);
             requests.note(&commit);
             if commit.sequence > relayed {
-                let snapshot = directory.snapshot(commit.changes[0].subject());
-                relay(nats, &commit, record, &snapshot, stop).await?;
+                let left = directory.snapshot(commit.changes[0].subject());
+                missing.push(Sent::new(&commit, record, &left));
             }
         }
+        requests.forget(at);
+        relay.store(&missing, stop, |_| ()).await?;
     }
 }
 

@@ -4,34 +4,29 @@
 //! what they give as one group to the journal, relays it to GANDER_CONTROL, answers. A failing
 //! journal ends the process. Must not know gRPC.
 
-use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
-use bytes::Bytes;
 use domain::aggregate::{Actor, Rejection};
 use domain::commit::{Change, Commit, Request, Subject};
-use domain::directory::{Directory, Snapshot};
+use domain::directory::Directory;
 use domain::time::Timestamp;
 use runtime::clock::Clock;
 use runtime::journal::checkpoint::{self, Checkpoints, Signed};
 use runtime::journal::{self, Head, Journal, Records};
-use runtime::nats::publish::{self, Expect};
-use runtime::nats::{self, Nats};
+use runtime::nats;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::audit::{moment, record_to};
-use wire::stored::control::{encode_commit, encode_message};
-use wire::subject;
+use wire::stored::control::encode_commit;
+
+use crate::relay::{Relay, Sent};
+use crate::requests::{Before, Requests};
 
 /// The most commands that wait.
-const QUEUE: usize = 256;
+const QUEUE: usize = 1_024;
 /// The most commands in one group.
-const GROUP: usize = 128;
-/// How long a repeated request is known.
-const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-const RELAY_DEADLINE: Duration = Duration::from_secs(2);
-const BACK_OFF: Duration = Duration::from_millis(500);
+const GROUP: usize = 256;
 
 /// What it leads to in a state and at a time, which is that of the commit: a command may have waited.
 type Decide = Box<dyn FnOnce(&Directory, Timestamp) -> Result<Vec<Change>, Rejection> + Send>;
@@ -138,63 +133,14 @@ impl Store {
     }
 }
 
-/// What is known of a request that was carried out.
-#[derive(Clone, Copy, Debug)]
-struct Remembered {
-    digest: [u8; 32],
-    at: Timestamp,
-    sequence: u64,
-    subject: Subject,
-}
-
-/// Requests that were carried out within the last 24 hours, by who asked and the id.
-#[derive(Debug, Default)]
-pub struct Requests(HashMap<(String, [u8; 16]), Remembered>);
-
-impl Requests {
-    /// Remembers the request of a commit.
-    pub fn note(&mut self, commit: &Commit) {
-        let (Some(request), Some(change)) = (commit.request, commit.changes.first()) else {
-            return;
-        };
-        let known = Remembered {
-            digest: request.digest,
-            at: commit.at,
-            sequence: commit.sequence,
-            subject: change.subject(),
-        };
-        self.0.insert(key(commit.actor, request.id), known);
-    }
-
-    fn repeat(&self, command: &Command, now: Timestamp) -> Option<Result<Done, Error>> {
-        let request = command.request?;
-        let known = self.0.get(&key(command.actor, request.id))?;
-        if now.since(known.at) > REQUEST_MEMORY {
-            return None;
-        }
-        if known.digest != request.digest {
-            return Some(Err(Error::RequestReused));
-        }
-        Some(Ok(Done { sequence: known.sequence, repeat_of: Some(known.subject) }))
-    }
-
-    fn forget(&mut self, now: Timestamp) {
-        self.0.retain(|_, known| now.since(known.at) <= REQUEST_MEMORY);
-    }
-}
-
-fn key(actor: Actor, id: [u8; 16]) -> (String, [u8; 16]) {
-    (format!("{actor:?}"), id)
-}
-
 /// Writes what commands lead to.
 pub struct Writer {
     /// Where commits are kept.
     pub journal: Box<dyn Journal>,
     /// What signs how far it is.
     pub checkpoints: Checkpoints,
-    /// The connection.
-    pub nats: Nats,
+    /// What brings them to GANDER_CONTROL.
+    pub relay: Relay,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What is configured.
@@ -216,10 +162,29 @@ struct Group {
 
 struct Decided {
     commit: Commit,
-    record: Bytes,
-    snapshot: Snapshot,
+    sent: Sent,
     done: Answer,
     span: tracing::Span,
+}
+
+impl Decided {
+    /// Says that it is stored, to the log and to who asked.
+    fn stored(self) {
+        let Self { commit, done, span, .. } = self;
+        let sequence = commit.sequence;
+        tracing::debug!(parent: &span, change = sequence, changes = ?commit.changes, "stored");
+        let told = record_to(&commit, [0; 32], None);
+        let kinds: Vec<_> = told.changes.iter().map(|change| change.kind.as_str()).collect();
+        tracing::info!(
+            parent: &span,
+            change = sequence,
+            actor = told.actor,
+            kind = kinds.join(","),
+            resource = told.resource,
+            "a change is stored"
+        );
+        let _ = done.send(Ok(Done { sequence, repeat_of: None }));
+    }
 }
 
 impl Writer {
@@ -275,15 +240,18 @@ impl Writer {
         if decided.is_empty() {
             return Ok(self);
         }
-        let records: Vec<_> = decided.iter().map(|one| one.record.clone()).collect();
+        let records: Vec<_> = decided.iter().map(|one| one.sent.record()).collect();
         let at = moment(self.clock.now());
+        let begun = Instant::now();
         let appended = tokio::task::spawn_blocking(move || -> Result<Self, Fatal> {
             let head = self.journal.append(expected.sequence, &records)?;
             // Before anybody is told: so whatever is in GANDER_CONTROL was signed.
             self.checkpoints.sign(head, &at)?;
             Ok(self)
         });
-        appended.await.map_err(|panic| journal::Error::Failed(panic.to_string()))?
+        let appended = appended.await.map_err(|panic| journal::Error::Failed(panic.to_string()))?;
+        metrics::histogram!("gander_admin_journal_seconds").record(begun.elapsed().as_secs_f64());
+        appended
     }
 
     /// Relays the commits of a group, and answers each command once what it rests on is stored.
@@ -294,22 +262,18 @@ impl Writer {
         relayed: &watch::Sender<u64>,
         stop: &CancellationToken,
     ) -> Result<(), Fatal> {
-        for Decided { commit, record, snapshot, done, span } in group.decided {
-            let sequence = commit.sequence;
-            relay(&self.nats, &commit, record, &snapshot, stop).await?;
-            relayed.send_replace(sequence);
-            tracing::debug!(parent: &span, change = sequence, changes = ?commit.changes, "stored");
-            let told = record_to(&commit, [0; 32], None);
-            let kinds: Vec<_> = told.changes.iter().map(|change| change.kind.as_str()).collect();
-            tracing::info!(
-                parent: &span,
-                change = sequence,
-                actor = told.actor,
-                kind = kinds.join(","),
-                resource = told.resource,
-                "a change is stored"
-            );
-            let _ = done.send(Ok(Done { sequence, repeat_of: None }));
+        let commits: Vec<_> = group.decided.iter().map(|one| one.sent.clone()).collect();
+        let mut waiting = group.decided.into_iter().peekable();
+        let stored = |last| {
+            relayed.send_replace(last);
+            while let Some(one) = waiting.next_if(|one| one.commit.sequence <= last) {
+                one.stored();
+            }
+        };
+        let begun = Instant::now();
+        self.relay.store(&commits, stop, stored).await?;
+        if !commits.is_empty() {
+            metrics::histogram!("gander_admin_relay_seconds").record(begun.elapsed().as_secs_f64());
         }
         for (done, result) in group.settled {
             let _ = done.send(result);
@@ -326,7 +290,7 @@ impl Writer {
                 continue;
             }
             let at = self.clock.now();
-            if let Some(known) = self.requests.repeat(&command, at) {
+            if let Some(known) = self.repeat(&command, at) {
                 group.settled.push((done, known));
                 continue;
             }
@@ -354,45 +318,20 @@ impl Writer {
             head = head.after(&record);
             self.directory.apply(&commit);
             self.requests.note(&commit);
-            let snapshot = self.directory.snapshot(commit.changes[0].subject());
-            group.decided.push(Decided { commit, record, snapshot, done, span: command.span });
+            let left = self.directory.snapshot(commit.changes[0].subject());
+            let sent = Sent::new(&commit, record, &left);
+            group.decided.push(Decided { commit, sent, done, span: command.span });
         }
         group
     }
-}
 
-/// Stores a commit in GANDER_CONTROL at its own number, however long that takes.
-pub async fn relay(
-    nats: &Nats,
-    commit: &Commit,
-    record: Bytes,
-    snapshot: &Snapshot,
-    stop: &CancellationToken,
-) -> Result<(), Fatal> {
-    let subject = subject::control(commit.changes[0].subject());
-    let message = encode_message(record.clone(), snapshot);
-    loop {
-        let expect = Some(Expect::LastSequence(commit.sequence - 1));
-        let sent = nats.publish(subject.clone(), &[], message.clone(), expect, RELAY_DEADLINE);
-        match sent.await {
-            Ok(sequence) if sequence == commit.sequence => return Ok(()),
-            Ok(_) => return Err(Fatal::Diverged(commit.sequence)),
-            Err(error @ publish::Error::Conflict(_)) => {
-                tracing::warn!(%error, commit = commit.sequence, "a commit is not relayed yet");
-                match crate::start::stored_record(nats, commit.sequence).await {
-                    Ok(stored) if stored == record => return Ok(()),
-                    Ok(_) => return Err(Fatal::Diverged(commit.sequence)),
-                    // In a cluster a server that is behind may say that there is none: asked again.
-                    Err(error) => tracing::warn!(%error, "it is not known what is there"),
-                }
+    /// The answer to a request that was carried out before.
+    fn repeat(&self, command: &Command, now: Timestamp) -> Option<Result<Done, Error>> {
+        Some(match self.requests.before(command.actor, command.request?, now)? {
+            Before::Same(known) => {
+                Ok(Done { sequence: known.sequence, repeat_of: Some(known.subject) })
             }
-            Err(error) => {
-                tracing::warn!(%error, commit = commit.sequence, "a commit is not relayed yet")
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(BACK_OFF) => {}
-            () = stop.cancelled() => return Err(Fatal::Stopping),
-        }
+            Before::Another => Err(Error::RequestReused),
+        })
     }
 }

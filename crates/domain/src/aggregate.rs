@@ -7,7 +7,7 @@ use crate::maintenance::{MAX_DAYS, MAX_TEXT_BYTES, MAX_WINDOWS};
 use crate::time::Timestamp;
 
 /// Who asked for a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A principal.
     Principal(PrincipalId),

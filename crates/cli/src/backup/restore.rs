@@ -262,12 +262,8 @@ impl Write<'_> {
     }
 }
 
-/// Leaves out what belongs to the moment of storing, and shortens the time that is left; whether
-/// there is any.
+/// Shortens the time that is left; whether there is any.
 fn keep(message: &mut Message) -> bool {
-    message.headers.retain(|(name, _)| {
-        !name.starts_with("Nats-Batch-") && !name.starts_with("Nats-Expected-")
-    });
     let age = SystemClock.now().since(Timestamp::from_micros(message.at_micros));
     for (name, value) in &mut message.headers {
         if name == header::TTL {

@@ -1,6 +1,7 @@
 //! Atomic batches: many messages of one stream, stored all or none with one group of fsyncs.
 //!
-//! Must not know what they say. A batch is fenced by the expectations of its messages.
+//! Must not know what they say. A batch is fenced by the expectations of its messages, or by where in the
+//! stream it has to begin.
 
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub struct Message {
     pub expect: Option<u64>,
 }
 
+/// A subject, headers of any name and a content.
+type Prepared = (String, async_nats::HeaderMap, Bytes);
+
 impl Nats {
     /// Stores the messages in their order, all or none; gives the sequence of the first.
     ///
@@ -45,22 +49,35 @@ impl Nats {
         messages: &[Message],
         deadline: Duration,
     ) -> Result<u64, Error> {
-        let prepared = messages.iter().map(|message| {
-            let mut headers = header_map(&message.headers);
-            let expect = message.expect.map(|n| Expect::LastSubjectSequence(n).header());
-            if let Some((name, value)) = expect {
-                headers.insert(name, value.as_str());
-            }
-            (message.subject.clone(), headers, message.payload.clone())
-        });
-        self.publish_prepared(id, prepared.collect(), deadline).await
+        self.publish_prepared(id, messages.iter().map(prepared).collect(), deadline).await
+    }
+
+    /// As [`Self::publish_batch`], stored only right after the message of the stream with this sequence:
+    /// that is the fence.
+    ///
+    /// # Errors
+    /// See [`Error`]. `Conflict` means that another message is the last one.
+    pub async fn publish_batch_after(
+        &self,
+        after: u64,
+        id: &str,
+        messages: &[Message],
+        deadline: Duration,
+    ) -> Result<u64, Error> {
+        let mut messages: Vec<_> = messages.iter().map(prepared).collect();
+        // The server takes this header on the first message of a batch only.
+        if let Some((_, headers, _)) = messages.first_mut() {
+            let (name, value) = Expect::LastSequence(after).header();
+            headers.insert(name, value.as_str());
+        }
+        self.publish_prepared(id, messages, deadline).await
     }
 
     /// As [`Self::publish_batch`], with headers of any name.
     pub(super) async fn publish_prepared(
         &self,
         id: &str,
-        mut messages: Vec<(String, async_nats::HeaderMap, Bytes)>,
+        mut messages: Vec<Prepared>,
         deadline: Duration,
     ) -> Result<u64, Error> {
         if !self.is_connected() {
@@ -83,4 +100,12 @@ impl Nats {
         let last_sequence = self.request(subject, headers, payload, deadline).await?;
         Ok(last_sequence + 1 - count as u64)
     }
+}
+
+fn prepared(message: &Message) -> Prepared {
+    let mut headers = header_map(&message.headers);
+    if let Some((name, value)) = message.expect.map(|n| Expect::LastSubjectSequence(n).header()) {
+        headers.insert(name, value.as_str());
+    }
+    (message.subject.clone(), headers, message.payload.clone())
 }

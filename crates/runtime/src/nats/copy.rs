@@ -103,10 +103,37 @@ impl Nats {
     }
 }
 
+/// Without what belonged to the moment of storing: sent again, a message would be part of a batch
+/// that nobody ends, or refused.
 fn headers(message: &Message) -> async_nats::HeaderMap {
     let mut map = async_nats::HeaderMap::new();
-    for (name, value) in &message.headers {
+    let of_the_moment =
+        |name: &str| name.starts_with("Nats-Batch-") || name.starts_with("Nats-Expected-");
+    for (name, value) in message.headers.iter().filter(|(name, _)| !of_the_moment(name)) {
         map.append(name.as_str(), value.as_str());
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belonged_to_the_moment_of_storing_is_not_stored_again() {
+        let names =
+            ["Nats-Batch-Id", "Nats-TTL", "Nats-Batch-Commit", "Nats-Expected-Last-Sequence"];
+        let headers = names.map(|name| (name.to_owned(), "1".to_owned())).to_vec();
+        let message = Message {
+            stream: subject::CONTROL_STREAM.to_owned(),
+            sequence: 1,
+            subject: String::new(),
+            at_micros: 0,
+            headers,
+            payload: bytes::Bytes::new(),
+        };
+        let left: Vec<_> =
+            super::headers(&message).iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(left, ["Nats-TTL"]);
+    }
 }

@@ -88,6 +88,9 @@ pub struct Streams {
     pub partitions: Partitions,
     /// The identity of the stream of alerts: its time of creation in nanoseconds.
     pub alerts_identity: i64,
+    /// Whether the stream of configuration takes atomic batches. One that a build before has made does
+    /// not.
+    pub control_takes_batches: bool,
 }
 
 impl Nats {
@@ -119,8 +122,12 @@ impl Nats {
         ];
         let may_see = self.door.streams();
         let seen = |wanted: &Config| may_see.is_none_or(|may| may.contains(&&*wanted.name));
+        let mut control_takes_batches = false;
         for wanted in others.into_iter().filter(seen) {
-            self.ensure(wanted, missing).await?;
+            let (found, _) = self.ensure(wanted, missing).await?;
+            if found.name == subject::CONTROL_STREAM {
+                control_takes_batches = found.allow_atomic_publish;
+            }
         }
         let (found, identity) = self.ensure(alerts(settings), missing).await?;
         let partitions = partitions_of(&found)?;
@@ -131,7 +138,7 @@ impl Nats {
                 "partitions are fixed when the streams are made; the number asked for is not used"
             );
         }
-        Ok(Streams { partitions, alerts_identity: identity })
+        Ok(Streams { partitions, alerts_identity: identity, control_takes_batches })
     }
 
     async fn ensure(&self, wanted: Config, missing: Missing) -> Result<(Config, i64), Error> {
@@ -145,10 +152,12 @@ impl Nats {
         // Asked once more, a server of a cluster might not know the stream yet.
         let info = stream.cached_info();
         let found = info.config.clone();
+        // One that a build before has made goes on without: it is only slower.
+        let optional = name == subject::CONTROL_STREAM;
         let fit = found.subjects.iter().all(|subject| wanted.subjects.contains(subject))
             && found.subjects.len() == wanted.subjects.len()
             && found.storage == StorageType::File
-            && (found.allow_atomic_publish || !wanted.allow_atomic_publish)
+            && (found.allow_atomic_publish || !wanted.allow_atomic_publish || optional)
             && (found.allow_message_ttl || !wanted.allow_message_ttl)
             && (found.allow_rollup || !wanted.allow_rollup)
             && (found.deny_delete || !wanted.deny_delete)
@@ -320,6 +329,7 @@ fn base(name: &str, subjects: &[&str], settings: &Settings) -> Config {
 
 pub(super) fn control(settings: &Settings) -> Config {
     Config {
+        allow_atomic_publish: true,
         deny_delete: true,
         deny_purge: true,
         ..base(subject::CONTROL_STREAM, &[subject::CONTROL_ALL], settings)

@@ -38,7 +38,7 @@ const STAMP: Stamp = Stamp { sequence: 1, at: Timestamp::from_micros(0), actor: 
 /// What the streams are like.
 pub fn streams() -> Streams {
     let partitions = Partitions::new(PARTITIONS).unwrap();
-    Streams { partitions, alerts_identity: 7 }
+    Streams { partitions, alerts_identity: 7, control_takes_batches: true }
 }
 
 /// The n-th of three teams: the first and the third live in partition 0, the second in 1.
