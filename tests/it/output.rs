@@ -1,12 +1,20 @@
 //! What the command line writes is all there, or it says that it is not.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
 use domain::secret::{Kind, Secret};
+use e2e::alerts::{get, send};
 use e2e::process::program;
+use e2e::rig::{Rig, free_address};
+use e2e::wait::{PATIENCE, eventually};
+use http::StatusCode;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use runtime::nats::access::User;
 use runtime::secret_file;
 
 /// The exit code, and what is said on standard error.
@@ -72,5 +80,54 @@ fn what_a_command_came_to_does_not_depend_on_who_looks_on() -> anyhow::Result<()
         .output()?;
     let said = String::from_utf8(ended.stderr)?;
     assert!(ended.status.code() == Some(6) && said.contains("send it again"), "{said}");
+    Ok(())
+}
+
+/// A pipe that nobody reads, with no room left.
+fn full_pipe() -> anyhow::Result<(PipeReader, PipeWriter)> {
+    let (reader, mut writer) = std::io::pipe()?;
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    loop {
+        match writer.write(&[b'x'; 1024]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok((reader, writer))
+}
+
+#[tokio::test]
+async fn a_gateway_whose_log_nobody_reads_serves_and_ends() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let token = rig.first_admin().await?.token("t", "").await?.secret;
+    let (http, ops) = (free_address()?, free_address()?);
+    let (_reader, writer) = full_pipe()?;
+    let mut gateway = tokio::process::Command::new(program()?)
+        .args(["gateway", "--log", "debug", "--http-listen", &http.to_string()])
+        .args(["--ops-listen", &ops.to_string(), "--nats-url", &rig.nats.url()])
+        .args(["--nats-nkey-file", &rig.keys.file(User::Gateway).display().to_string()])
+        .current_dir(rig.folder())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .kill_on_drop(true)
+        .spawn()?;
+    eventually("a gateway that is ready", async || {
+        (get(ops, "/readyz").await.ok()?.0 == StatusCode::OK).then_some(())
+    })
+    .await?;
+    for _ in 0..50 {
+        let sent = send(http, &token, "{}").await?;
+        assert!(sent.status.is_success(), "{sent:?}");
+    }
+    assert_eq!(get(ops, "/livez").await?.0, StatusCode::OK);
+    assert!(get(ops, "/metrics").await?.1.contains("gander_log_lines_dropped_total 0"));
+    let pid = gateway.id().unwrap_or_default();
+    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
+    let ended = tokio::time::timeout(PATIENCE, gateway.wait()).await??;
+    assert_eq!(ended.code(), Some(0), "in order");
     Ok(())
 }

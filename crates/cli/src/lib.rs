@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use args::{Act, ConfigAct};
 use domain::secret;
+use runtime::telemetry;
 
 /// Settings with which nothing is started.
 fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
@@ -53,13 +54,16 @@ pub fn main() -> ExitCode {
         Act::Completions { shell } => args::completions(shell),
         Act::Client(command) => client::run(&cli.connect, &command),
     };
+    // Whatever a role has said comes before what it ended with.
+    telemetry::end_logs();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Errors quote files, answers and what was typed.
             let told = format!("error: {}", client::explain(&error));
             let masked = secret::mask(told.as_bytes(), b"(a secret)");
-            out::complain(&out::harmless(&String::from_utf8_lossy(&masked)));
+            let told = out::harmless(&String::from_utf8_lossy(&masked));
+            telemetry::in_time(move || out::complain(&told));
             ExitCode::from(client::exit_code(&error))
         }
     }

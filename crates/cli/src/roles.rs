@@ -125,13 +125,13 @@ impl Process {
         Ok(address)
     }
 
-    /// Says it once all roles are ready, to systemd too.
+    /// Says it once all roles are ready, to systemd too. By a thread of its own: whoever reads it may be slow.
     fn when_ready(&self, act: impl FnOnce() + Send + 'static) {
         let checks = self.checks.clone();
         tokio::spawn(async move {
             checks.all_ready().await;
             notify::ready();
-            act();
+            std::thread::spawn(act);
             notify::watchdog(checks).await;
         });
     }

@@ -182,7 +182,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, http::Error> {
     let path = request.uri().path();
     let found = match path {
-        "/metrics" => Some((StatusCode::OK, telemetry::metrics().render())),
+        "/metrics" => Some((StatusCode::OK, telemetry::render_metrics())),
         _ => checks.probe(path, request.uri().query()),
     };
     let (status, body) = match found {
