@@ -55,6 +55,21 @@ pub async fn connect(url: &str) -> anyhow::Result<jetstream::Context> {
     Ok(jetstream::new(options.connect(servers.clone()).await?))
 }
 
+/// The last message of a subject, if there is one. Unlike [`stored`] it makes no consumer, each of which
+/// costs the server something with every change of the stream.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn newest(broker: &Broker, stream: &str, subject: &str) -> anyhow::Result<Option<Bytes>> {
+    use async_nats::jetstream::stream::LastRawMessageErrorKind as Kind;
+    let stream = broker.get_stream_no_info(stream).await?;
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some(message.payload)),
+        Err(error) if matches!(error.kind(), Kind::NoMessageFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A connection to JetStream.
 pub type Broker = jetstream::Context;
 

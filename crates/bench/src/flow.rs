@@ -86,18 +86,17 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
     let admin = rig.first_admin().await?;
     let target = target(&admin, kind).await?;
     rig.kill(Role::Worker(0)).await?;
-    let url = rig.nats_url();
-    let nats = connect(&url).await?;
+    let nats = connect(&rig.nats_url()).await?;
     for first in (0..alerts).step_by(BATCH) {
         store(&nats, kind, target, first).await?;
     }
-    let end = last(&url).await?;
+    let end = last(&nats).await?;
     rig.launch(Role::Worker(0))?;
     let worker = rig.running(Role::Worker(0))?.process.pid()?.as_raw();
     let broker = i32::try_from(rig.nats.pid().context("no nats-server")?)?;
     let spent = || anyhow::Ok([processor_seconds(worker)?, processor_seconds(broker)?]);
-    let (begun, at, before) = until(&url, |now| now.alerts > 0, spent).await?;
-    let (done, ended, after) = until(&url, |now| now.position >= end, spent).await?;
+    let (begun, at, before) = until(&nats, |now| now.alerts > 0, spent).await?;
+    let (done, ended, after) = until(&nats, |now| now.position >= end, spent).await?;
     let folded = (done.alerts - begun.alerts) as f64;
     Ok(Row {
         kind,
@@ -110,13 +109,13 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
 
 /// Waits until the worker is that far; gives how far that is, when, and what was used by then.
 async fn until(
-    url: &str,
+    nats: &Broker,
     far: impl Fn(&Folded) -> bool,
     spent: impl Fn() -> anyhow::Result<[f64; 2]>,
 ) -> anyhow::Result<(Folded, Instant, [f64; 2])> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let now = folded(url).await?;
+        let now = folded(nats).await?;
         if far(&now) {
             return Ok((now, Instant::now(), spent()?));
         }

@@ -38,6 +38,7 @@ pub fn print(results: &Results) {
         matcher(results),
         throughput(results),
         worker(results),
+        steady(results),
         tokens(results),
         admin(results),
     ] {

@@ -2,9 +2,12 @@
 //!
 //! Must not know processes.
 
-use e2e::events::{connect, stored};
+use e2e::events::{Broker, newest};
 use wire::stored::worker::Checkpoint;
 use wire::subject;
+
+/// How many partitions there are where nothing else is said.
+const PARTITIONS: u32 = 16;
 
 /// How far all partitions are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,19 +20,21 @@ pub struct Folded {
 }
 
 /// How far all partitions are now.
-pub async fn folded(url: &str) -> anyhow::Result<Folded> {
-    let found = stored(url, subject::INCIDENTS_STREAM, "gander.checkpoints.*").await?;
+pub async fn folded(broker: &Broker) -> anyhow::Result<Folded> {
     let mut all = Folded::default();
-    for message in found {
-        let checkpoint = Checkpoint::decode(&message.payload)?;
-        all.position = all.position.max(checkpoint.position.sequence);
-        all.alerts += checkpoint.totals.alerts;
+    for partition in 0..PARTITIONS {
+        let subject = format!("gander.checkpoints.{partition}");
+        if let Some(payload) = newest(broker, subject::INCIDENTS_STREAM, &subject).await? {
+            let checkpoint = Checkpoint::decode(&payload)?;
+            all.position = all.position.max(checkpoint.position.sequence);
+            all.alerts += checkpoint.totals.alerts;
+        }
     }
     Ok(all)
 }
 
 /// The number of the last message of alerts.
-pub async fn last(url: &str) -> anyhow::Result<u64> {
-    let mut stream = connect(url).await?.get_stream(subject::ALERTS_STREAM).await?;
+pub async fn last(broker: &Broker) -> anyhow::Result<u64> {
+    let mut stream = broker.get_stream(subject::ALERTS_STREAM).await?;
     Ok(stream.info().await?.state.last_sequence)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use e2e::admin::{filter, payload};
 use e2e::certificates::{Authority, Pair};
+use e2e::events::connect;
 use e2e::process::Process;
 use e2e::rig::{Plan, Rig, Role, free_address};
 use e2e::wait::eventually;
@@ -160,18 +161,18 @@ impl Installation {
     }
 
     async fn accepted(&mut self, kind: Kind, connections: usize) -> anyhow::Result<Side> {
-        let url = self.rig.nats_url();
-        let before = (self.spent()?, folded(&url).await?);
+        let nats = connect(&self.rig.nats_url()).await?;
+        let before = (self.spent()?, folded(&nats).await?);
         let requests = self.requests(kind, connections, self.gateway);
         let per_second = requests.send(self.rig.folder()).await?;
-        let (spent, done) = (self.spent()?, folded(&url).await?);
+        let (spent, done) = (self.spent()?, folded(&nats).await?);
         // What was sent before it counts took its time too.
         let all = per_second * (SIDE.as_secs_f64() + 1.0);
         let each = |at: usize| (spent[at] - before.0[at]) * 1e6 / all;
         let now = tokio::time::Instant::now();
-        let end = last(&url).await?;
+        let end = last(&nats).await?;
         eventually("the worker to catch up", async || {
-            let done = folded(&url).await.ok()?;
+            let done = folded(&nats).await.ok()?;
             (done.position >= end).then_some(())
         })
         .await?;
