@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Requests and payloads are many short-lived pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     gander::main()
 }
