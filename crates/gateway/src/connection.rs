@@ -26,7 +26,7 @@ use crate::http::Handler;
 /// What serves connections.
 pub struct Connections {
     tls: Option<Certificate>,
-    handler: Handler,
+    handler: Arc<Handler>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     stop: CancellationToken,
 }
@@ -34,12 +34,12 @@ pub struct Connections {
 impl Connections {
     /// Over TLS where there is a certificate; until `stop`.
     pub fn new(tls: Option<Certificate>, handler: Handler, stop: CancellationToken) -> Self {
-        Self { tls, handler, builder: Arc::new(builder()), stop }
+        Self { tls, handler: Arc::new(handler), builder: Arc::new(builder()), stop }
     }
 
     /// Serves a connection to its end.
     pub fn serve(&self, socket: TcpStream, peer: IpAddr) -> impl Future<Output = ()> + use<> {
-        let (tls, handler, stop) = (self.tls.clone(), self.handler.clone(), self.stop.clone());
+        let (tls, handler, stop) = (self.tls.clone(), Arc::clone(&self.handler), self.stop.clone());
         let builder = Arc::clone(&self.builder);
         async move {
             let stream = tokio::select! {
@@ -83,7 +83,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn requests(
     stream: Stream,
     peer: IpAddr,
-    handler: Handler,
+    handler: Arc<Handler>,
     builder: &auto::Builder<TokioExecutor>,
     stop: &CancellationToken,
 ) {
@@ -91,7 +91,7 @@ async fn requests(
     let counted = Arc::clone(&activity);
     let turns = Arc::new(Semaphore::new(config::H2_TURNS));
     let service = service_fn(move |request: Request<Incoming>| {
-        let (handler, in_hand) = (handler.clone(), InHand::begin(&counted));
+        let (handler, in_hand) = (Arc::clone(&handler), InHand::begin(&counted));
         let turns = (request.version() == Version::HTTP_2).then(|| Arc::clone(&turns));
         async move {
             if let Some(turns) = turns {

@@ -108,12 +108,12 @@ pub async fn run(
         draining: draining.soft.clone(),
         tracer: parts.tracer,
         unstored: Arc::default(),
+        counts: http::Counts::default(),
     };
     let pulse = parts.checks.pulse("gateway");
     parts.checks.started("gateway");
     let (commits, ended) = told(commits);
-    let leaving = draining.soft.clone();
-    let hard = shutdown.hard.clone();
+    let (leaving, hard) = (draining.soft.clone(), shutdown.hard.clone());
     if let Some(certificate) = listener.tls.clone() {
         tokio::spawn(certificate.follow(shutdown.soft.clone()));
     }
@@ -234,7 +234,6 @@ impl Beside {
 
 /// What is counted is there from the start, so that its first increase is seen.
 fn register_metrics() {
-    metrics::counter!("gander_gateway_accepted_total").increment(0);
     metrics::counter!("gander_gateway_connections_refused_total").increment(0);
     metrics::gauge!("gander_gateway_connections").increment(0.0);
     http::register_metrics();

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::id::{InstanceId, TokenId};
+use metrics::Gauge;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wire::partition::PartitionSet;
@@ -90,6 +91,8 @@ type Line = Option<TokenId>;
 struct Waiting {
     queue: Fair<Line, Queued>,
     pace: Pace,
+    /// Tells how many records wait; looked up once, not for each of them.
+    told: Gauge,
 }
 
 /// Hands records to the loop. Cheap to clone.
@@ -122,7 +125,11 @@ impl Ingest {
         applied: impl Fn() -> u64 + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let pace = Pace::new(settings.deadline, settings.message_bytes, MAX_RECORDS);
-        let waiting = Arc::new(Mutex::new(Waiting { queue: Fair::default(), pace }));
+        let waiting = Arc::new(Mutex::new(Waiting {
+            queue: Fair::default(),
+            pace,
+            told: metrics::gauge!("gander_ingest_queue_records"),
+        }));
         let (bell, rung) = mpsc::channel(1);
         let end = End(Arc::clone(&waiting));
         let run = run(broker, instance, settings.deadline, applied, end, rung);
@@ -170,7 +177,7 @@ impl Ingest {
             return Err(Error::Overloaded);
         }
         waiting.queue.push(line, bytes, queued);
-        metrics::gauge!("gander_ingest_queue_records").set(waiting.queue.len() as f64);
+        waiting.told.set(waiting.queue.len() as f64);
         drop(waiting);
         Ok(())
     }
@@ -209,7 +216,7 @@ impl End {
             bytes += length;
             batch.push(queued);
         }
-        metrics::gauge!("gander_ingest_queue_records").set(waiting.queue.len() as f64);
+        waiting.told.set(waiting.queue.len() as f64);
         drop(waiting);
         for done in late {
             let _ = done.send(Err(Error::Overloaded));

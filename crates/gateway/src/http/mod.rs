@@ -31,6 +31,7 @@ use http::{
 };
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
+use metrics::{Counter, Histogram};
 use runtime::clock::Clock;
 use runtime::ingest::Ingest;
 use runtime::ops::Checks;
@@ -59,8 +60,7 @@ use problem::Problem;
 const COMMON: [(HeaderName, &str); 2] =
     [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
 
-/// What answers requests. Cheap to clone.
-#[derive(Clone)]
+/// What answers requests.
 pub struct Handler {
     /// Settings.
     pub config: Arc<Config>,
@@ -98,6 +98,23 @@ pub struct Handler {
     pub tracer: Tracer,
     /// Where it is noted whether alerts are stored.
     pub unstored: Arc<Unstored>,
+    /// What is counted of each alert.
+    pub counts: Counts,
+}
+
+/// What is counted of each alert; looked up once, not for each of them.
+pub struct Counts {
+    accepted: Counter,
+    answer_seconds: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            accepted: metrics::counter!("gander_gateway_accepted_total"),
+            answer_seconds: metrics::histogram!("gander_gateway_answer_seconds"),
+        }
+    }
 }
 
 /// Counts refused requests from 0.

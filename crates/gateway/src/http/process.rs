@@ -95,7 +95,7 @@ pub async fn process(
     span.set("gander.alert.id", || alert.id.to_string());
     let prefer = prefer(&head.headers);
     let answer = store(handler, alert, memory, prefer, started, span, kept.as_mut()).await;
-    metrics::histogram!("gander_gateway_answer_seconds").record(started.elapsed().as_secs_f64());
+    handler.counts.answer_seconds.record(started.elapsed().as_secs_f64());
     answer
 }
 
@@ -190,7 +190,7 @@ async fn store(
     }
     stored.map_err(problem).inspect_err(|problem| sending.fail(problem.code()))?;
     drop(sending);
-    metrics::counter!("gander_gateway_accepted_total").increment(1);
+    handler.counts.accepted.increment(1);
     tracing::debug!(alert.id = %id, "alert stored");
     let until = prefer.wait.map_or(ANSWER_DEADLINE, |wait| wait.min(ANSWER_DEADLINE));
     let outcome = match &mut awaited {
