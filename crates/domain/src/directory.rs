@@ -15,7 +15,7 @@ use crate::secret::Digest;
 use crate::service::{self, Service};
 use crate::team::{self, Team};
 use crate::time::Timestamp;
-use crate::token::{self, Token};
+use crate::token::{self, Admission, Token};
 
 /// Among whom a name must be unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,9 @@ pub struct Directory {
     services: BTreeMap<ServiceId, Entry<Service>>,
     tokens: BTreeMap<TokenId, Entry<Token>>,
     principals: BTreeMap<PrincipalId, Entry<Principal>>,
-    token_of: HashMap<Digest, TokenId>,
+    /// By the digest of its secret all that an alert needs of a token: among a million tokens it is
+    /// the look-up in `tokens` that would cost most.
+    admission_of: HashMap<Digest, Admission>,
     /// What tokens reached that were seen to die.
     dead_tokens: BTreeMap<TokenId, Reach>,
     principal_of: HashMap<Digest, PrincipalId>,
@@ -61,6 +63,20 @@ pub enum Snapshot {
     Principal(PrincipalId, Entry<Principal>),
     /// The installation as a whole: nothing of it is kept in a snapshot.
     Installation,
+}
+
+impl Snapshot {
+    /// What it is a snapshot of.
+    #[must_use]
+    pub const fn subject(&self) -> Subject {
+        match self {
+            Self::Team(id, _) => Subject::Team(*id),
+            Self::Service(id, _) => Subject::Service(*id),
+            Self::Token(id, _) => Subject::Token(*id),
+            Self::Principal(id, _) => Subject::Principal(*id),
+            Self::Installation => Subject::Installation,
+        }
+    }
 }
 
 impl Directory {
@@ -153,13 +169,13 @@ impl Directory {
     fn put_token(&mut self, id: TokenId, entry: Entry<Token>) {
         let old = self.tokens.insert(id, entry.clone()).unwrap_or_default();
         if let Some(token) = old.live() {
-            self.token_of.remove(&token.digest);
+            self.admission_of.remove(&token.digest);
             if let Some(until) = token.tracked_until {
                 self.tracked.remove(&(until, id));
             }
         }
         if let Some(token) = entry.live() {
-            self.token_of.insert(token.digest, id);
+            self.admission_of.insert(token.digest, token.into());
             self.tracked.extend(token.tracked_until.map(|until| (until, id)));
         }
         let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
@@ -268,9 +284,15 @@ impl Directory {
 
     /// The token that this secret opens at this time.
     #[must_use]
-    pub fn admitted(&self, digest: &Digest, now: Timestamp) -> Option<&Token> {
-        let token = self.token(*self.token_of.get(digest)?)?;
-        (!token.expired(now)).then_some(token)
+    pub fn admitted(&self, digest: &Digest, now: Timestamp) -> Option<&Admission> {
+        let found = self.admission_of.get(digest)?;
+        (!found.expired(now) && self.lives(found.reach)).then_some(found)
+    }
+
+    /// Whether there is any token whose calls are kept in the API log, or were until lately.
+    #[must_use]
+    pub fn tracks_any(&self) -> bool {
+        !self.tracked.is_empty()
     }
 
     /// The principal that this credential opens at this time.

@@ -43,14 +43,60 @@ impl Token {
     /// Whether its time is over.
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+        Admission::from(self).expired(now)
     }
 
     /// Whether a call that is received at this time is kept in the API log. From the deadline on it is
     /// not, whether or not the end of tracking is in the journal yet.
     #[must_use]
     pub fn tracked(&self, now: Timestamp) -> bool {
-        self.tracked_until.is_some_and(|until| now < until)
+        Admission::from(self).tracked(now).is_some()
+    }
+}
+
+/// What lets an alert in, and how: all that is needed of a token for each of them, small enough to lie
+/// where its secret is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The token.
+    pub id: TokenId,
+    /// What it reaches.
+    pub reach: Reach,
+    /// When it stops working, for good.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it may come as the URL parameter.
+    pub url_parameter_allowed: bool,
+    /// Whether alerts beyond its limit are answered 503.
+    pub unavailable_over_limit: bool,
+    /// Until when its calls are kept in the API log.
+    pub tracked_until: Option<Timestamp>,
+}
+
+impl From<&Token> for Admission {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id,
+            reach: token.reach,
+            expires_at: token.expires_at,
+            url_parameter_allowed: token.url_parameter_allowed,
+            unavailable_over_limit: token.unavailable_over_limit,
+            tracked_until: token.tracked_until,
+        }
+    }
+}
+
+impl Admission {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Until when calls are kept in the API log; none where one that is received at this time is not: see
+    /// [`Token::tracked`].
+    #[must_use]
+    pub fn tracked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.tracked_until.filter(|until| now < *until)
     }
 }
 

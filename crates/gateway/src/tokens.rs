@@ -11,7 +11,7 @@ use domain::lease::{Holder, Mark, Renewal};
 use domain::reach::Reach;
 use domain::secret::{Kind, Secret};
 use domain::time::Timestamp;
-use domain::token::Token;
+use domain::token::Admission;
 use runtime::clock::Clock;
 use runtime::nats::Nats;
 use runtime::nats::members::Role;
@@ -95,7 +95,7 @@ impl Tokens {
                 reach: token.reach,
                 at,
                 unavailable_over_limit: token.unavailable_over_limit,
-                tracked_until: tracked_until(token, at),
+                tracked_until: token.tracked(at),
             })
         };
         known.lease.current(look_up, || self.clock.boot()).ok_or(Stale)
@@ -105,7 +105,10 @@ impl Tokens {
     #[must_use]
     pub fn tracked_until(&self, token: TokenId, at: Timestamp) -> Option<Timestamp> {
         let known = self.known.read().expect("no holder of this lock panics");
-        tracked_until(known.directory.token(token)?, at)
+        // Mostly nobody is tracked: then no token need be looked up.
+        let tracks = known.directory.tracks_any();
+        let token = tracks.then(|| known.directory.token(token))??;
+        Admission::from(token).tracked(at)
     }
 
     /// Whether what is known is current.
@@ -164,11 +167,6 @@ impl Tokens {
     }
 }
 
-/// From the deadline on it is not tracked, whatever is known here of its end.
-fn tracked_until(token: &Token, at: Timestamp) -> Option<Timestamp> {
-    token.tracked_until.filter(|_| token.tracked(at))
-}
-
 /// Keeps the tokens current.
 pub struct Follow {
     follower: Follower,
@@ -210,7 +208,7 @@ mod tests {
 
     use domain::aggregate::{Actor, Entry, Life};
     use domain::name::DisplayName;
-    use domain::token::TRACKING_LASTS;
+    use domain::token::{TRACKING_LASTS, Token};
 
     use super::*;
 

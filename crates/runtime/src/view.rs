@@ -92,8 +92,8 @@ impl Follower {
         while directory.sequence() < extent.last || (read.len() as u64) < extent.subjects {
             let message = follower.must_come(directory.sequence()).await?;
             let (sequence, snapshot) = decode(&message)?;
+            read.insert(snapshot.subject());
             directory.restore(sequence, snapshot);
-            read.insert(message.subject);
         }
         Ok((follower, directory))
     }
