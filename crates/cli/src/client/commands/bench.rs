@@ -14,7 +14,7 @@ pub const EXAMPLES: &str = "Examples:
   gander bench --token-file global --token-file team --rate 2000 --connections 64 --http2
   gander bench --token-file token --payload alert.json --mix 1:0:0 --output json
 
-Each generated payload is {\"status\": \"firing\" or \"resolved\", \"alertname\": \"bench-RUN-NUMBER\", …}.
+Each generated payload is {\"status\": \"firing\" or \"resolved\", \"alertname\": \"bench-RUN-NUMBER\", ...}.
 The filter that fits it, in a service of its own:
   gander filter add TEAM/SERVICE bench --when status=firing --title-from alertname \\
     --map-with alertname --resolve-when status=resolved --resolve-with alertname
