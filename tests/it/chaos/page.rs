@@ -17,10 +17,29 @@ const REVOCATION: &str = "<!-- of revocation, written by `make reliability-page`
 const OVERLOAD: &str = "<!-- of overload, written by `make reliability-page` -->\n";
 const END: &str = "<!-- up to here -->\n";
 
-/// The last of a commit that is whole; else the last of all.
+/// The last of a clean commit with as many faults as are asked for; else the last of a clean one; else the
+/// last of all.
 fn shown(all: &[Record]) -> Option<&Record> {
-    let whole = all.iter().rev().find(|record| !record.commit.ends_with("-dirty"));
-    whole.or(all.last())
+    let clean = || all.iter().rev().filter(|record| !record.commit.ends_with("-dirty"));
+    clean().find(|record| record.is_whole()).or_else(|| clean().next()).or(all.last())
+}
+
+/// What came to later commits, of which there is not enough yet; a line each.
+fn later(all: &[Record]) -> String {
+    let shown = shown(all).map(|record| &record.commit);
+    let since = all.iter().rev().take_while(|record| Some(&record.commit) != shown);
+    let clean = since.filter(|record| !record.commit.ends_with("-dirty"));
+    let line = |record: &Record| {
+        format!(
+            "Since then, at commit `{}`: {} faults in {} installations, {} alerts acknowledged, {} promises broken.\n\n",
+            record.commit,
+            record.faults.values().map(|sum| sum.times).sum::<u64>(),
+            record.turns,
+            record.alerts_acked,
+            record.broken.values().sum::<u64>(),
+        )
+    };
+    clean.map(line).collect()
 }
 
 fn section(record: &Record) -> String {
@@ -52,7 +71,7 @@ fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     let all = record::read()?;
     let file = record::root().join(PAGE);
     let page = fs::read_to_string(&file)?;
-    let current = with(&page, BEGIN, &shown(&all).map(section).unwrap_or_default())?;
+    let current = with(&page, BEGIN, &(shown(&all).map(section).unwrap_or_default() + &later(&all)))?;
     let current = with(&current, REVOCATION, &revocation::Record::section()?)?;
     let current = with(&current, OVERLOAD, &overload::section()?)?;
     if page != current {
