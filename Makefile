@@ -80,7 +80,8 @@ soak: setup build ## Check every event of an hour of mixed load (SOAK_MINUTES)
 log-kills: setup build ## Kill workers under 10,000 calls: each has one entry, with all reasons
 	CALLS=10000 cargo test --locked --workspace --tests apilog::every_call -- --nocapture
 
-instructions: build ## Count what the API log costs where nobody tracks (needs valgrind)
+instructions: build ## Count the instructions of hot functions, compare with before (RECORD)
+	@sh tools/setup.sh instructions
 	sh tools/instructions.sh
 
 # What is measured is what is released.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fetches what demo and tests need into target/tools, without root. Safe to run twice.
 # `sh tools/setup.sh demo` fetches only what the demo needs, `sh tools/setup.sh deploy` also what
-# reads the files in deploy/, `hostile` also what attacks, `performance` what draws pictures.
+# reads the files in deploy/, `hostile` also what attacks, `performance` what draws pictures,
+# `instructions` what counts them.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/tools
@@ -59,6 +60,17 @@ drawing() {
         --require-hashes --only-binary :all: --target "$tools/performance" -r tools/performance.txt ||
         fail "pip could not fetch it"
     cksum <tools/performance.txt >"$tools/performance.from"
+}
+
+# What counts instructions.
+valgrind() {
+    fresh valgrind tools/setup.sh && return
+    debian valgrind "$work/valgrind"
+    rm -rf "$tools/valgrind"
+    mkdir "$tools/valgrind"
+    mv "$work/valgrind/usr/bin/valgrind.bin" "$tools/valgrind/valgrind"
+    mv "$work/valgrind/usr/libexec/valgrind" "$tools/valgrind/libexec"
+    cksum <tools/setup.sh >"$tools/valgrind.from"
 }
 
 # Readers of the files in deploy/.
@@ -152,6 +164,7 @@ nats_server
 case "${1:-}" in
 demo) ;;
 deploy) deploy_tools ;;
+instructions) valgrind ;;
 performance) drawing ;;
 hostile)
     h2load

@@ -4,6 +4,7 @@
 //! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`). `steady`: how long
 //!   answers and events take at a rate.
 //! - `tokens`, `admin`: a million tokens; durable commands.
+//! - `count`: hot functions for a counter of instructions.
 //! - `state`, `machine`: what is read of an installation, and of the machine. `report`: what is shown.
 //!
 //! A figure of one machine says little of another one; what is divided here was measured in turns of the
@@ -14,6 +15,7 @@
 mod admin;
 mod bare;
 mod catalog;
+mod count;
 mod flow;
 mod load;
 mod machine;
@@ -60,6 +62,9 @@ enum Act {
     /// Runs the bare server, against which throughput is measured.
     #[command(hide = true)]
     Bare(bare::Bare),
+    /// Runs a hot function, for `make instructions`.
+    #[command(hide = true)]
+    Count(count::Count),
 }
 
 /// A part of the measurements.
@@ -105,8 +110,10 @@ struct Results {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     runtime::tls::install_provider();
-    if let Some(Act::Bare(bare)) = &args.act {
-        return bare::run(bare);
+    match &args.act {
+        Some(Act::Bare(bare)) => return bare::run(bare),
+        Some(Act::Count(count)) => return count::run(count),
+        None => {}
     }
     machine::on_a_disk(&std::env::temp_dir())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -79,7 +79,8 @@ fn own_pid() -> anyhow::Result<i32> {
     Ok(i32::try_from(std::process::id())?)
 }
 
-fn directory(tokens: usize) -> anyhow::Result<Directory> {
+/// A directory with so many Global tokens.
+pub fn directory(tokens: usize) -> anyhow::Result<Directory> {
     let mut directory = Directory::default();
     for n in 0..tokens {
         directory.apply(&commit(Head { sequence: n as u64, ..Head::default() }, n)?);
@@ -120,7 +121,7 @@ fn commit(head: Head, n: usize) -> anyhow::Result<Commit> {
 }
 
 /// Secrets as they come in headers; of so many tokens.
-fn texts(tokens: usize) -> Vec<String> {
+pub fn texts(tokens: usize) -> Vec<String> {
     let step = (tokens / 50_000).max(1);
     (0..tokens).step_by(step).map(|n| secret(n).reveal().to_owned()).collect()
 }
