@@ -118,42 +118,46 @@ fn main() -> anyhow::Result<()> {
     machine::on_a_disk(&std::env::temp_dir())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let results = runtime.block_on(measure(&args))?;
-    if let Some(file) = &args.json {
-        report::write(file, &results)?;
-    }
     report::print(&results);
     Ok(())
 }
 
+/// Measures all parts that are wanted. Each is written once it is there.
 async fn measure(args: &Args) -> anyhow::Result<Results> {
     let progress = Progress::new();
-    let wanted = |part| args.only.is_empty() || args.only.contains(&part);
-    let nats_server =
-        machine::said(&tools::tool("nats-server")?.display().to_string(), &["--version"])?;
+    let server = tools::tool("nats-server")?.display().to_string();
+    let nats_server = machine::said(&server, &["--version"])?;
     let machine = Machine::here(&std::env::temp_dir(), nats_server)?;
     let mut results = Results { machine: Some(machine), seed: args.seed, ..Results::default() };
-    if wanted(Part::Matcher) {
-        results.matcher = matching::rows(args.seed, &progress)?;
-        results.updates = matching::updates(args.seed, &progress)?;
-    }
-    if wanted(Part::Throughput) {
-        let (rows, bare) = throughput::rows(&progress).await?;
-        results.throughput = rows;
-        results.bare_runtime = Some(bare);
-    }
-    if wanted(Part::Worker) {
-        results.worker = flow::rows(&progress).await?;
-    }
-    if wanted(Part::Steady) {
-        results.end_to_end = Some(steady::measure(&progress).await?);
-    }
-    if wanted(Part::Tokens) {
-        results.tokens = Some(tokens::measure(&progress).await?);
-    }
-    if wanted(Part::Admin) {
-        results.admin = admin::rows(&progress).await?;
+    let all =
+        [Part::Matcher, Part::Throughput, Part::Worker, Part::Steady, Part::Tokens, Part::Admin];
+    for part in all.into_iter().filter(|part| args.only.is_empty() || args.only.contains(part)) {
+        results.measure(part, &progress).await?;
+        if let Some(file) = &args.json {
+            report::write(file, &results)?;
+        }
     }
     Ok(results)
+}
+
+impl Results {
+    async fn measure(&mut self, part: Part, progress: &Progress) -> anyhow::Result<()> {
+        match part {
+            Part::Matcher => {
+                self.matcher = matching::rows(self.seed, progress)?;
+                self.updates = matching::updates(self.seed, progress)?;
+            }
+            Part::Throughput => {
+                let (rows, bare) = throughput::rows(progress).await?;
+                (self.throughput, self.bare_runtime) = (rows, Some(bare));
+            }
+            Part::Worker => self.worker = flow::rows(progress).await?,
+            Part::Steady => self.end_to_end = Some(steady::measure(progress).await?),
+            Part::Tokens => self.tokens = Some(tokens::measure(progress).await?),
+            Part::Admin => self.admin = admin::rows(progress).await?,
+        }
+        Ok(())
+    }
 }
 
 /// The middle of what was measured; sorts it.

@@ -114,8 +114,8 @@ impl Installation {
                 .into();
         if tls {
             let (certificate, key) = (pair.certificate.display(), pair.key.display());
-            gateway_args.extend(["--tls-cert".to_owned(), certificate.to_string()]);
-            gateway_args.extend(["--tls-key".to_owned(), key.to_string()]);
+            gateway_args.extend(["--http-tls-cert".to_owned(), certificate.to_string()]);
+            gateway_args.extend(["--http-tls-key".to_owned(), key.to_string()]);
         }
         let plan = Plan { gateway_args, log: "warn".to_owned(), cluster, ..Plan::default() };
         let mut rig = Rig::planned(plan).await?;

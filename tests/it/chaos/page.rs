@@ -71,7 +71,8 @@ fn the_page_of_reliability_is_current() -> anyhow::Result<()> {
     let all = record::read()?;
     let file = record::root().join(PAGE);
     let page = fs::read_to_string(&file)?;
-    let current = with(&page, BEGIN, &(shown(&all).map(section).unwrap_or_default() + &later(&all)))?;
+    let current =
+        with(&page, BEGIN, &(shown(&all).map(section).unwrap_or_default() + &later(&all)))?;
     let current = with(&current, REVOCATION, &revocation::Record::section()?)?;
     let current = with(&current, OVERLOAD, &overload::section()?)?;
     if page != current {

@@ -117,7 +117,8 @@ impl Record {
     /// Whether there were 300 kills of each process and 100 of each other fault that can be tested.
     pub fn is_whole(&self) -> bool {
         let enough = |(fault, sum): (&String, &Sum)| {
-            let kill = ["kill-gateway", "kill-worker", "kill-admin", "kill-nats"].contains(&&**fault);
+            let kill =
+                ["kill-gateway", "kill-worker", "kill-admin", "kill-nats"].contains(&&**fault);
             sum.not_tested.is_some() || sum.times >= if kill { 300 } else { 100 }
         };
         !self.faults.is_empty() && self.faults.iter().all(enough)
