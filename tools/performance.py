@@ -45,7 +45,7 @@ def targets(run):
         ("a plain loop ÷ the index, 100,000 filters", f"{large['loop_us'] / large['index_us']:,.0f}", "≥ 1,000", large["loop_us"] >= 1000 * large["index_us"]),
         ("non-selective catalog, for each filter", f"{hostile['index_us'] * 1e3 / hostile['filters']:.0f} ns", "stated", True),
         ("catalog of 100,000 filters: build, memory", f"{large['build_ms'] / 1e3:.2f} s, {large['memory_bytes'] / 1e6:.1f} MB", "≤ 1 s, ≤ 40 MB", large["build_ms"] <= 1e3 and large["memory_bytes"] <= 40e6),
-        ("a change in force, and the gap of a new index, 100,000 filters", f"{update['in_force_us'] / 1e3:.2f} ms, {update['gap_us'] / 1e3:.2f} ms", "≤ 50 ms, ≤ 5 ms", update["in_force_us"] <= 50e3 and update["gap_us"] <= 5e3),
+        ("a change in force, and the gap of a new index, 100,000 filters", f"{update['in_force_us']:.1f} µs, {update['gap_us']:.1f} µs", "≤ 50 ms, ≤ 5 ms", update["in_force_us"] <= 50e3 and update["gap_us"] <= 5e3),
         ("worker, one match for each alert", f"{worker['one-match']['per_second']:,.0f} alerts/s", "≥ 20,000", worker["one-match"]["per_second"] >= 20_000),
         ("worker, storm of one incident", f"{worker['storm']['per_second']:,.0f} alerts/s", "≥ 100,000", worker["storm"]["per_second"] >= 100_000),
         ("check of a token among 1,000,000", f"{tokens['check_ns'][1]:.0f} ns", "≤ 500 ns", tokens["check_ns"][1] <= 500),
