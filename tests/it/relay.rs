@@ -10,7 +10,6 @@ use anyhow::Context;
 use async_nats::jetstream::stream::Config;
 use bytes::Bytes;
 use e2e::admin::{Admin, request_id};
-use e2e::alerts::get;
 use e2e::events::{Stored, connect, stored};
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
@@ -280,46 +279,4 @@ async fn a_batch_is_stored_only_behind_what_it_follows() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_batch_is_stored_only_behind_what_it_follows_in_a_cluster() -> anyhow::Result<()> {
     fences_hold(true).await
-}
-
-/// Commands that clients get done in this time, over so many connections.
-async fn rate(rig: &Rig, credential: &str, clients: usize, over: usize) -> anyhow::Result<f64> {
-    let mut connections = Vec::new();
-    for _ in 0..over {
-        connections.push(Admin::connect(rig.grpc(), credential).await?);
-    }
-    let (begun, lasts) = (Instant::now(), Duration::from_secs(4));
-    let mut set = JoinSet::new();
-    for n in 0..clients {
-        let admin = connections[n % over].clone();
-        set.spawn(async move {
-            let mut done = 0_u32;
-            while begun.elapsed() < lasts {
-                admin.team(&format!("{over}-{clients}-{n}-{done}")).await?;
-                done += 1;
-            }
-            anyhow::Ok(done)
-        });
-    }
-    let mut done = 0;
-    while let Some(one) = timeout(10 * lasts, set.join_next()).await.context("an end")? {
-        done += one??;
-    }
-    Ok(f64::from(done) / begun.elapsed().as_secs_f64())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn rates() -> anyhow::Result<()> {
-    let mut rig = Rig::start().await?;
-    let admin = rig.first_admin().await?;
-    for (clients, over) in [(1, 1), (CLIENTS, 1), (CLIENTS, 8), (256, 8)] {
-        let rate = rate(&rig, &admin.credential, clients, over).await;
-        println!("{clients} clients over {over} connections: {rate:.0?} commands/s");
-    }
-    let (_, told) = get(rig.running(Role::Admin)?.ops, "/metrics").await?;
-    for line in told.lines().filter(|line| line.starts_with("gander_admin_")) {
-        println!("{line}");
-    }
-    Ok(())
 }
