@@ -45,7 +45,7 @@ def targets(run):
         ("a plain loop ÷ the index, 100,000 filters", f"{large['loop_us'] / large['index_us']:,.0f}", "≥ 1,000", large["loop_us"] >= 1000 * large["index_us"]),
         ("non-selective catalog, for each filter", f"{hostile['index_us'] * 1e3 / hostile['filters']:.0f} ns", "stated", True),
         ("catalog of 100,000 filters: build, memory", f"{large['build_ms'] / 1e3:.2f} s, {large['memory_bytes'] / 1e6:.1f} MB", "≤ 1 s, ≤ 40 MB", large["build_ms"] <= 1e3 and large["memory_bytes"] <= 40e6),
-        ("a change in force, and the gap of a new index, 100,000 filters", f"{update['in_force_us']:.1f} µs, {update['gap_us']:.1f} µs", "≤ 50 ms, ≤ 5 ms", update["in_force_us"] <= 50e3 and update["gap_us"] <= 5e3),
+        ("the index alone, 100,000 filters: taking in a change, taking over a new index", f"{update['in_force_us']:.1f} µs, {update['gap_us']:.1f} µs", "≤ 50 ms from the commit's ack, ≤ 5 ms", None),
         ("worker, one match for each alert", f"{worker['one-match']['per_second']:,.0f} alerts/s", "≥ 20,000", worker["one-match"]["per_second"] >= 20_000),
         ("worker, storm of one incident", f"{worker['storm']['per_second']:,.0f} alerts/s", "≥ 100,000", worker["storm"]["per_second"] >= 100_000),
         ("check of a token among 1,000,000", f"{tokens['check_ns'][1]:.0f} ns", "≤ 500 ns", tokens["check_ns"][1] <= 500),
@@ -69,7 +69,8 @@ def tables(run):
         f"{machine['nats_server']}; a write of 4 KiB and its fsync take {machine['fsync_us']:.0f} µs. "
         f"The bare server runs on tokio's {run['bare_runtime']} runtime, the faster one here.\n\n"
     )
-    rows = [(name, came, aim, "yes" if met else "**no**") for name, came, aim, met in targets(run)]
+    words = {True: "yes", False: "**no**", None: "not measured"}
+    rows = [(name, came, aim, words[bool(met) if met is not None else None]) for name, came, aim, met in targets(run)]
     text += table(["what", "measured", "target", "met"], rows)
     kinds = {"plain": "as it is", "tls": "over TLS", "url-token": "token in the URL", "gzip": "gzip"}
     text += "Accepted alerts, 1 KB each, beside answers of the bare server:\n\n"
