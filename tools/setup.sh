@@ -38,28 +38,22 @@ nats_server() {
     cksum <tools/nats.txt >"$tools/nats-server.from"
 }
 
-# Clients that nobody here wrote, for the tests.
-python_packages() {
-    fresh python tools/python.txt && return
-    echo "setup: fetching Python packages for the tests (30 MB) by hash"
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "the tests need Python 3.11 or newer"
-    rm -rf "$tools/python"
+# Packages of Python by hash, in a folder of our own.
+packages() { # PART WHAT
+    fresh "$1" "tools/$1.txt" && return
+    echo "setup: fetching $2 by hash"
+    rm -rf "${tools:?}/$1"
     python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
-        --require-hashes --only-binary :all: --target "$tools/python" -r tools/python.txt ||
+        --require-hashes --only-binary :all: --target "$tools/$1" -r "tools/$1.txt" ||
         fail "pip could not fetch them: is the network up?"
-    cksum <tools/python.txt >"$tools/python.from"
+    cksum <"tools/$1.txt" >"$tools/$1.from"
 }
 
-# What draws the pictures of docs/PERFORMANCE.md.
-drawing() {
-    fresh performance tools/performance.txt && return
-    echo "setup: fetching matplotlib (70 MB) by hash"
-    rm -rf "$tools/performance"
-    python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
-        --require-hashes --only-binary :all: --target "$tools/performance" -r tools/performance.txt ||
-        fail "pip could not fetch it"
-    cksum <tools/performance.txt >"$tools/performance.from"
+# Clients that nobody here wrote, for the tests.
+python_packages() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "the tests need Python 3.11 or newer"
+    packages python "Python packages for the tests (30 MB)"
 }
 
 # What counts instructions.
@@ -165,7 +159,7 @@ case "${1:-}" in
 demo) ;;
 deploy) deploy_tools ;;
 instructions) valgrind ;;
-performance) drawing ;;
+performance) packages performance "matplotlib (70 MB)" ;;
 hostile)
     h2load
     senders slowhttptest slowhttptest slowhttptest
