@@ -4,14 +4,14 @@
 //! and its team live. Must not know where the changes come from: a journal's commits or a
 //! stream's snapshots give the same directory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aggregate::{Actor, Entry, Stamp};
 use crate::commit::{Change, Commit, Subject};
 use crate::id::{PrincipalId, ServiceId, TeamId, TokenId};
 use crate::principal::{self, Principal};
 use crate::reach::Reach;
-use crate::secret::Digest;
+use crate::secret::{ByDigest, Digest};
 use crate::service::{self, Service};
 use crate::team::{self, Team};
 use crate::time::Timestamp;
@@ -40,10 +40,10 @@ pub struct Directory {
     principals: BTreeMap<PrincipalId, Entry<Principal>>,
     /// By the digest of its secret all that an alert needs of a token: among a million tokens it is
     /// the look-up in `tokens` that would cost most.
-    admission_of: HashMap<Digest, Admission>,
+    admission_of: ByDigest<Admission>,
     /// What tokens reached that were seen to die.
     dead_tokens: BTreeMap<TokenId, Reach>,
-    principal_of: HashMap<Digest, PrincipalId>,
+    principal_of: ByDigest<PrincipalId>,
     names: BTreeMap<(Siblings, String), Subject>,
     /// The tracked tokens by the end of their tracking.
     tracked: BTreeSet<(Timestamp, TokenId)>,

@@ -3,20 +3,23 @@
 //! Must not know where secrets are kept nor draw one: random bytes come from outside.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX_LENGTH: usize = 4;
 const RANDOM_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
+/// How many characters the checksum is of.
+const SUMMED: usize = PREFIX_LENGTH + RANDOM_LENGTH;
 
 /// The length of a secret in characters.
-pub const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
+pub const LENGTH: usize = SUMMED + CHECKSUM_LENGTH;
 
 /// How many random bytes make a secret: 32 for 256 bits.
 pub const RANDOM_BYTES: usize = 32;
@@ -163,7 +166,8 @@ pub struct Error;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     kind: Kind,
-    text: String,
+    /// ASCII.
+    text: [u8; LENGTH],
 }
 
 impl Secret {
@@ -171,10 +175,11 @@ impl Secret {
     /// CRC-32 (ISO-HDLC) over all before.
     #[must_use]
     pub fn from_random(kind: Kind, random: &[u8; RANDOM_BYTES]) -> Self {
-        let mut text = String::with_capacity(LENGTH);
-        text.push_str(kind.prefix());
-        text.push_str(&base62(*random));
-        text.push_str(&checksum(&text));
+        let mut text = [0; LENGTH];
+        text[..PREFIX_LENGTH].copy_from_slice(kind.prefix().as_bytes());
+        text[PREFIX_LENGTH..SUMMED].copy_from_slice(&base62(*random));
+        let sum = checksum(&text[..SUMMED]);
+        text[SUMMED..].copy_from_slice(&sum);
         Self { kind, text }
     }
 
@@ -183,34 +188,34 @@ impl Secret {
     /// # Errors
     /// Any other text.
     pub fn parse(kind: Kind, text: &str) -> Result<Self, Error> {
-        let body = text.strip_prefix(kind.prefix()).ok_or(Error)?;
-        let well_formed = text.len() == LENGTH && body.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !well_formed
-            || checksum(&text[..LENGTH - CHECKSUM_LENGTH]) != text[LENGTH - CHECKSUM_LENGTH..]
-        {
+        let text: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| Error)?;
+        let body = text.strip_prefix(kind.prefix().as_bytes()).ok_or(Error)?;
+        // Looks at all of them, whatever it finds: so the compiler makes a few steps of it.
+        let well_formed = body.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
+        if !well_formed || checksum(&text[..SUMMED]) != text[SUMMED..] {
             return Err(Error);
         }
-        Ok(Self { kind, text: text.to_owned() })
+        Ok(Self { kind, text })
     }
 
     /// What is kept of it.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hasher = Hasher::new_from_context_key(self.kind.context_key());
-        Digest(hasher.update(self.text.as_bytes()).finalize().into())
+        let mut hasher = blake3::Hasher::new_from_context_key(self.kind.context_key());
+        Digest(hasher.update(&self.text).finalize().into())
     }
 
     /// The secret in the clear, for the one answer that shows it.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.text
+        std::str::from_utf8(&self.text).expect("base62 characters are ASCII")
     }
 
     /// Its last four characters, for people to tell secrets apart.
     #[must_use]
     pub fn last_four(&self) -> LastFour {
         let mut four = [0; 4];
-        four.copy_from_slice(&self.text.as_bytes()[LENGTH - 4..]);
+        four.copy_from_slice(&self.text[LENGTH - 4..]);
         LastFour(four)
     }
 }
@@ -222,8 +227,40 @@ impl fmt::Debug for Secret {
 }
 
 /// The BLAKE3 digest of a secret under a derivation context of its kind.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
+
+/// Its first bytes: see [`ByDigest`].
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// What is kept by digests. They are not hashed once more: nobody can choose the digest of a secret, as
+/// nobody can choose the secret.
+pub type ByDigest<T> = HashMap<Digest, T, BuildHasherDefault<AsItIs>>;
+
+/// The hash of a number that is as good as random: the number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Digest {
     /// The digest with these bytes.
@@ -268,7 +305,7 @@ impl LastFour {
 
 /// The 256-bit number in base 62, most significant digit first. 62^43 exceeds 2^256, so every
 /// number has its own text and none is more likely than another.
-fn base62(mut number: [u8; RANDOM_BYTES]) -> String {
+fn base62(mut number: [u8; RANDOM_BYTES]) -> [u8; RANDOM_LENGTH] {
     let mut digits = [0u8; RANDOM_LENGTH];
     for digit in digits.iter_mut().rev() {
         let mut remainder = 0u32;
@@ -279,17 +316,17 @@ fn base62(mut number: [u8; RANDOM_BYTES]) -> String {
         }
         *digit = ALPHABET[remainder as usize];
     }
-    digits.iter().map(|digit| char::from(*digit)).collect()
+    digits
 }
 
-fn checksum(text: &str) -> String {
-    let mut number = crc32fast::hash(text.as_bytes());
+fn checksum(text: &[u8]) -> [u8; CHECKSUM_LENGTH] {
+    let mut number = crc32fast::hash(text);
     let mut digits = [ALPHABET[0]; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
         *digit = ALPHABET[(number % 62) as usize];
         number /= 62;
     }
-    digits.iter().map(|digit| char::from(*digit)).collect()
+    digits
 }
 
 #[cfg(test)]
