@@ -79,6 +79,8 @@ pub struct Owner<B> {
     last_input: u64,
     /// The sequence that the next message must have, once reading has begun.
     next_input: Option<u64>,
+    /// Whether somebody waits to be told what became of some of the input that waits.
+    awaited: bool,
 }
 
 impl<B: Broker> Owner<B> {
@@ -111,6 +113,7 @@ impl<B: Broker> Owner<B> {
             sweep: true,
             last_input: 0,
             next_input: None,
+            awaited: false,
         }
     }
 
@@ -132,6 +135,7 @@ impl<B: Broker> Owner<B> {
     /// partition is, since the others skip what they have done; none without partitions.
     pub fn restart(&mut self) -> Option<u64> {
         self.waiting.clear();
+        self.awaited = false;
         self.sweep = true;
         let slowest = self.owned.values().map(|owned| owned.state.position.sequence).min();
         // Nothing behind it is ever purged, so the next one is there.
@@ -154,6 +158,8 @@ impl<B: Broker> Owner<B> {
         self.next_input = Some(message.sequence + 1);
         let batch = decode_batch(&message.payload)
             .map_err(|error| (error.to_string(), message.payload.clone()));
+        let mut records = batch.iter().flat_map(|batch| &batch.records);
+        self.awaited |= records.any(|record| record.outcome_wanted);
         self.waiting.push_back(Input { sequence: message.sequence, batch });
     }
 
@@ -172,11 +178,18 @@ impl<B: Broker> Owner<B> {
             // Folding never waits, and there may be much that leads to nothing.
             self.pulse.beat();
         }
+        self.awaited &= !self.waiting.is_empty();
         if changes.is_empty() {
             self.note_oldest();
             return Committed::Stored;
         }
         self.commit(changes, began, hard).await
+    }
+
+    /// Whether more may gather before it is folded: there is room for it, nobody waits for an outcome, and
+    /// no service has gone.
+    pub fn may_gather(&self) -> bool {
+        self.has_room() && !self.awaited && !self.sweep
     }
 
     /// Whether there is something to fold that has arrived.

@@ -19,6 +19,7 @@ use runtime::parts::Parts;
 use runtime::random::id_bytes;
 use runtime::view::{self, Follower};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 use wire::stored::member;
 use wire::subject;
 
@@ -40,6 +41,10 @@ const EXPLAIN_TURN: Duration = Duration::from_millis(50);
 const EXPLAIN_PAUSE: Duration = Duration::from_millis(5);
 /// For how many times as long as it took to answer questions none is answered.
 const EXPLAIN_SHARE: u32 = 4;
+/// For how many times as long as the last commit took more may gather while nobody waits for an outcome, and
+/// for how long at most: a commit costs the broker about as much, however little is in it.
+const GATHER_SHARE: u32 = 3;
+const GATHER: Duration = Duration::from_millis(10);
 const PURGE: Duration = Duration::from_secs(5);
 /// After a fence was lost, the other worker is given this long to show itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -130,6 +135,7 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
         asked: VecDeque::new(),
         explain_after: Instant::now(),
         take_after: Instant::now(),
+        gather_until: Instant::now(),
         rebuilding: Rebuilding::new(),
     };
     let beat = tokio::spawn(beat(nats.clone(), me));
@@ -182,6 +188,8 @@ struct Worker {
     /// No question is answered before this.
     explain_after: Instant,
     take_after: Instant,
+    /// What nobody waits for is not folded before this.
+    gather_until: Instant,
     rebuilding: Rebuilding,
 }
 
@@ -228,10 +236,21 @@ impl Worker {
                 }
                 Woken::Purge => self.owner.purge().await,
             }
-            let committed = self.owner.fold(&shutdown.hard).await;
-            self.after(committed);
+            self.fold(&shutdown.hard).await;
             self.explain().await;
         }
+    }
+
+    /// Folds and commits what has arrived, unless more may gather.
+    async fn fold(&mut self, hard: &CancellationToken) {
+        let began = Instant::now();
+        if self.owner.may_gather() && began < self.gather_until {
+            return;
+        }
+        let committed = self.owner.fold(hard).await;
+        self.after(committed);
+        let ended = Instant::now();
+        self.gather_until = ended + GATHER.min(GATHER_SHARE * (ended - began));
     }
 
     /// Lets a question wait; the oldest goes where there are too many.
@@ -279,6 +298,11 @@ impl Worker {
                 Some(_) | None => std::future::pending().await,
             }
         };
+        let gathered = async {
+            if self.owner.may_gather() {
+                sleep_until(self.gather_until).await;
+            }
+        };
         // The rare first and the endless last: input may always be there.
         Ok(tokio::select! {
             biased;
@@ -294,7 +318,7 @@ impl Worker {
             Some(question) = self.questions.next() => Woken::Asked(question),
             () = sleep_until(self.explain_after), if !self.asked.is_empty() => Woken::Explain,
             message = input => Woken::Input(message),
-            () = std::future::ready(()), if self.owner.has_more() => Woken::More,
+            () = gathered, if self.owner.has_more() => Woken::More,
         })
     }
 
