@@ -2,7 +2,7 @@
 //!
 //! Must not know what was asked, only its digest.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::aggregate::Actor;
@@ -39,9 +39,9 @@ type Key = (Actor, [u8; 16]);
 #[derive(Debug, Default)]
 pub struct Requests {
     known: HashMap<Key, Known>,
-    /// All of them as they were carried out, so that those of before the last 24 hours need not be
-    /// looked for.
-    order: VecDeque<(Key, u64)>,
+    /// All of them by the time and the number of their commits, so that those of before the last 24 hours
+    /// need not be looked for.
+    order: BTreeMap<(Timestamp, u64), Key>,
 }
 
 impl Requests {
@@ -58,7 +58,7 @@ impl Requests {
         };
         let key = (commit.actor, request.id);
         self.known.insert(key, known);
-        self.order.push_back((key, commit.sequence));
+        self.order.insert((commit.at, commit.sequence), key);
     }
 
     /// What this id was used for before, if that is known.
@@ -73,15 +73,16 @@ impl Requests {
 
     /// Forgets those whose time is over.
     pub fn forget(&mut self, now: Timestamp) {
-        while let Some((key, sequence)) = self.order.front() {
-            // The id may have been used again since.
-            if let Some(known) = self.known.get(key).filter(|known| known.sequence == *sequence) {
-                if now.since(known.at) <= MEMORY {
-                    return;
-                }
-                self.known.remove(key);
+        while let Some(first) = self.order.first_entry() {
+            let (at, sequence) = *first.key();
+            if now.since(at) <= MEMORY {
+                return;
             }
-            self.order.pop_front();
+            let key = first.remove();
+            // The id may have been used again since.
+            if self.known.get(&key).is_some_and(|known| known.sequence == sequence) {
+                self.known.remove(&key);
+            }
         }
     }
 }
@@ -127,7 +128,15 @@ mod tests {
         requests.note(&commit(3, 1, later(25)));
         requests.forget(later(25));
         assert_eq!((requests.known.len(), requests.order.len()), (2, 2));
-        assert_eq!(before(&requests, 1, 1, later(49)), Some(3));
+        // The clock was ahead once: what is of before is forgotten all the same.
+        requests.note(&commit(4, 4, later(9_000)));
+        requests.note(&commit(5, 5, later(26)));
+        requests.forget(later(51));
+        assert_eq!(before(&requests, 5, 5, later(51)), None);
+        assert_eq!((requests.known.len(), requests.order.len()), (1, 1));
+        requests.forget(later(9_025));
+        requests.note(&commit(6, 1, later(25)));
+        assert_eq!(before(&requests, 1, 1, later(49)), Some(6));
         requests.forget(later(50));
         assert_eq!((requests.known.len(), requests.order.len()), (0, 0));
     }
