@@ -14,7 +14,7 @@ use runtime::data_folder::{self, DataFolder};
 use runtime::environment;
 use runtime::fresh_file::FreshFile;
 use runtime::nats::access::{Door, User};
-use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID};
+use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID, OF_BATCHES};
 use runtime::nats::{Envelope, Nats, Reader, Start};
 use tokio::sync::mpsc;
 use wire::stored::backup::{Head, Message};
@@ -157,7 +157,11 @@ impl Copy {
     /// The message that was read last, as the file has it.
     fn read(&mut self, message: runtime::nats::Message) -> Message {
         self.last = message.sequence;
-        let Envelope { at_micros, headers } = self.reader.envelope().clone();
+        let Envelope { at_micros, mut headers } = self.reader.envelope().clone();
+        // A build before would send these again, and wait for the rest of the batch.
+        headers.retain(|(name, _)| {
+            self.stream != subject::CONTROL_STREAM || !name.starts_with(OF_BATCHES)
+        });
         Message {
             stream: self.stream.to_owned(),
             sequence: message.sequence,

@@ -13,6 +13,8 @@ use super::{Nats, header_map};
 /// The most messages of a batch; the server's limit.
 pub const MAX_MESSAGES: usize = 1_000;
 
+/// What the headers that make messages a batch begin with.
+pub const OF_BATCHES: &str = "Nats-Batch-";
 /// The header of the last message of a batch.
 pub const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// The header of every message of a batch.

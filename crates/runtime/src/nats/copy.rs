@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::batch::OF_BATCHES;
 use super::publish::{self, Expect};
 use super::streams::{Settings, Streams, alerts, control, incidents, partitions_of};
 use super::{Error, Nats, request};
@@ -108,7 +109,7 @@ impl Nats {
 fn headers(message: &Message) -> async_nats::HeaderMap {
     let mut map = async_nats::HeaderMap::new();
     let of_the_moment =
-        |name: &str| name.starts_with("Nats-Batch-") || name.starts_with("Nats-Expected-");
+        |name: &str| name.starts_with(OF_BATCHES) || name.starts_with("Nats-Expected-");
     for (name, value) in message.headers.iter().filter(|(name, _)| !of_the_moment(name)) {
         map.append(name.as_str(), value.as_str());
     }
