@@ -109,6 +109,17 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
         .await?;
     let actors = records(&admin, "token.tracking_set").await?;
     assert!(actors.len() == 2 && actors.iter().all(|actor| actor.starts_with("principals/")));
+
+    // The clock is set right again: who looks after it is told.
+    let told = |rig: &mut Rig| {
+        let log = rig.running(Role::Admin)?.process.log();
+        anyhow::Ok(log.contains("the clock is behind the last change"))
+    };
+    assert!(!told(&mut rig)?);
+    rig.kill(Role::Admin).await?;
+    rig.run_program(None);
+    rig.restart(Role::Admin).await?;
+    assert!(told(&mut rig)?);
     Ok(())
 }
 

@@ -23,6 +23,8 @@ use crate::relay::{Relay, Sent};
 use crate::requests::Requests;
 use crate::store::Fatal;
 
+/// How far the clock may be behind the last change before a person is told.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 const PAGE: usize = 1_000;
 /// How often the stream is read before what is missing is called lost, and after which pause.
 const TRIES: u32 = 5;
@@ -183,9 +185,11 @@ async fn fold(
 ) -> Result<(Directory, Requests), Error> {
     let mut directory = Directory::default();
     let mut requests = Requests::default();
+    let mut latest = Timestamp::default();
     loop {
         let records = journal.read(directory.sequence(), PAGE)?;
         if records.is_empty() {
+            warn_of_clock(latest, at);
             return Ok((directory, requests));
         }
         let mut missing = Vec::new();
@@ -193,6 +197,7 @@ async fn fold(
             let commit = decode(&record, directory.sequence() + 1)?;
             directory.apply(&commit);
             requests.note(&commit);
+            latest = latest.max(commit.at);
             if commit.sequence > relayed {
                 let left = directory.snapshot(commit.changes[0].subject());
                 missing.push(Sent::new(&commit, record, &left));
@@ -200,6 +205,17 @@ async fn fold(
         }
         requests.forget(at);
         relay.store(&missing, stop, |_| ()).await?;
+    }
+}
+
+/// Expiry is by the clock: one that was ahead and was set back has secrets accepted that had expired.
+fn warn_of_clock(latest: Timestamp, now: Timestamp) {
+    let behind = latest.since(now);
+    if behind > CLOCK_TOLERANCE {
+        tracing::warn!(
+            seconds = behind.as_secs(),
+            "the clock is behind the last change: secrets that expired between are let in until it gets there"
+        );
     }
 }
 
