@@ -8,7 +8,7 @@
 //! - `oracle`: what the stored commits must have led to, computed another way.
 //! - `invariants`: what must hold, each a function of that name. `told`: the same for the API log.
 //! - `seeds`: schedules by their seeds, any of which can be run again.
-//! - `random`, `points`, `parking`, `taking`, `asking`: the tests. What a seed has found gets a test of
+//! - `random`, `points`, `parking`, `taking`, `asking`, `gathering`: the tests. What a seed has found gets a test of
 //!   its own there, since a seed means another schedule once schedules are drawn in another way.
 //!
 //! Must not know NATS, sockets or the loop's timers.
@@ -16,6 +16,7 @@
 mod asking;
 mod broker;
 mod gateway;
+mod gathering;
 mod invariants;
 mod oracle;
 mod parking;
