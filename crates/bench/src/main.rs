@@ -3,7 +3,7 @@
 //! - `matching`: an alert against `catalog`s of many sizes. `flow`: the worker alone on a full stream.
 //! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`). `steady`: how long
 //!   answers and events take at a rate.
-//! - `tokens`, `admin`: a million tokens; durable commands.
+//! - `tokens`, `admin`, `changes`: a million tokens; durable commands; a filter that is changed.
 //! - `count`: hot functions for a counter of instructions.
 //! - `state`, `machine`: what is read of an installation, and of the machine. `report`: what is shown.
 //!
@@ -15,6 +15,7 @@
 mod admin;
 mod bare;
 mod catalog;
+mod changes;
 mod count;
 mod flow;
 mod load;
@@ -82,6 +83,8 @@ enum Part {
     Tokens,
     /// Commands of administrators.
     Admin,
+    /// A filter that is changed while alerts come.
+    Changes,
 }
 
 /// What a run has come to; what was not measured is missing.
@@ -105,6 +108,8 @@ struct Results {
     tokens: Option<tokens::Tokens>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     admin: Vec<admin::Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<changes::Changes>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -129,8 +134,15 @@ async fn measure(args: &Args) -> anyhow::Result<Results> {
     let nats_server = machine::said(&server, &["--version"])?;
     let machine = Machine::here(&std::env::temp_dir(), nats_server)?;
     let mut results = Results { machine: Some(machine), seed: args.seed, ..Results::default() };
-    let all =
-        [Part::Matcher, Part::Throughput, Part::Worker, Part::Steady, Part::Tokens, Part::Admin];
+    let all = [
+        Part::Matcher,
+        Part::Throughput,
+        Part::Worker,
+        Part::Steady,
+        Part::Tokens,
+        Part::Admin,
+        Part::Changes,
+    ];
     for part in all.into_iter().filter(|part| args.only.is_empty() || args.only.contains(part)) {
         results.measure(part, &progress).await?;
         if let Some(file) = &args.json {
@@ -155,6 +167,7 @@ impl Results {
             Part::Steady => self.end_to_end = Some(steady::measure(progress).await?),
             Part::Tokens => self.tokens = Some(tokens::measure(progress).await?),
             Part::Admin => self.admin = admin::rows(progress).await?,
+            Part::Changes => self.changes = Some(changes::measure(progress).await?),
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ pub fn print(results: &Results) {
         steady(results),
         tokens(results),
         admin(results),
+        changes(results),
     ] {
         if !part.is_empty() {
             println!("{part}");
@@ -170,4 +171,20 @@ fn admin(results: &Results) -> String {
         format!("admin, {:>2} clients: {:.0} commands/s\n", row.clients, row.per_second)
     };
     results.admin.iter().map(line).collect()
+}
+
+fn changes(results: &Results) -> String {
+    let Some(changes) = &results.changes else { return String::new() };
+    let others = |of: &crate::changes::Others| {
+        format!("{:.1} / {:.1} / {:.1}", of.p50_ms, of.p99_ms, of.longest_ms)
+    };
+    format!(
+        "changes, {} of one filter in {}: in force after {:.1} / {:.1} ms, p50 / p99; other answers one after the other, p50 / p99 / longest ms: {}, {} while nothing is changed\n",
+        changes.changes,
+        changes.filters,
+        changes.in_force_p50_ms,
+        changes.in_force_p99_ms,
+        others(&changes.changing),
+        others(&changes.still),
+    )
 }
