@@ -236,6 +236,27 @@ async fn a_stream_that_takes_no_batches_gets_one_after_the_other() -> anyhow::Re
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_as_a_batch_goes_one_by_one_until_batches_are_taken() -> anyhow::Result<()>
+{
+    let mut rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let ours = connect(&rig.nats_url()).await?;
+    let taking = ours.get_stream(CONTROL).await?.cached_info().config.clone();
+    // Admin has seen at its start that it takes them.
+    ours.update_stream(Config { allow_atomic_publish: false, ..taking.clone() }).await?;
+    make(&rig, &admin.credential, "one").await?;
+    let singly = control(&rig).await?;
+    assert_eq!((batches(&singly), singly.len()), (BTreeMap::new(), CLIENTS + FIRST));
+    ours.update_stream(taking).await?;
+    make(&rig, &admin.credential, "two").await?;
+    assert!(!batches(&control(&rig).await?).is_empty());
+    assert!(rig.running(Role::Admin)?.process.log().contains("commits are not relayed yet"));
+    rig.kill(Role::Admin).await?;
+    assert_eq!(whole(&rig).await?, (2 * CLIENTS + FIRST) as u64);
+    Ok(())
+}
+
 fn some(count: u8) -> Vec<Message> {
     let one = |n| Message {
         subject: format!("gander.control.team.{n}"),
