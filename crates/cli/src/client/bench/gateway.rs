@@ -33,7 +33,8 @@ const FROM: &str = "gander-bench";
 
 /// A gateway, over so many connections.
 pub struct Gateway {
-    /// Each has one connection in its pool.
+    /// Each keeps one connection in its pool. It may open a second one for a moment, where a request
+    /// comes before the pool has the first one back.
     clients: Vec<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
     base: String,
     alerts: Uri,
