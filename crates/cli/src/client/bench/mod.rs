@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::episodes::Episodes;
 use self::gateway::Gateway;
 use self::load::Load;
+use self::mix::Share;
 use self::payload::Template;
 use self::schedule::{Arrivals, Schedule};
 use self::tally::Tally;
@@ -153,7 +154,7 @@ async fn measure(
     let pacer = tokio::task::spawn_blocking(move || pacer.pace());
     let mut beside = JoinSet::new();
     let beating = Arc::clone(load);
-    beside.spawn(async move { progress::beat(&beating).await });
+    beside.spawn(async move { progress::beat(&beating.tally).await });
     if !args.quiet {
         let (load, arrivals) = (Arc::clone(load), Arc::clone(arrivals));
         beside.spawn(async move { progress::show(&load, &arrivals).await });
@@ -167,7 +168,11 @@ async fn measure(
     while let Some(ended) = sending.join_next().await {
         ended?;
     }
-    Ok(pacer.await?)
+    pacer.await?;
+    let mut share = Share::new(args.outcome_percent);
+    let mut tally = load.tally();
+    arrivals.left().for_each(|waited| tally.not_sent(share.next(), waited));
+    Ok(())
 }
 
 /// Ends the run at the first Ctrl-C; counts them.

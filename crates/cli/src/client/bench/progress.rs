@@ -2,12 +2,14 @@
 //!
 //! Must not know what is done with what was measured.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::load::Load;
 use super::schedule::Arrivals;
+use super::tally::Tally;
 use crate::out;
 
 /// How often the line of a terminal is written anew.
@@ -63,12 +65,41 @@ const BEAT: Duration = Duration::from_millis(10);
 const TIMER: Duration = Duration::from_millis(1);
 
 /// Notes how late this process does what is to be done at a time, until it is dropped: where senders
-/// are never idle, nothing else shows that it has too little of the processor.
-pub async fn beat(load: &Load) {
+/// are never idle, nothing else shows that it has too little of the processor. Beats are planned from
+/// the begin, not from the one before, so that a second in which it stands still is as many late beats
+/// as were due in it.
+pub async fn beat(tally: &Mutex<Tally>) {
+    let mut planned = Instant::now();
     loop {
-        let planned = Instant::now() + BEAT;
+        planned += BEAT;
         sleep_until(planned).await;
         let late = planned.elapsed().saturating_sub(TIMER);
-        load.tally().late.record(late);
+        tally.lock().unwrap_or_else(PoisonError::into_inner).beats.record(late);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_generator_that_stands_still_is_late_for_every_beat_of_that_time() {
+        let tally = Arc::new(Mutex::new(Tally::new(1)));
+        let shared = Arc::clone(&tally);
+        let beating = tokio::spawn(async move { beat(&shared).await });
+        sleep_until(Instant::now() + BEAT).await;
+        // This runtime has one thread, so nothing else goes on meanwhile.
+        let stall = Duration::from_millis(500);
+        std::thread::sleep(stall);
+        sleep_until(Instant::now() + BEAT).await;
+        beating.abort();
+        let tally = tally.lock().unwrap();
+        let found = tally.beats.percentiles().unwrap();
+        assert!(found.count >= 50 && found.max_ms >= 480.0, "{found:?}");
+        // Half of the beats of the stall are late by half of it, whatever few were in time.
+        assert!(found.p50_ms >= 200.0, "{found:?}");
+        assert_eq!(tally.late.count(), 0);
     }
 }

@@ -119,14 +119,17 @@ pub struct Events {
 /// Latencies, from the time at which an alert was due; null where there are none.
 #[derive(Debug, Default, Serialize)]
 pub struct Latencies {
-    /// To the answer that it is stored.
+    /// To the answer that it is stored; of alerts that were not sent, to the end.
     pub ack: Option<Percentiles>,
-    /// To the answer with the outcome, or that it is not known in time.
+    /// To the answer with the outcome, or that it is not known in time; of alerts that were not
+    /// sent, to the end.
     pub outcome: Option<Percentiles>,
     /// To the event at a subscriber that an incident was created or resolved.
     pub event: Option<Percentiles>,
-    /// How late the generator itself was.
+    /// How late the generator itself sent, where a connection was free.
     pub generator_late: Option<Percentiles>,
+    /// How late the generator was for what it does every 10 ms, whatever is sent.
+    pub generator_beat: Option<Percentiles>,
 }
 
 impl Report {
@@ -213,6 +216,7 @@ impl Report {
                 row("outcome", &latencies.outcome),
                 row("event", &latencies.event),
                 row("generator late", &latencies.generator_late),
+                row("generator beat", &latencies.generator_beat),
             ],
         );
     }

@@ -73,6 +73,8 @@ pub struct Arrivals {
     taken: AtomicU64,
     stopped: AtomicBool,
     lasted: OnceLock<Duration>,
+    /// After which time nothing is taken any more.
+    closed: OnceLock<Duration>,
 }
 
 impl Arrivals {
@@ -86,6 +88,7 @@ impl Arrivals {
             taken: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             lasted: OnceLock::new(),
+            closed: OnceLock::new(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Arrivals {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.waiting.close();
+        self.closed.get_or_init(|| self.begun.elapsed());
     }
 
     /// Ends it early.
@@ -157,6 +161,13 @@ impl Arrivals {
     pub fn waiting(&self) -> u64 {
         self.due().saturating_sub(self.taken.load(Relaxed))
     }
+
+    /// Once it has ended: how long each that nobody took had waited then.
+    pub fn left(&self) -> impl Iterator<Item = Duration> {
+        let closed = self.closed.get().copied().unwrap_or_default();
+        let left = self.taken.load(Relaxed)..self.due();
+        left.map(move |number| closed.saturating_sub(self.schedule.due(number)))
+    }
 }
 
 #[cfg(test)]
@@ -178,12 +189,13 @@ mod tests {
         assert_eq!(most.count(Duration::MAX), most.total());
     }
 
-    /// How late each alert was answered by senders of which each stands still before its first.
+    /// How late each alert was answered by senders of which each stands still before its first, and
+    /// how long each waited that was left.
     async fn latencies(
         schedule: Schedule,
         senders: usize,
         stall: Duration,
-    ) -> (Vec<Duration>, u64) {
+    ) -> (Vec<Duration>, Vec<Duration>) {
         let arrivals = Arc::new(Arrivals::begin(schedule));
         let found = Arc::new(Mutex::new(Vec::new()));
         let pacer = Arc::clone(&arrivals);
@@ -205,14 +217,16 @@ mod tests {
         }
         pacer.await.unwrap();
         let found = found.lock().unwrap().clone();
-        (found, arrivals.waiting())
+        let left: Vec<_> = arrivals.left().collect();
+        assert_eq!(left.len() as u64, arrivals.waiting());
+        (found, left)
     }
 
     #[tokio::test]
     async fn a_server_that_stands_still_is_seen_by_all_that_was_due_meanwhile() {
         let stall = Duration::from_millis(400);
-        let (found, waiting) = latencies(Schedule::new(500, 1), 1, stall).await;
-        assert_eq!((found.len(), waiting), (500, 0));
+        let (found, left) = latencies(Schedule::new(500, 1), 1, stall).await;
+        assert_eq!((found.len(), left.len()), (500, 0));
         // Those of the first half of the 400 ms waited for 200 ms and more: 100 of them.
         let long = found.iter().filter(|took| **took >= stall / 2).count();
         assert!(long >= 100, "{long}");
@@ -220,10 +234,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_took_until_the_end_is_known() {
+    async fn what_nobody_took_until_the_end_is_known_and_how_long_it_waited() {
         let stall = Duration::from_millis(1_500);
-        let (found, waiting) = latencies(Schedule::new(100, 1), 2, stall).await;
-        assert_eq!((found.len(), waiting), (2, 98));
+        let (found, left) = latencies(Schedule::new(100, 1), 2, stall).await;
+        assert_eq!((found.len(), left.len()), (2, 98));
+        // The third was due after 20 ms, the last after 990 ms.
+        assert!(left[0] >= Duration::from_millis(980), "{left:?}");
+        assert!(left[97] >= Duration::from_millis(10) && left[97] < left[0], "{left:?}");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::super::commands::BenchArgs;
+use super::latencies::Percentiles;
 use super::load::Load;
 use super::report::{Alerts, Events, Latencies, Outcomes, Report, Token};
 use super::schedule::Arrivals;
@@ -12,6 +13,10 @@ use super::tally::Tally;
 
 /// A generator that is later than this has measured itself.
 const LATE_MS: f64 = 10.0;
+/// One that once stood still for so long has too, though a long run does not show it in a percentile.
+const STILL_MS: f64 = 500.0;
+/// Beyond one failure in so many alerts, latencies leave out what matters.
+const FAILED_OF: u64 = 1_000;
 
 /// Sums up a run; `unwatched` says why events were not measured, or not to the end.
 pub fn report(
@@ -28,6 +33,7 @@ pub fn report(
         outcome: tally.outcome.percentiles(),
         event: tally.event.percentiles(),
         generator_late: tally.late.percentiles(),
+        generator_beat: tally.beats.percentiles(),
     };
     let outcomes = outcomes(&tally);
     let left_open = load.left_open();
@@ -114,17 +120,17 @@ fn notes(
     left_open: usize,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let late = latencies.generator_late.filter(|late| late.p99_ms > LATE_MS);
-    if let Some(late) = late {
-        notes.push(format!(
-            "the generator itself was late (p99 {:.1} ms): these latencies are its own in part; give it more of the processor, or a lower --rate",
-            late.p99_ms
-        ));
-    }
+    notes.extend(late(latencies));
     if alerts.not_sent > 0 {
         notes.push(format!(
-            "{} alerts were due and not sent, as all connections were busy: more is asked for than is answered in time; a lower --rate, or more --connections",
+            "{} alerts were due and not sent, as all connections were busy: more is asked for than is answered in time; a lower --rate, or more --connections. They count in ack and outcome with what they had waited at the end, which is less than they would have taken",
             alerts.not_sent
+        ));
+    }
+    if alerts.failed > alerts.sent / FAILED_OF {
+        notes.push(format!(
+            "{} of {} alerts failed: how long that took is in no row, so latencies are those of the others",
+            alerts.failed, alerts.sent
         ));
     }
     let known = outcomes.created + outcomes.resolved + outcomes.duplicate + outcomes.suppressed;
@@ -146,6 +152,21 @@ fn notes(
     notes
 }
 
+/// Whether the generator has measured itself.
+fn late(latencies: &Latencies) -> Option<String> {
+    let both = [latencies.generator_late, latencies.generator_beat];
+    let most = |of: fn(&Percentiles) -> f64| both.iter().flatten().map(of).fold(0.0, f64::max);
+    let (p99, max) = (most(|late| late.p99_ms), most(|late| late.max_ms));
+    let how = match (p99 > LATE_MS, max > STILL_MS) {
+        (true, _) => format!("was late (p99 {p99:.1} ms)"),
+        (false, true) => format!("stood still once ({max:.1} ms)"),
+        (false, false) => return None,
+    };
+    Some(format!(
+        "the generator itself {how}: these latencies are its own in part; give it more of the processor, or a lower --rate"
+    ))
+}
+
 /// With three decimals.
 fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
@@ -154,7 +175,6 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::answer::Failed;
-    use super::super::latencies::Percentiles;
     use super::*;
 
     fn check(
@@ -182,6 +202,16 @@ mod tests {
         };
         check(alerts(), late(LATE_MS), outcomes(), 0, &[]);
         check(alerts(), late(LATE_MS + 0.1), outcomes(), 0, &["the generator itself was late"]);
+        let beat = |p99_ms, max_ms| {
+            let beat = Percentiles { p99_ms, max_ms, ..Percentiles::default() };
+            Latencies { generator_beat: Some(beat), ..late(0.1) }
+        };
+        check(alerts(), beat(LATE_MS, STILL_MS), outcomes(), 0, &[]);
+        check(alerts(), beat(900.0, 1_000.0), outcomes(), 0, &["itself was late (p99 900.0 ms)"]);
+        check(alerts(), beat(0.1, 1_000.0), outcomes(), 0, &["stood still once (1000.0 ms)"]);
+        let failed = |failed| Alerts { sent: 10_000, failed, ..alerts() };
+        check(failed(10), latencies(), outcomes(), 0, &[]);
+        check(failed(11), latencies(), outcomes(), 0, &["11 of 10000 alerts failed"]);
         let behind = Alerts { not_sent: 3, ..alerts() };
         check(behind, latencies(), outcomes(), 0, &["3 alerts were due and not sent"]);
         let nothing = Outcomes { nothing: 3, ..outcomes() };

@@ -30,14 +30,16 @@ pub struct Tally {
     pub errors: BTreeMap<String, u64>,
     /// What became of those that waited for it.
     pub outcomes: Outcomes,
-    /// From due to stored, of alerts that asked for no more.
+    /// From due to stored, of alerts that asked for no more; or to the end, of those not sent.
     pub ack: Latencies,
-    /// From due to the outcome, of alerts that waited for it.
+    /// From due to the outcome, of alerts that waited for it; or to the end, of those not sent.
     pub outcome: Latencies,
     /// From due to the event, of alerts that created or resolved an incident.
     pub event: Latencies,
-    /// How late the generator itself was.
+    /// How late the generator sent what somebody was there to send.
     pub late: Latencies,
+    /// How late the generator was for what it does every so often, whatever is sent.
+    pub beats: Latencies,
     /// Alerts and their events.
     pub pairs: Pairs,
     /// When the last answer came.
@@ -73,6 +75,7 @@ impl Tally {
             outcome: Latencies::none(),
             event: Latencies::none(),
             late: Latencies::none(),
+            beats: Latencies::none(),
             pairs: Pairs::default(),
             last: None,
         }
@@ -111,6 +114,13 @@ impl Tally {
         let is_known = self.errors.len() < MAX_ERRORS || self.errors.contains_key(&how);
         let how = if is_known { how } else { OTHERS.to_owned() };
         *self.errors.entry(how).or_default() += 1;
+    }
+
+    /// An alert was due and nobody could send it until the end: it would have taken longer than it
+    /// has waited.
+    pub fn not_sent(&mut self, waits: bool, waited: Duration) {
+        let latencies = if waits { &mut self.outcome } else { &mut self.ack };
+        latencies.record(waited);
     }
 
     /// An event has come, of any alert.
