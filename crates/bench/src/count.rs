@@ -67,7 +67,7 @@ fn matches(rounds: u32) -> anyhow::Result<()> {
 
 fn token(rounds: u32) -> anyhow::Result<()> {
     let directory = tokens::directory(1_000)?;
-    let texts = tokens::texts(1_000);
+    let texts = tokens::texts(0..1_000);
     let now = Timestamp::from_micros(1_700_000_000_000_001);
     for text in texts.iter().cycle().take(rounds as usize) {
         let digest = Secret::parse(Kind::Token, text)?.digest();
