@@ -4,12 +4,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::Listener;
 use clap::{Args, ValueEnum};
 use runtime::listen::{self, Stream};
@@ -17,6 +19,10 @@ use runtime::tls::{self, Certificate, Files};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
+
+/// The counter of what it has answered.
+pub const ANSWERED: &str = "bare_answered_total";
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// What runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,6 +39,9 @@ pub struct Bare {
     /// Where it listens.
     #[arg(long)]
     pub listen: SocketAddr,
+    /// Where it tells how much it has answered, in clear text.
+    #[arg(long)]
+    pub ops_listen: SocketAddr,
     /// What runs it.
     #[arg(long, value_enum)]
     pub runtime: Runtime,
@@ -54,6 +63,9 @@ pub fn run(args: &Bare) -> anyhow::Result<()> {
 }
 
 async fn serve(args: &Bare) -> anyhow::Result<()> {
+    let ops = TcpListener::bind(args.ops_listen).await?;
+    let told = async || format!("{ANSWERED} {}\n", COUNT.load(Relaxed));
+    tokio::spawn(async move { axum::serve(ops, Router::new().route("/metrics", get(told))).await });
     let app = Router::new().route("/v1/process", post(answer));
     let tcp = TcpListener::bind(args.listen).await?;
     let Some((certificate, key)) = args.certificate.as_ref().zip(args.key.as_ref()) else {
@@ -73,6 +85,7 @@ async fn serve(args: &Bare) -> anyhow::Result<()> {
 
 /// The body is read as a whole before this is called.
 async fn answer(body: Bytes) -> (StatusCode, String) {
+    COUNT.fetch_add(1, Relaxed);
     (StatusCode::ACCEPTED, format!("{{\"bytes\":{}}}", body.len()))
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use e2e::tools;
 
+use crate::machine::{Cores, children_seconds};
+
 /// What is sent, and where to.
 #[derive(Clone, Debug)]
 pub struct Requests<'a> {
@@ -24,9 +26,21 @@ pub struct Requests<'a> {
     pub lasts: Duration,
 }
 
+/// What it came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Answers of 2xx a second, while it counted.
+    pub per_second: f64,
+    /// Processor time of h2load, seconds, from its start to its end. No other process that this one has
+    /// started may end meanwhile.
+    pub processor_seconds: f64,
+    /// The share of the time of all cores in which they had nothing to do.
+    pub idle: f64,
+}
+
 impl Requests<'_> {
-    /// Sends them; gives how many a second were answered with 2xx.
-    pub async fn send(&self, folder: &Path) -> anyhow::Result<f64> {
+    /// Sends them.
+    pub async fn send(&self, folder: &Path) -> anyhow::Result<Sent> {
         let mut command = tools::sender(folder, "h2load")?;
         command.args(["--h1", "-t", "1", "--warm-up-time", "1"]);
         command.args(["-c", &self.connections.to_string()]);
@@ -35,8 +49,15 @@ impl Requests<'_> {
         for header in &self.headers {
             command.args(["-H", header]);
         }
+        let (cores, spent) = (Cores::now()?, children_seconds()?);
         let told = tools::output(command.arg(&self.url)).await?;
-        per_second(&told, self.lasts).with_context(|| format!("h2load said: {told}"))
+        let per_second =
+            per_second(&told, self.lasts).with_context(|| format!("h2load said: {told}"))?;
+        Ok(Sent {
+            per_second,
+            processor_seconds: children_seconds()? - spent,
+            idle: Cores::now()?.idle_since(cores),
+        })
     }
 }
 

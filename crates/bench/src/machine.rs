@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::Serialize;
 
 /// What a figure of this run depends on.
@@ -85,10 +87,60 @@ pub fn processor_seconds(pid: i32) -> anyhow::Result<f64> {
     Ok((field(11)? + field(12)?) / TICKS_PER_SECOND)
 }
 
+/// How long the processes that this one has started, and that have ended since, have had a processor,
+/// seconds.
+pub fn children_seconds() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+/// The time of all cores together since the start of the machine, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    idle: f64,
+    all: f64,
+}
+
+impl Cores {
+    /// Until now.
+    pub fn now() -> anyhow::Result<Self> {
+        Self::read(&std::fs::read_to_string("/proc/stat")?)
+    }
+
+    fn read(stat: &str) -> anyhow::Result<Self> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).context("no cores")?;
+        // What guests had is in the time of users already.
+        let times: Vec<f64> =
+            line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?;
+        let [_, _, _, idle, waiting, ..] = times[..] else { anyhow::bail!("too few times") };
+        Ok(Self { idle: idle + waiting, all: times.iter().sum() })
+    }
+
+    /// The share of the time since then in which they had nothing to do.
+    pub fn idle_since(self, before: Self) -> f64 {
+        (self.idle - before.idle) / (self.all - before.all).max(1.0)
+    }
+}
+
 /// The memory that a process has now, bytes.
 pub fn resident_bytes(pid: i32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_that_wait_for_a_disk_are_idle() {
+        let at =
+            |text: &str| Cores::read(&format!("cpu  {text}\ncpu0 1 1 1 1 1 1 1 1 1 1")).unwrap();
+        let (before, after) = (at("10 0 10 100 0 0 0 0 5 0"), at("60 5 20 120 5 5 5 0 50 0"));
+        assert!((after.idle_since(before) - 0.25).abs() < 1e-9);
+        assert!(Cores::read("cpu 1 2").is_err() && Cores::read("").is_err());
+    }
 }

@@ -96,7 +96,7 @@ fn throughput(results: &Results) -> String {
     }
     for row in &results.throughput {
         text += &format!(
-            "accepted, {:<8} {} nats-server {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}; lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
+            "accepted, {:<8} {} nats-server {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}, h2load {:.1} (bare {:.1}); idle {:.0} % (bare {:.0} %); lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
             format!("{:?}", row.kind),
             row.servers,
             row.connections,
@@ -110,6 +110,10 @@ fn throughput(results: &Results) -> String {
             row.gateway_us + row.nats_us,
             row.bare_us,
             row.worker_us,
+            row.h2load_us,
+            row.bare_h2load_us,
+            row.idle * 100.0,
+            row.bare_idle * 100.0,
             row.lag,
             row.catch_up_s,
             row.gateway_mib,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use e2e::admin::{filter, payload};
+use e2e::alerts;
 use e2e::certificates::{Authority, Pair};
 use e2e::events::connect;
 use e2e::process::Process;
@@ -16,9 +17,11 @@ use e2e::rig::{Plan, Rig, Role, free_address};
 use e2e::wait::eventually;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::bare::Runtime;
+use crate::bare::{self, Runtime};
 use crate::load::Requests;
 use crate::machine::{processor_seconds, resident_bytes};
 use crate::median;
@@ -32,6 +35,11 @@ const SIDE: Duration = Duration::from_secs(5);
 /// Pairs of the row that has a target, and of the others.
 const PAIRS: usize = 5;
 const PAIRS_OF_OTHERS: usize = 3;
+/// How long everything must have been ready after it stood still, and how long that may take.
+const SETTLED: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The gateway's counter of alerts that it has stored.
+const ACCEPTED: &str = "gander_gateway_accepted_total";
 /// How many connections the picture shows.
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 1_024];
 
@@ -74,8 +82,16 @@ pub struct Row {
     pub nats_us: f64,
     /// Of the worker, for each alert that it has folded meanwhile.
     pub worker_us: f64,
+    /// Of h2load, for each accepted alert.
+    pub h2load_us: f64,
     /// Of the bare server for each answer.
     pub bare_us: f64,
+    /// Of h2load, for each answer of the bare server.
+    pub bare_h2load_us: f64,
+    /// The share of the time of all cores in which they had nothing to do, while alerts were sent.
+    pub idle: f64,
+    /// The same while the bare server was asked.
+    pub bare_idle: f64,
     /// How many of the accepted alerts were not folded when the load ended.
     pub lag: f64,
     /// How long the worker then took for them, seconds.
@@ -88,9 +104,11 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
     per_second: f64,
-    gateway_us: f64,
+    server_us: f64,
     nats_us: f64,
     worker_us: f64,
+    h2load_us: f64,
+    idle: f64,
     lag: f64,
     catch_up_s: f64,
 }
@@ -162,13 +180,13 @@ impl Installation {
 
     async fn accepted(&mut self, kind: Kind, connections: usize) -> anyhow::Result<Side> {
         let nats = connect(&self.rig.nats_url()).await?;
-        let before = (self.spent()?, folded(&nats).await?);
+        let ops = self.rig.running(Role::Gateway(0))?.ops;
+        let before = (self.spent()?, folded(&nats).await?, counter(ops, ACCEPTED).await?);
         let requests = self.requests(kind, connections, self.gateway);
-        let per_second = requests.send(self.rig.folder()).await?;
+        let sent = requests.send(self.rig.folder()).await?;
         let (spent, done) = (self.spent()?, folded(&nats).await?);
-        // What was sent before it counts took its time too.
-        let all = per_second * (SIDE.as_secs_f64() + 1.0);
-        let each = |at: usize| (spent[at] - before.0[at]) * 1e6 / all;
+        let accepted = counter(ops, ACCEPTED).await? - before.2;
+        let each = |at: usize| (spent[at] - before.0[at]) * 1e6 / accepted;
         let now = tokio::time::Instant::now();
         let end = last(&nats).await?;
         eventually("the worker to catch up", async || {
@@ -178,40 +196,101 @@ impl Installation {
         .await?;
         let worked = (done.alerts - before.1.alerts) as f64;
         Ok(Side {
-            per_second,
-            gateway_us: each(0),
+            per_second: sent.per_second,
+            server_us: each(0),
             nats_us: each(1),
             worker_us: (spent[2] - before.0[2]) * 1e6 / worked.max(1.0),
-            lag: (all - worked).max(0.0),
+            h2load_us: sent.processor_seconds * 1e6 / accepted,
+            idle: sent.idle,
+            // Those stored whose connection was gone before they were counted make it less than none.
+            lag: (accepted - worked).max(0.0),
             catch_up_s: now.elapsed().as_secs_f64(),
         })
     }
 
-    /// Answers a second of the bare server, and processor microseconds for each.
-    async fn bare(&self, runtime: Runtime, kind: Kind, connections: usize) -> anyhow::Result<Side> {
-        let listen = free_address()?;
+    /// The bare server, while everything of Gander stands still.
+    async fn bare(
+        &mut self,
+        runtime: Runtime,
+        kind: Kind,
+        connections: usize,
+    ) -> anyhow::Result<Side> {
+        self.signal(Signal::SIGSTOP)?;
+        let side = self.bare_alone(runtime, kind, connections).await?;
+        self.signal(Signal::SIGCONT)?;
+        self.settled().await?;
+        Ok(side)
+    }
+
+    /// Signals everything of Gander. The servers of a cluster go on: where they all stand still they
+    /// have no leader afterwards, for longer than a pair takes.
+    fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        for role in self.rig.roles() {
+            self.rig.running(role)?.process.signal(signal)?;
+        }
+        if self.rig.peers.is_empty() {
+            let pid = self.rig.nats.pid().context("no nats-server")?;
+            kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all are ready again and stay so: who stood still has no lease at first.
+    async fn settled(&mut self) -> anyhow::Result<()> {
+        let mut since = tokio::time::Instant::now();
+        let deadline = since + PATIENCE;
+        while since.elapsed() < SETTLED {
+            for role in self.rig.roles() {
+                let running = self.rig.running(role)?;
+                let ready = alerts::get(running.ops, "/readyz").await;
+                if !ready.is_ok_and(|(status, _)| status.is_success()) {
+                    let log = running.process.log();
+                    since = tokio::time::Instant::now();
+                    anyhow::ensure!(since < deadline, "{role:?} is not ready again: {log}");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    async fn bare_alone(
+        &self,
+        runtime: Runtime,
+        kind: Kind,
+        connections: usize,
+    ) -> anyhow::Result<Side> {
+        let (listen, ops) = (free_address()?, free_address()?);
         let name = match runtime {
             Runtime::CurrentThread => "current-thread",
             Runtime::MultiThread => "multi-thread",
         };
-        let mut args = vec!["bare", "--runtime", name, "--listen"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        args.push(listen.to_string());
+        let (listens, tells) = (listen.to_string(), ops.to_string());
+        let args = ["bare", "--runtime", name, "--listen", &listens, "--ops-listen", &tells];
+        let mut args: Vec<String> = args.map(str::to_owned).into();
         if kind == Kind::Tls {
             args.extend(["--certificate".to_owned(), self.tls.certificate.display().to_string()]);
             args.extend(["--key".to_owned(), self.tls.key.display().to_string()]);
         }
         let program = std::env::current_exe()?;
-        let process = Process::start_program(&program, self.rig.folder(), "bare", &args)?;
+        let mut process = Process::start_program(&program, self.rig.folder(), "bare", &args)?;
         eventually("the bare server", async || tokio::net::TcpStream::connect(listen).await.ok())
             .await?;
+        let pid = process.pid()?.as_raw();
+        let before = processor_seconds(pid)?;
         let requests = self.requests(kind, connections, listen);
-        let per_second = requests.send(self.rig.folder()).await?;
-        let spent = processor_seconds(process.pid()?.as_raw())?;
-        let all = per_second * (SIDE.as_secs_f64() + 1.0);
-        Ok(Side { per_second, gateway_us: spent * 1e6 / all, ..Side::default() })
+        let sent = requests.send(self.rig.folder()).await?;
+        let spent = processor_seconds(pid)? - before;
+        let answered = counter(ops, bare::ANSWERED).await?;
+        // Once it is waited for, its time is not taken for that of h2load.
+        process.kill().await?;
+        Ok(Side {
+            per_second: sent.per_second,
+            server_us: spent * 1e6 / answered,
+            h2load_us: sent.processor_seconds * 1e6 / answered,
+            idle: sent.idle,
+            ..Side::default()
+        })
     }
 
     async fn row(
@@ -242,15 +321,26 @@ impl Installation {
             bare: mid(&bare, |side| side.per_second),
             ratio,
             ratio_range: [ratios[0], ratios[ratios.len() - 1]],
-            gateway_us: mid(&ours, |side| side.gateway_us),
+            gateway_us: mid(&ours, |side| side.server_us),
             nats_us: mid(&ours, |side| side.nats_us),
             worker_us: mid(&ours, |side| side.worker_us),
-            bare_us: mid(&bare, |side| side.gateway_us),
+            h2load_us: mid(&ours, |side| side.h2load_us),
+            bare_us: mid(&bare, |side| side.server_us),
+            bare_h2load_us: mid(&bare, |side| side.h2load_us),
+            idle: mid(&ours, |side| side.idle),
+            bare_idle: mid(&bare, |side| side.idle),
             lag: mid(&ours, |side| side.lag),
             catch_up_s: mid(&ours, |side| side.catch_up_s),
             gateway_mib: resident_bytes(gateway)? as f64 / (1_024.0 * 1_024.0),
         })
     }
+}
+
+/// A counter, as a process tells it.
+async fn counter(ops: SocketAddr, name: &str) -> anyhow::Result<f64> {
+    let (_, text) = alerts::get(ops, "/metrics").await?;
+    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(told.with_context(|| format!("{name} is missing"))?.parse()?)
 }
 
 /// A body as it is, and compressed.
