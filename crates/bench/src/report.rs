@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::Results;
 
-/// Writes the results; parts that were not measured stay as an earlier run of the same commit wrote them.
+/// Writes the results; parts that were not measured stay as an earlier run of the same commit on the same
+/// machine wrote them.
 pub fn write(file: &Path, results: &Results) -> anyhow::Result<()> {
     let mut all: Map<String, Value> = match std::fs::read_to_string(file) {
         Ok(text) => serde_json::from_str(&text).context("the file of results")?,
@@ -18,9 +19,7 @@ pub fn write(file: &Path, results: &Results) -> anyhow::Result<()> {
     let Value::Object(new) = serde_json::to_value(results)? else {
         anyhow::bail!("results are an object");
     };
-    let commit =
-        |of: &Map<String, Value>| of.get("machine").map(|machine| machine["commit"].clone());
-    if commit(&all) != commit(&new) {
+    if !is_same_run(all.get("machine"), new.get("machine")) {
         all.clear();
     }
     all.extend(new);
@@ -28,6 +27,18 @@ pub fn write(file: &Path, results: &Results) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     Ok(std::fs::write(file, serde_json::to_string_pretty(&all)? + "\n")?)
+}
+
+/// Whether parts of both may stand side by side. A dirty tree is never known to be the same, and no
+/// two fsyncs take as long.
+fn is_same_run(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let about = |machine: Option<&Value>| {
+        let mut about = machine?.as_object()?.clone();
+        about.remove("fsync_us");
+        let is_clean = !about.get("commit")?.as_str()?.ends_with("-dirty");
+        is_clean.then_some(about)
+    };
+    about(one).is_some_and(|machine| Some(machine) == about(other))
 }
 
 /// Prints what was measured.
@@ -191,4 +202,24 @@ fn changes(results: &Results) -> String {
         others(&changes.changing),
         others(&changes.still),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_other_commits_and_machines_do_not_stay() {
+        let machine = |commit: &str, cores: u32, fsync: f64| json!({"commit": commit, "cores": cores, "fsync_us": fsync});
+        let check = |one: Value, other: Value, same: bool| {
+            assert_eq!(is_same_run(Some(&one), Some(&other)), same, "{one} {other}");
+        };
+        check(machine("a", 2, 1.0), machine("a", 2, 2.0), true);
+        check(machine("a", 2, 1.0), machine("b", 2, 1.0), false);
+        check(machine("a", 2, 1.0), machine("a", 4, 1.0), false);
+        check(machine("a-dirty", 2, 1.0), machine("a-dirty", 2, 1.0), false);
+        assert!(!is_same_run(None, Some(&machine("a", 2, 1.0))) && !is_same_run(None, None));
+    }
 }
