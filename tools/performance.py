@@ -6,7 +6,6 @@ can be written again. Must not know how anything is measured.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +14,10 @@ MEASURED = ROOT / "target/bench/results.json"
 KEPT = ROOT / "docs/performance/results.json"
 PAGE = ROOT / "docs/PERFORMANCE.md"
 BEGIN, END = "<!-- from results.json -->\n", "<!-- end -->\n"
+# What accepted alerts are to come to, of the answers of the bare server.
+RATIO = 0.65
+# From here on `gander bench` says that it was late itself.
+LATE_MS = 10
 
 
 def one(rows, **wanted):
@@ -38,8 +41,12 @@ def targets(run):
     cpu = plain["gateway_us"] + plain["nats_us"]
     update = one(run["updates"], filters=100_000)
     low, high = plain["ratio_range"]
+    all_accepted = steady["accepted"] == steady["alerts"]
+    in_time = steady["generator_p99_ms"] <= LATE_MS
+    lost = "" if all_accepted else f", {steady['accepted']:,} of {steady['alerts']:,} accepted"
+    late = "" if in_time else f", the generator {steady['generator_p99_ms']:.1f} ms late"
     return [
-        ("accepted/s at 256 connections ÷ bare axum", f"{plain['ratio']:.2f} ({low:.2f} to {high:.2f})", "≥ 0.65", plain["ratio"] >= 0.65),
+        ("accepted/s at 256 connections ÷ bare axum", f"{plain['ratio']:.2f} ({low:.2f} to {high:.2f})", f"≥ {RATIO}", plain["ratio"] >= RATIO),
         ("processor time of an accepted alert, gateway + nats-server", f"{plain['gateway_us']:.1f} + {plain['nats_us']:.1f} = {cpu:.1f} µs (bare axum {plain['bare_us']:.1f} µs)", "≤ 23 µs", cpu <= 23),
         ("one alert, 100,000 filters ÷ 1,000 filters", f"{large['index_us'] / small['index_us']:.2f}", "≤ 1.5", large["index_us"] <= 1.5 * small["index_us"]),
         ("a plain loop ÷ the index, 100,000 filters", f"{large['loop_us'] / large['index_us']:,.0f}", "≥ 1,000", large["loop_us"] >= 1000 * large["index_us"]),
@@ -49,9 +56,10 @@ def targets(run):
         ("worker, one match for each alert", f"{worker['one-match']['per_second']:,.0f} alerts/s", "≥ 20,000", worker["one-match"]["per_second"] >= 20_000),
         ("worker, storm of one incident", f"{worker['storm']['per_second']:,.0f} alerts/s", "≥ 100,000", worker["storm"]["per_second"] >= 100_000),
         ("check of a token among 1,000,000", f"{tokens['check_ns'][1]:.0f} ns", "≤ 500 ns", tokens["check_ns"][1] <= 500),
-        (f"end to end at {steady['rate']:,.0f}/s: outcome p50 / p99", f"{steady['outcome_p50_ms']:.1f} / {steady['outcome_p99_ms']:.1f} ms", "≤ 8 / 20 ms", steady["outcome_p50_ms"] <= 8 and steady["outcome_p99_ms"] <= 20),
+        (f"end to end at {steady['rate']:,.0f}/s: outcome p50 / p99", f"{steady['outcome_p50_ms']:.1f} / {steady['outcome_p99_ms']:.1f} ms{lost}{late}", "≤ 8 / 20 ms, all accepted", all_accepted and in_time and steady["outcome_p50_ms"] <= 8 and steady["outcome_p99_ms"] <= 20),
         ("commands/s, one client / 64", f"{commands[1]:,.0f} / {commands[64]:,.0f}", "≥ 300 / 5,000", commands[1] >= 300 and commands[64] >= 5_000),
         ("start to ready with 1,000,000 tokens: gateway, admin", f"{tokens['gateway_s']:.1f} s, {tokens['admin_s']:.1f} s", "≤ 10 s", max(tokens["gateway_s"], tokens["admin_s"]) <= 10),
+        ("start of admin to ready with 1,000,000 tokens, where it fills an empty stream", f"{tokens['admin_first_s']:.1f} s", "stated", True),
     ]
 
 
@@ -75,12 +83,13 @@ def tables(run):
     kinds = {"plain": "as it is", "tls": "over TLS", "url-token": "token in the URL", "gzip": "gzip"}
     text += "Accepted alerts, 1 KB each, beside answers of the bare server:\n\n"
     text += table(
-        ["how", "nats-servers", "connections", "accepted/s", "bare/s", "ratio", "gateway µs", "nats-server µs", "bare µs", "worker µs", "not folded at the end", "folded after"],
+        ["how", "nats-servers", "connections", "accepted/s", "bare/s", "ratio", "gateway µs", "nats-server µs", "worker µs", "h2load µs", "idle", "bare µs", "its h2load µs", "its idle", "not folded at the end", "folded after", "gateway MiB"],
         [
-            (kinds[r["kind"]], r["servers"], r["connections"], f"{r['accepted']:,.0f}", f"{r['bare']:,.0f}", f"{r['ratio']:.2f}", f"{r['gateway_us']:.1f}", f"{r['nats_us']:.1f}", f"{r['bare_us']:.1f}", f"{r['worker_us']:.1f}", f"{r['lag']:,.0f}", f"{r['catch_up_s']:.1f} s")
+            (kinds[r["kind"]], r["servers"], r["connections"], f"{r['accepted']:,.0f}", f"{r['bare']:,.0f}", f"{r['ratio']:.2f}", f"{r['gateway_us']:.1f}", f"{r['nats_us']:.1f}", f"{r['worker_us']:.1f}", f"{r['h2load_us']:.1f}", f"{r['idle'] * 100:.0f} %", f"{r['bare_us']:.1f}", f"{r['bare_h2load_us']:.1f}", f"{r['bare_idle'] * 100:.0f} %", f"{r['lag']:,.0f}", f"{r['catch_up_s']:.1f} s", f"{r['gateway_mib']:.0f}")
             for r in run["throughput"]
         ],
     )
+    text += bounds(run)
     text += "One alert against a catalog (the index ÷ what a plain loop over all filters takes):\n\n"
     text += table(
         ["catalog", "filters", "payload", "parse µs", "index µs", "loop µs", "times faster", "build ms", "memory MB"],
@@ -95,7 +104,28 @@ def tables(run):
         ["alerts", "alerts/s", "worker µs", "nats-server µs"],
         [(names[r["kind"]], f"{r['per_second']:,.0f}", f"{r['worker_us']:.1f}", f"{r['nats_us']:.1f}") for r in run["worker"]],
     )
+    tokens = run["tokens"]
+    text += f"{tokens['tokens']:,} tokens:\n\n"
+    text += table(
+        ["digest ns", "check among 1,000 ns", "check among all ns", "view B each", "gateway B each", "journal read and folded"],
+        [(f"{tokens['digest_ns']:.0f}", f"{tokens['check_ns'][0]:.0f}", f"{tokens['check_ns'][1]:.0f}", f"{tokens['bytes_each']:.0f}", f"{tokens['gateway_bytes_each']:.0f}", f"{tokens['journal_s']:.1f} s")],
+    )
     return text
+
+
+def bounds(run):
+    """What follows from the table of accepted alerts."""
+    plain = one(run["throughput"], kind="plain", connections=256, servers=1)
+    incident = one(run["worker"], kind="one-match")
+    cores = run["machine"]["cores"]
+    each = sum(plain[name] for name in ("gateway_us", "nats_us", "worker_us", "h2load_us"))
+    return (
+        f"At 256 connections gateway, nats-server, worker and h2load take {each:.1f} µs for an alert together, which at "
+        f"{plain['accepted']:,.0f}/s is {each * plain['accepted'] / 1e6:.2f} of {cores} cores; {plain['idle'] * 100:.0f} % of them were idle. "
+        f"With nothing idle a ratio of {RATIO} leaves {cores * 1e6 / (RATIO * plain['bare']):.1f} µs; a gateway of one core, had it all others "
+        f"for nothing, would come to {1e6 / plain['gateway_us'] / plain['bare']:.2f}. One core of nats-server is {1e6 / plain['nats_us']:,.0f} accepted "
+        f"alerts a second, or {1e6 / incident['nats_us']:,.0f} that each open an incident.\n\n"
+    )
 
 
 def pictures(run, folder):
@@ -145,13 +175,18 @@ def pictures(run, folder):
 
 
 def main():
-    if MEASURED.exists():
-        KEPT.parent.mkdir(exist_ok=True)
-        shutil.copyfile(MEASURED, KEPT)
-    run = json.loads(KEPT.read_text())
+    source = MEASURED if MEASURED.exists() else KEPT
+    text = source.read_text()
+    run = json.loads(text)
+    try:
+        written = tables(run)
+    except KeyError as missing:
+        sys.exit(f"{source.relative_to(ROOT)} has no {missing}: run all of `make bench`; nothing is changed")
     before, rest = PAGE.read_text().split(BEGIN)
     _, after = rest.split(END)
-    PAGE.write_text(before + BEGIN + tables(run) + END + after)
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(text)
+    PAGE.write_text(before + BEGIN + written + END + after)
     pictures(run, KEPT.parent)
 
 
