@@ -256,7 +256,6 @@ async fn run(
     mut rung: mpsc::Receiver<()>,
 ) {
     while rung.recv().await.is_some() {
-        let mut stored = None;
         loop {
             let (batch, bytes) = end.take();
             if batch.is_empty() {
@@ -265,37 +264,8 @@ async fn run(
             let records = batch.len();
             metrics::histogram!("gander_ingest_batch_records").record(records as f64);
             let started = Instant::now();
-            let next = commit(&broker, instance, deadline, applied(), batch);
-            // The broker need not wait for its next message until all who waited for the last are
-            // answered.
-            let tell = async { stored.take().map(Tried::tell) };
-            let (next, _) = futures::join!(next, tell);
-            end.learn(&next.stored, bytes, records, started.elapsed());
-            if next.stored.is_ok() {
-                stored = Some(next);
-                continue;
-            }
-            let timed_out = next.stored == Err(publish::Error::TimedOut);
-            next.tell();
-            if timed_out {
-                tracing::warn!(records, "alerts are not known to be stored: no answer in time");
-                broker.reconnect().await;
-            }
-        }
-        stored.map(Tried::tell);
-    }
-}
-
-/// A message that was sent, and who waits to be told.
-struct Tried {
-    stored: Result<u64, publish::Error>,
-    waiting: Vec<oneshot::Sender<Stored>>,
-}
-
-impl Tried {
-    fn tell(self) {
-        for done in self.waiting {
-            let _ = done.send(self.stored.clone().map_err(Error::from));
+            let stored = commit(&broker, instance, deadline, applied(), batch).await;
+            end.learn(&stored, bytes, records, started.elapsed());
         }
     }
 }
@@ -306,7 +276,7 @@ async fn commit(
     deadline: Duration,
     applied: u64,
     batch: Vec<Queued>,
-) -> Tried {
+) -> Result<u64, publish::Error> {
     let (mut partitions, mut waiting) = (PartitionSet::default(), Vec::with_capacity(batch.len()));
     let take = |queued: Queued| {
         partitions = partitions.union(queued.partitions);
@@ -319,5 +289,13 @@ async fn commit(
     let started = Instant::now();
     let stored = broker.append(&headers, message, deadline).await;
     metrics::histogram!("gander_ingest_commit_seconds").record(started.elapsed().as_secs_f64());
-    Tried { stored, waiting }
+    let count = waiting.len();
+    for done in waiting {
+        let _ = done.send(stored.clone().map_err(Error::from));
+    }
+    if stored == Err(publish::Error::TimedOut) {
+        tracing::warn!(records = count, "alerts are not known to be stored: no answer in time");
+        broker.reconnect().await;
+    }
+    stored
 }
