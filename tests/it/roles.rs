@@ -7,8 +7,12 @@ use e2e::admin::{Admin, filter, payload};
 use e2e::alerts::send;
 use e2e::apilog::{Parts, token_id};
 use e2e::rig::Rig;
+use tonic::body::Body;
+use tonic::codegen::{Context, Poll, Service};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use wire::proto::gander::admin::v1 as api;
+use wire::proto::gander::admin::v1::catalog_service_client::CatalogServiceClient;
 
 /// Where the thing is that a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -622,6 +626,65 @@ async fn who_has_lost_every_credential_recovers_on_the_host() -> anyhow::Result<
     rig.kill(e2e::rig::Role::Admin).await?;
     rig.restart(e2e::rig::Role::Admin).await?;
     assert!(!file.exists(), "one wish, one credential");
+    Ok(())
+}
+
+/// Sends every call to `CreateTeam`.
+#[derive(Clone)]
+struct Misled(Channel);
+
+impl Service<http::Request<Body>> for Misled {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = <Channel as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let uri = request.uri().to_string().replace("ListTeams", "CreateTeam");
+        *request.uri_mut() = uri.parse().expect("one method is as good as another");
+        self.0.call(request)
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_internal_to_whoever_has_a_credential() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let reader = admin.principal("s", &["stakeholder"]).await?.credential;
+    for (credential, code) in [
+        (admin.credential.as_str(), Code::Internal),
+        (&reader, Code::Internal),
+        ("nobody's", Code::Unauthenticated),
+    ] {
+        let channel = Endpoint::from_shared(format!("http://{}", rig.grpc()))?.connect().await?;
+        let mut request =
+            Request::new(api::ListTeamsRequest { page_size: 1, ..Default::default() });
+        request.metadata_mut().insert("authorization", format!("Bearer {credential}").parse()?);
+        let refused = CatalogServiceClient::new(Misled(channel)).list_teams(request).await.err();
+        assert_eq!(refused.map(|status| status.code()), Some(code), "{credential}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_is_in_a_team_that_is_there() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let admin = rig.first_admin().await?;
+    let team = admin.team("team").await?;
+    let role = format!("observer:{}", team.name);
+    let made = admin.principal("o", &[&role]).await?;
+    let delete = api::DeleteTeamRequest { name: team.name.clone(), ..Default::default() };
+    admin.catalog().delete_team(delete).await?;
+    let refused = admin.principal("late", &[&role]).await.err();
+    let refused = refused.and_then(|error| Some(error.downcast_ref::<Status>()?.code()));
+    assert_eq!(refused, Some(Code::NotFound));
+    // What it has stays, so that what was read can be sent back.
+    let same = api::Principal { display_name: "p".to_owned(), credential: String::new(), ..made };
+    let update = api::UpdatePrincipalRequest { principal: Some(same), ..Default::default() };
+    assert_eq!(admin.principals().update_principal(update).await?.into_inner().display_name, "p");
     Ok(())
 }
 

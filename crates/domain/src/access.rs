@@ -21,6 +21,17 @@ pub enum Role {
     Observer(TeamId),
 }
 
+impl Role {
+    /// The team that it is in; none for those everywhere.
+    #[must_use]
+    pub const fn team(self) -> Option<TeamId> {
+        match self {
+            Self::GlobalAdmin | Self::Stakeholder => None,
+            Self::TeamManager(team) | Self::Responder(team) | Self::Observer(team) => Some(team),
+        }
+    }
+}
+
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

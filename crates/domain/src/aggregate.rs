@@ -101,6 +101,9 @@ pub enum Rejection {
     /// What it would belong to does not exist.
     #[error("what it would belong to does not exist")]
     ParentNotFound,
+    /// A role would be in a team that does not exist.
+    #[error("a team of its roles does not exist")]
+    RoleTeamNotFound,
     /// The caller knows an older version.
     #[error("it has changed meanwhile: read it again")]
     Changed,

@@ -62,6 +62,8 @@ pub enum Command {
         name_taken: bool,
         /// Its roles.
         roles: BTreeSet<Role>,
+        /// Whether all teams of the roles live.
+        teams_live: bool,
         /// The digest of its credential.
         digest: Digest,
         /// The end of its credential.
@@ -83,6 +85,9 @@ pub enum Command {
         name_taken: bool,
         /// The new roles, all of them.
         roles: Option<BTreeSet<Role>>,
+        /// Whether all teams of roles that it did not have live: one that was deleted since stands in
+        /// what the caller has read.
+        teams_live: bool,
         /// The new expiry; `Some(None)` for never.
         expires_at: Option<Option<Timestamp>>,
         /// Whether another lasting Global Admin lives.
@@ -191,6 +196,7 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
         name,
         name_taken,
         roles,
+        teams_live,
         digest,
         last_four,
         expires_at,
@@ -203,6 +209,9 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
     if by_bootstrap && !is_lasting_admin(&roles, expires_at) {
         return Err(Rejection::FirstMustBeGlobalAdmin);
     }
+    if !teams_live {
+        return Err(Rejection::RoleTeamNotFound);
+    }
     if name_taken {
         return Err(Rejection::NameTaken);
     }
@@ -211,12 +220,23 @@ fn create(command: Command) -> Result<Vec<Event>, Rejection> {
 }
 
 fn update(principal: &Principal, command: Command) -> Result<Vec<Event>, Rejection> {
-    let Command::Update { expected, name, name_taken, roles, expires_at, other_lasting_admin, now } =
-        command
+    let Command::Update {
+        expected,
+        name,
+        name_taken,
+        roles,
+        teams_live,
+        expires_at,
+        other_lasting_admin,
+        now,
+    } = command
     else {
         return Ok(vec![]);
     };
     check_version(&principal.life, expected)?;
+    if !teams_live {
+        return Err(Rejection::RoleTeamNotFound);
+    }
     let name = name.filter(|name| *name != principal.name);
     if name.is_some() && name_taken {
         return Err(Rejection::NameTaken);

@@ -56,11 +56,17 @@ struct New {
     roles: &'static [Role],
     expires_at: Option<i64>,
     name_taken: bool,
+    team_gone: bool,
     by_bootstrap: bool,
 }
 
-const NEW: New =
-    New { roles: &[OBSERVER], expires_at: None, name_taken: false, by_bootstrap: false };
+const NEW: New = New {
+    roles: &[OBSERVER],
+    expires_at: None,
+    name_taken: false,
+    team_gone: false,
+    by_bootstrap: false,
+};
 
 fn create(new: New) -> Command {
     let (digest, last_four) = credential(1);
@@ -68,6 +74,7 @@ fn create(new: New) -> Command {
         name: name("Ada"),
         name_taken: new.name_taken,
         roles: new.roles.iter().copied().collect(),
+        teams_live: !new.team_gone,
         digest,
         last_four,
         expires_at: new.expires_at.map(at),
@@ -83,6 +90,7 @@ struct Wish {
     name: Option<&'static str>,
     name_taken: bool,
     roles: Option<&'static [Role]>,
+    team_gone: bool,
     expires_at: Option<Option<i64>>,
     other_lasting_admin: bool,
 }
@@ -93,6 +101,7 @@ fn update(wish: Wish) -> Command {
         name: wish.name.map(name),
         name_taken: wish.name_taken,
         roles: wish.roles.map(|roles| roles.iter().copied().collect()),
+        teams_live: !wish.team_gone,
         expires_at: wish.expires_at.map(|expires_at| expires_at.map(at)),
         other_lasting_admin: wish.other_lasting_admin,
         now: at(100),
@@ -128,6 +137,14 @@ fn check(events: &[Event], when: Command, then: Result<&[Event], Rejection>) {
 /// What follows if the caller knows the version.
 fn then(fits: bool, events: &[Event]) -> Result<&[Event], Rejection> {
     if fits { Ok(events) } else { Err(Rejection::Changed) }
+}
+
+#[test]
+fn no_role_is_given_in_a_team_that_is_not_there() {
+    let gone = Err(Rejection::RoleTeamNotFound);
+    check(&[], create(New { team_gone: true, ..NEW }), gone);
+    let wish = Wish { roles: Some(&[OBSERVER]), team_gone: true, ..Wish::default() };
+    check(&[admin()], update(Wish { other_lasting_admin: true, ..wish }), gone);
 }
 
 #[test]
@@ -255,6 +272,7 @@ fn what_is_as_asked_already_succeeds_without_events() {
         name: Some("Ada"),
         name_taken: true,
         roles: Some(&[Role::GlobalAdmin]),
+        team_gone: false,
         expires_at: Some(None),
         other_lasting_admin: false,
     };

@@ -179,6 +179,7 @@ fn rejected(rejection: Rejection, name: &str) -> Status {
     match rejection {
         Rejection::NotFound => not_found(name),
         Rejection::ParentNotFound => status(Code::NotFound, "PARENT_NOT_FOUND", &text),
+        Rejection::RoleTeamNotFound => status(Code::NotFound, "PARENT_NOT_FOUND", &text),
         Rejection::Changed => status(Code::Aborted, "ETAG_MISMATCH", &text),
         Rejection::NameTaken => status(Code::AlreadyExists, "NAME_TAKEN", &text),
         Rejection::LastGlobalAdmin => status(Code::FailedPrecondition, "LAST_GLOBAL_ADMIN", &text),

@@ -2,6 +2,10 @@
 //!
 //! Must not know what roles permit.
 
+use std::collections::BTreeSet;
+
+use domain::access::Role;
+use domain::aggregate::Rejection;
 use domain::commit::{Change, Subject};
 use domain::directory::{Directory, Siblings};
 use domain::id::PrincipalId;
@@ -37,6 +41,11 @@ fn is_taken(directory: &Directory, name: Option<&DisplayName>, own: PrincipalId)
     found.is_some_and(|found| found != Subject::Principal(own))
 }
 
+fn teams_live(directory: &Directory, roles: &BTreeSet<Role>, held: &BTreeSet<Role>) -> bool {
+    let mut teams = roles.difference(held).filter_map(|role| role.team());
+    teams.all(|team| directory.team(team).is_some())
+}
+
 /// Reads a principal's name; `principals/me` is the caller.
 fn name_or_me(name: &str, caller: &Caller) -> Result<PrincipalId, Status> {
     match (name, caller) {
@@ -66,6 +75,7 @@ impl PrincipalService for Calls {
             let command = principal::Command::Create {
                 name_taken: is_taken(directory, Some(&name), id),
                 name,
+                teams_live: teams_live(directory, &roles, &BTreeSet::new()),
                 roles,
                 digest,
                 last_four,
@@ -75,7 +85,7 @@ impl PrincipalService for Calls {
             };
             // Two callers with the bootstrap credential at once: it is dead for the second.
             if by_bootstrap && !directory.has_bootstrap() {
-                return Err(domain::aggregate::Rejection::NotFound);
+                return Err(Rejection::NotFound);
             }
             let events = principal::decide(directory.principal_entry(id), command)?;
             Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
@@ -136,10 +146,14 @@ impl PrincipalService for Calls {
         let expires_at = mask.has("expire_time", expires_at.is_some()).then_some(expires_at);
         let expected = expected(&sent.etag, "principal.etag")?;
         self.execute(&caller, &sent.name, asked, move |directory, now| {
+            let old = directory.principal(id).ok_or(Rejection::NotFound)?;
             let command = principal::Command::Update {
                 expected,
                 name_taken: is_taken(directory, name.as_ref(), id),
                 name,
+                teams_live: roles
+                    .as_ref()
+                    .is_none_or(|roles| teams_live(directory, roles, &old.roles)),
                 roles,
                 expires_at,
                 other_lasting_admin: directory.other_lasting_admin(id),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use domain::access::Role;
 use domain::aggregate::{Actor, Life, Rejection};
 use domain::commit::{Change, Commit, Subject};
 use domain::directory::{Directory, Siblings, Snapshot};
@@ -241,6 +242,7 @@ impl History {
                 principal::Command::Create {
                     name,
                     name_taken,
+                    teams_live: self.teams_live(&roles, &BTreeSet::new()),
                     roles,
                     digest,
                     last_four,
@@ -253,6 +255,10 @@ impl History {
                 expected: known(version),
                 name_taken: taken(name.as_ref()),
                 name,
+                teams_live: self.teams_live(
+                    &roles.clone().unwrap_or_default(),
+                    &entry.live().map(|principal| principal.roles.clone()).unwrap_or_default(),
+                ),
                 roles,
                 expires_at: expiry.map(|expiry| self.expires_at(expiry)),
                 other_lasting_admin,
@@ -268,6 +274,11 @@ impl History {
         };
         let events = principal::decide(entry, command)?;
         Ok(events.into_iter().map(|event| Change::Principal(id, event)).collect())
+    }
+
+    fn teams_live(&self, roles: &BTreeSet<Role>, held: &BTreeSet<Role>) -> bool {
+        let mut teams = roles.difference(held).filter_map(|role| role.team());
+        teams.all(|team| self.directory.team(team).is_some())
     }
 
     fn taken(&self, siblings: Siblings, name: Option<&DisplayName>, own: Subject) -> bool {
