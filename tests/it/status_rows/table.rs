@@ -7,6 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use e2e::admin::payload;
 use e2e::hostile::bodies::gzip;
 
+/// `{}`, as zlib writes it.
+const DEFLATED: &[u8] = b"\x78\x9c\xab\xae\x05\x00\x01\x75\x00\xf9";
+
 /// What tests a row.
 pub enum Test {
     /// What is sent to a gateway with the default settings, and what is answered.
@@ -345,6 +348,9 @@ fn refused(token: &str) -> Vec<(&'static str, Test)> {
             Test::Sent(vec![
                 problem(encoded("gzip", b"{}"), 400, "ENCODING_BROKEN"),
                 problem(encoded("deflate", b""), 400, "ENCODING_BROKEN"),
+                problem(encoded("deflate", &[DEFLATED, b"x"].concat()), 400, "ENCODING_BROKEN"),
+                problem(encoded("deflate", &DEFLATED.repeat(2)), 400, "ENCODING_BROKEN"),
+                sent(encoded("deflate", DEFLATED), 202),
             ]),
         ),
         (

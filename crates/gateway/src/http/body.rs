@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::id::TokenId;
-use flate2::bufread::GzDecoder;
-use flate2::read::{DeflateDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
@@ -150,10 +149,17 @@ pub fn decode(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Prob
     match encoding {
         Encoding::Identity => Ok(body),
         Encoding::Gzip => unzip(&body, limit),
-        Encoding::Deflate => match inflate(ZlibDecoder::new(&*body), limit) {
-            Err(Problem::EncodingBroken) => inflate(DeflateDecoder::new(&*body), limit),
-            other => other,
-        },
+        Encoding::Deflate => {
+            let mut zlib = ZlibDecoder::new(&*body);
+            match inflate(&mut zlib, limit) {
+                Ok(decoded) => alone(decoded, zlib.into_inner()),
+                Err(Problem::EncodingBroken) => {
+                    let mut bare = DeflateDecoder::new(&*body);
+                    alone(inflate(&mut bare, limit)?, bare.into_inner())
+                }
+                other => other,
+            }
+        }
     }
 }
 
@@ -185,6 +191,11 @@ fn inflate(reader: impl Read, limit: u64) -> Result<Bytes, Problem> {
     Ok(decoded.into())
 }
 
+/// Deflate has no members: what follows would be dropped, and its sender told that it is stored.
+fn alone(decoded: Bytes, rest: &[u8]) -> Result<Bytes, Problem> {
+    if rest.is_empty() { Ok(decoded) } else { Err(Problem::EncodingBroken) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -202,6 +213,18 @@ mod tests {
 
     fn gzip(data: &[u8]) -> Bytes {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    fn zlib(data: &[u8]) -> Bytes {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    fn bare(data: &[u8]) -> Bytes {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap().into()
     }
@@ -260,16 +283,24 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let data = b"{\"status\": \"firing\"}";
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
-        zlib.write_all(data).unwrap();
-        let mut bare = DeflateEncoder::new(Vec::new(), Compression::fast());
-        bare.write_all(data).unwrap();
         for (body, encoding) in [
             (gzip(data), Encoding::Gzip),
-            (zlib.finish().unwrap().into(), Encoding::Deflate),
-            (bare.finish().unwrap().into(), Encoding::Deflate),
+            (zlib(data), Encoding::Deflate),
+            (bare(data), Encoding::Deflate),
         ] {
             assert_eq!(decode(body, encoding, 100).unwrap(), &data[..]);
+        }
+    }
+
+    #[test]
+    fn nothing_follows_what_is_deflated() {
+        for encode in [zlib, bare] {
+            let one = encode(b"{}");
+            for rest in [&b"x"[..], b"\0", &one] {
+                let joined = [&one, rest].concat().into();
+                let broken = Err(Problem::EncodingBroken);
+                assert_eq!(decode(joined, Encoding::Deflate, 100), broken, "{rest:?}");
+            }
         }
     }
 
