@@ -203,7 +203,7 @@ async fn spawn(
     let text = template
         .replace("{{address}}", &address.to_string())
         .replace("{{monitor}}", &monitor.to_string())
-        .replace("{{store}}", &store.display().to_string());
+        .replace("{{store}}", &quotable(&store.display().to_string()));
     fs::write(&config, text)?;
     let mut command = dying_with_parent(program);
     let mut child = command
@@ -232,6 +232,21 @@ async fn spawn(
         }
     }
     Ok(child)
+}
+
+/// The text as it stands between the double quotes of a configuration of nats-server.
+fn quotable(text: &str) -> String {
+    let mut quotable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quotable.extend(['\\', character]),
+            '\n' => quotable.push_str("\\n"),
+            '\r' => quotable.push_str("\\r"),
+            '\t' => quotable.push_str("\\t"),
+            other => quotable.push(other),
+        }
+    }
+    quotable
 }
 
 /// The kernel kills it when the parent ends, however that ends.
@@ -279,5 +294,11 @@ mod tests {
         let found = of_build(Path::new("/home/me/gander/target/debug/gander"));
         assert_eq!(found, Some("/home/me/gander/target/tools/nats-server".into()));
         assert_eq!(of_build(Path::new("/usr/bin/gander")), None);
+    }
+
+    #[test]
+    fn a_path_with_quotes_is_one_text_of_its_configuration() {
+        assert_eq!(quotable("/a b/\"c\\d"), r#"/a b/\"c\\d"#);
+        assert_eq!(quotable("a\nb\tc"), r"a\nb\tc");
     }
 }
