@@ -11,6 +11,7 @@ use e2e::rig::{Plan, Rig, Role, free_address};
 use e2e::wait::eventually;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use runtime::nats_server::NatsServer;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -287,6 +288,53 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
     client.done("service delete Billing/Checkout").await?;
     client.done("team delete Billing").await?;
     assert!(client.done("completions bash").await?.contains("gander"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_has_its_place_before_it_is_made() -> anyhow::Result<()> {
+    let up = up().await?;
+    let (folder, client) = (up.folder.path(), up.client());
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
+    let long = "x".repeat(256);
+    let line = format!("token create long --global --secret-file {long}");
+    let (code, text) = client.told(&line).await?;
+    assert!(code == 1 && text.contains("cannot use"), "{text}");
+    assert!(!client.done("token list").await?.contains(" long "), "it was not made");
+    std::fs::create_dir(folder.join("sub"))?;
+    up.process.signal(Signal::SIGSTOP)?;
+    let meanwhile = async {
+        eventually("both names to be taken", async || {
+            (folder.join("one").exists() && folder.join("sub/two").exists()).then_some(())
+        })
+        .await?;
+        let second = client.told("token create second --global --secret-file one").await?;
+        std::fs::remove_dir_all(folder.join("sub"))?;
+        up.process.signal(Signal::SIGCONT)?;
+        anyhow::Ok(second)
+    };
+    let (first, lost, second) = tokio::join!(
+        client.told("token create first --global --secret-file one"),
+        client.told("token create lost --global --secret-file sub/two"),
+        meanwhile
+    );
+    let ((first, says), (lost, shown), (second, text)) = (first?, lost?, second?);
+    assert!(first == 0 && std::fs::read_to_string(folder.join("one"))?.len() == 54, "{says}");
+    assert!(second == 1 && text.contains("is there already"), "{text}");
+    assert!(lost == 1 && shown.contains("gdr_") && shown.contains("line above"), "{shown}");
+    let made = client.done("token list").await?;
+    assert!(made.contains(" first ") && !made.contains(" second "), "{made}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_folder_of_nats_server_may_have_quotes_in_its_name() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
+    let at = folder.path().join("a \"b\" \\c");
+    let server = NatsServer::start(Path::new(&tools()), &at, &template, 0, |_| {}).await?;
+    assert!(at.join("store").is_dir());
+    server.stop().await?;
     Ok(())
 }
 

@@ -38,6 +38,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use runtime::{environment, secret_file};
+use runtime::secret_file::Place;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -47,7 +48,7 @@ use tonic::{Code, Request, Status};
 use wire::timestamp::Timestamp;
 
 use crate::args::CLIENT_HEADING;
-use crate::out::{json, say, table};
+use crate::out::{complain, json, say, table};
 use commands::{ClientCommand, PrincipalCommand};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -280,7 +281,7 @@ pub fn explain(error: &anyhow::Error) -> String {
 /// Reads a secret from a file that nobody else can read, or from standard input.
 pub fn read_secret(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
-        return Ok(std::io::read_to_string(std::io::stdin())?.trim().to_owned());
+        return Ok(secret_file::short(std::io::stdin(), file)?.trim().to_owned());
     }
     Ok(secret_file::read(file)?)
 }
@@ -326,21 +327,31 @@ pub fn mask(fields: &[(&str, bool)]) -> anyhow::Result<Option<pbjson_types::Fiel
     Ok(Some(pbjson_types::FieldMask { paths }))
 }
 
-/// Makes sure that a secret can be kept where it is to be, before it is made.
-pub fn prepare(file: Option<&Path>, replace: bool) -> anyhow::Result<()> {
-    Ok(file.map_or(Ok(()), |file| secret_file::prepare(file, replace))?)
+/// Takes the place where a secret is to be kept, before it is made.
+pub fn prepare(file: Option<&Path>, replace: bool) -> anyhow::Result<Option<Place>> {
+    Ok(file.map(|file| Place::take(file, replace)).transpose()?)
 }
 
-/// Shows a secret once: in its file, or on standard output.
-pub fn show_secret(secret: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    match file {
-        Some(file) => {
-            secret_file::write(file, secret)?;
-            say(&format!("written to {}; it is not shown again", file.display()));
-        }
+/// Keeps a secret that was made, before anything else can go wrong: this is the only copy, and one
+/// that it replaces works no more. Where it went; none where it is to be shown.
+pub fn keep(place: Option<Place>, secret: &str) -> anyhow::Result<Option<PathBuf>> {
+    let Some(place) = place else { return Ok(None) };
+    let path = place.path().to_owned();
+    if let Err(error) = place.write(secret) {
+        complain(secret);
+        return Err(error).context(
+            "the secret is made, and one before it works no more, but it cannot be kept: it is the line above, and not shown again",
+        );
+    }
+    Ok(Some(path))
+}
+
+/// Tells where a secret was kept, or shows it, once.
+pub fn show_secret(secret: &str, kept: Option<&Path>) {
+    match kept {
+        Some(file) => say(&format!("written to {}; it is not shown again", file.display())),
         None => say(&format!("{secret}\n(it is not shown again)")),
     }
-    Ok(())
 }
 
 /// A fresh request id, so that a call that is sent again has its effect once.

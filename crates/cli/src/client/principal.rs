@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use runtime::clock::SystemClock;
+use runtime::secret_file::Place;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::principal_service_client::PrincipalServiceClient;
 
 use super::commands::PrincipalCommand;
 use super::names::Labels;
 use super::{
-    Authorized, Connect, Output, Usage, default_credential_file, deleted, mask, names, prepare,
-    read_secret, request_id, show_secret, shown_expiry, shown_time,
+    Authorized, Connect, Output, Usage, default_credential_file, deleted, keep, mask, names,
+    prepare, read_secret, request_id, show_secret, shown_expiry, shown_time,
 };
 
 /// Carries it out.
@@ -51,12 +52,12 @@ pub async fn run(connect: &Connect, command: &PrincipalCommand) -> anyhow::Resul
             show(connect, &channel, &[done]).await
         }
         PrincipalCommand::ReplaceCredential { principal, secret_file } => {
-            prepare(secret_file.as_deref(), true)?;
+            let place = prepare(secret_file.as_deref(), true)?;
             let old = names::principal(&channel, principal).await?;
             let (name, etag) = (old.name, old.etag);
             let request = api::ReplaceCredentialRequest { name, etag, request_id: request_id() };
             let made = client.replace_credential(request).await?.into_inner();
-            show_made(connect, &channel, made, secret_file.as_deref()).await
+            show_made(connect, &channel, made, place).await
         }
         PrincipalCommand::Delete { principal } => delete(connect, &channel, principal).await,
     }
@@ -69,7 +70,7 @@ async fn create(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result
     };
     check_name(name)?;
     let kept = kept_in(connect, secret_file.as_ref(), bootstrap_file.is_some())?;
-    prepare(kept.as_deref(), false)?;
+    let place = prepare(kept.as_deref(), false)?;
     let channel = match bootstrap_file {
         Some(file) => connect.open_with(&read_secret(file)?).await?,
         None => connect.open().await?,
@@ -83,7 +84,7 @@ async fn create(connect: &Connect, command: &PrincipalCommand) -> anyhow::Result
     let (principal, request_id) = (Some(principal), request_id());
     let request = api::CreatePrincipalRequest { principal, request_id };
     let made = PrincipalServiceClient::new(channel.clone()).create_principal(request).await?;
-    show_made(connect, &channel, made.into_inner(), kept.as_deref()).await
+    show_made(connect, &channel, made.into_inner(), place).await
 }
 
 async fn delete(connect: &Connect, channel: &Authorized, principal: &str) -> anyhow::Result<()> {
@@ -154,17 +155,18 @@ async fn show_made(
     connect: &Connect,
     channel: &Authorized,
     principal: api::Principal,
-    file: Option<&std::path::Path>,
+    place: Option<Place>,
 ) -> anyhow::Result<()> {
     let credential = principal.credential.clone();
-    match (connect.output, file) {
-        (Output::Json, None) => show(connect, channel, &[principal]).await,
-        _ => {
+    match (connect.output, keep(place, &credential)?) {
+        (Output::Json, None) => show(connect, channel, &[principal]).await?,
+        (_, kept) => {
             let shown = api::Principal { credential: String::new(), ..principal };
             show(connect, channel, &[shown]).await?;
-            show_secret(&credential, file)
+            show_secret(&credential, kept.as_deref());
         }
     }
+    Ok(())
 }
 
 async fn show(

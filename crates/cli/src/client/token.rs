@@ -3,18 +3,20 @@
 //! Must not know what a token opens.
 
 use runtime::clock::SystemClock;
+use runtime::secret_file::Place;
 use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::token_service_client::TokenServiceClient;
 
 use super::commands::{OverLimit, Rule, Switch, TokenCommand};
 use super::{
-    Authorized, Connect, Output, deleted, mask, names, prepare, request_id, show_secret,
+    Authorized, Connect, Output, deleted, keep, mask, names, prepare, request_id, show_secret,
     shown_expiry, shown_hour, shown_time,
 };
 
 /// Carries it out.
 pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()> {
-    prepare(command.secret_file(), matches!(command, TokenCommand::ReplaceSecret { .. }))?;
+    let replaces = matches!(command, TokenCommand::ReplaceSecret { .. });
+    let place = prepare(command.secret_file(), replaces)?;
     let channel = connect.open().await?;
     let mut client = TokenServiceClient::new(channel.clone());
     match command {
@@ -24,14 +26,13 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
         }
         TokenCommand::Create {
             name,
-            global: _,
             team,
             service,
             url_parameter,
             over_limit,
             tracking,
             expires,
-            secret_file,
+            ..
         } => {
             let (kind, target) = target(&channel, team.as_deref(), service.as_deref()).await?;
             let token = api::Token {
@@ -46,7 +47,7 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             };
             let request = api::CreateTokenRequest { token: Some(token), request_id: request_id() };
             let made = client.create_token(request).await?;
-            show_made(connect, &channel, made.into_inner(), secret_file.as_deref()).await
+            show_made(connect, &channel, made.into_inner(), place).await
         }
         TokenCommand::Update { token, name, expires, url_parameter, over_limit, tracking } => {
             let update_mask = mask(&[
@@ -67,8 +68,8 @@ pub async fn run(connect: &Connect, command: &TokenCommand) -> anyhow::Result<()
             let request = api::UpdateTokenRequest { token, update_mask, request_id: request_id() };
             show(connect, &channel, &[client.update_token(request).await?.into_inner()]).await
         }
-        TokenCommand::ReplaceSecret { token, secret_file } => {
-            replace_secret(connect, &channel, token, secret_file.as_deref()).await
+        TokenCommand::ReplaceSecret { token, secret_file: _ } => {
+            replace_secret(connect, &channel, token, place).await
         }
         TokenCommand::Delete { token } => delete(connect, &channel, token).await,
     }
@@ -78,12 +79,12 @@ async fn replace_secret(
     connect: &Connect,
     channel: &Authorized,
     token: &str,
-    secret_file: Option<&std::path::Path>,
+    place: Option<Place>,
 ) -> anyhow::Result<()> {
     let api::Token { name, etag, .. } = names::token(channel, token).await?;
     let request = api::ReplaceSecretRequest { name, etag, request_id: request_id() };
     let made = TokenServiceClient::new(channel.clone()).replace_secret(request).await?;
-    show_made(connect, channel, made.into_inner(), secret_file).await
+    show_made(connect, channel, made.into_inner(), place).await
 }
 
 async fn delete(connect: &Connect, channel: &Authorized, token: &str) -> anyhow::Result<()> {
@@ -112,16 +113,17 @@ async fn show_made(
     connect: &Connect,
     channel: &Authorized,
     token: api::Token,
-    file: Option<&std::path::Path>,
+    place: Option<Place>,
 ) -> anyhow::Result<()> {
     let secret = token.secret.clone();
-    match (connect.output, file) {
-        (Output::Json, None) => show(connect, channel, &[token]).await,
-        _ => {
+    match (connect.output, keep(place, &secret)?) {
+        (Output::Json, None) => show(connect, channel, &[token]).await?,
+        (_, kept) => {
             show(connect, channel, &[api::Token { secret: String::new(), ..token }]).await?;
-            show_secret(&secret, file)
+            show_secret(&secret, kept.as_deref());
         }
     }
+    Ok(())
 }
 
 async fn show(
