@@ -15,16 +15,32 @@ mod roles;
 mod settings;
 mod stored;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use args::{Act, ConfigAct};
 use domain::secret;
 use runtime::telemetry;
 
+/// What errors show where a secret was.
+const SECRET: &[u8] = b"(a secret)";
+
 /// Settings with which nothing is started.
 fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
     problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
     ExitCode::from(2)
+}
+
+/// A command line that cannot be read, or asks for help. It is quoted, with what was typed in the wrong place.
+fn unread(error: &clap::Error) -> ExitCode {
+    let told = error.render().to_string();
+    match secret::mask(told.as_bytes(), SECRET) {
+        Cow::Borrowed(_) => error.exit(),
+        Cow::Owned(masked) => {
+            out::complain(out::harmless(&String::from_utf8_lossy(&masked)).trim_end());
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// Does what the command line says.
@@ -33,7 +49,7 @@ pub fn main() -> ExitCode {
     runtime::tls::install_provider();
     let cli = match settings::read(std::env::args_os().collect()) {
         Ok(cli) => cli,
-        Err(settings::Stop::Clap(error)) => error.exit(),
+        Err(settings::Stop::Clap(error)) => return unread(&error),
         Err(settings::Stop::Problems(problems)) => return wrong(&problems),
     };
     let problems = preflight::problems(&cli.act);
@@ -61,7 +77,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Errors quote files, answers and what was typed.
             let told = format!("error: {}", client::explain(&error));
-            let masked = secret::mask(told.as_bytes(), b"(a secret)");
+            let masked = secret::mask(told.as_bytes(), SECRET);
             let told = out::harmless(&String::from_utf8_lossy(&masked));
             telemetry::in_time(move || out::complain(&told));
             ExitCode::from(client::exit_code(&error))
