@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use domain::secret::{Kind, Secret};
 use e2e::alerts::{get, send};
-use e2e::process::program;
+use e2e::process::{program, run};
 use e2e::rig::{Rig, free_address};
 use e2e::wait::{PATIENCE, eventually};
 use http::StatusCode;
@@ -80,6 +81,67 @@ fn what_a_command_came_to_does_not_depend_on_who_looks_on() -> anyhow::Result<()
         .output()?;
     let said = String::from_utf8(ended.stderr)?;
     assert!(ended.status.code() == Some(6) && said.contains("send it again"), "{said}");
+    Ok(())
+}
+
+/// Somebody who takes connections, and sends each this much once it has said something.
+fn saying(answer: Vec<u8>) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        let mut clients = Vec::new();
+        while let Ok((mut client, _)) = listener.accept() {
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(&answer);
+            clients.push(client);
+        }
+    });
+    Ok(address)
+}
+
+/// A command line in a folder with a credential, a token and an alert.
+async fn told(folder: &Path, line: &str) -> anyhow::Result<(i32, String)> {
+    let credential = Secret::from_random(Kind::Credential, &[7; 32]);
+    secret_file::write(&folder.join("credential"), credential.reveal())?;
+    let token = Secret::from_random(Kind::Token, &[7; 32]);
+    secret_file::write(&folder.join("token"), token.reveal())?;
+    std::fs::write(folder.join("alert"), "{}")?;
+    let args: Vec<_> = line.split_whitespace().collect();
+    run(folder, None, &args).await
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for_for_good() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let silent = saying(vec![])?;
+    for line in [
+        format!("team list --credential-file credential --server http://{silent}"),
+        format!("incident tail --credential-file credential --server http://{silent}"),
+        format!("send alert --token-file token --gateway http://{silent}"),
+    ] {
+        let (code, text) = told(folder.path(), &format!("{line} --timeout 1s")).await?;
+        assert!(code == 6 && text.contains("no answer in 1s"), "{line}: {code} {text}");
+    }
+    let head = b"HTTP/1.1 201 Created\r\ncontent-length: 65537\r\n\r\n";
+    let long = saying([&head[..], &[b' '; 65537]].concat())?;
+    let line = format!("send alert --token-file token --gateway http://{long}");
+    let (code, text) = told(folder.path(), &line).await?;
+    assert!(code == 6 && text.contains("longer than those of a gateway"), "{code} {text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_in_the_wrong_place_is_not_repeated() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let token = Secret::from_random(Kind::Token, &[7; 32]);
+    let (code, text) = told(folder.path(), &format!("token list {}", token.reveal())).await?;
+    assert!(code == 2 && text.contains("'(a secret)'"), "{text}");
+    assert!(!text.contains(&token.reveal()[4..40]), "{text}");
+    for wrong in ["", "gdr_a\ngdr_b", "\0\0"] {
+        secret_file::write(&folder.path().join("wrong"), wrong)?;
+        let (code, text) = told(folder.path(), "send alert --token-file wrong").await?;
+        assert!(code == 2 && text.contains("--token-file must hold a token"), "{text}");
+    }
     Ok(())
 }
 

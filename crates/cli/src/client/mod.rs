@@ -3,8 +3,8 @@
 //! - `commands`: the command line. One file a noun. `names`: from names to ids. `when`: times.
 //! - `tail`: following incidents. `log`: the API log. `send`: alerts. `bench`: many of them, measured.
 //! - `status`: how the installation is.
-//! - `tls`: whom to trust. `clear`: what may be said in the clear. `advice`: what to do where
-//!   nobody answers.
+//! - `tls`: whom to trust. `clear`: what may be said in the clear. `deadline`: how long is waited.
+//!   `advice`: what to do where nobody answers.
 //!
 //! Must not know anything of the server but its contract.
 
@@ -14,6 +14,7 @@ mod audit_verify;
 mod bench;
 mod clear;
 pub mod commands;
+mod deadline;
 mod filter;
 pub mod filter_test;
 mod incident;
@@ -37,12 +38,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use runtime::{environment, secret_file};
 use runtime::secret_file::Place;
+use runtime::{environment, secret_file};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 
 use wire::timestamp::Timestamp;
@@ -83,6 +84,18 @@ pub struct Connect {
         help_heading = CLIENT_HEADING
     )]
     pub credential_file: Option<PathBuf>,
+    /// How long each answer is waited for.
+    #[arg(
+        long,
+        global = true,
+        env = "GANDER_TIMEOUT",
+        value_name = "SPAN",
+        default_value = "30s",
+        value_parser = deadline::span,
+        hide_env_values = true,
+        help_heading = CLIENT_HEADING
+    )]
+    pub timeout: Duration,
     /// How results are shown.
     #[arg(
         long,
@@ -137,7 +150,7 @@ impl Interceptor for Bearer {
 }
 
 /// A connection that carries a credential.
-pub type Authorized = InterceptedService<Channel, Bearer>;
+pub type Authorized = InterceptedService<deadline::Timed, Bearer>;
 
 impl Connect {
     /// Connects with the credential that is configured.
@@ -180,14 +193,16 @@ impl Connect {
         clear::allow("--server", endpoint.uri(), self.insecure)?;
         let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
         let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
-        let channel = endpoint.connect().await.map_err(|error| {
+        let connected = deadline::within(self.timeout, endpoint.connect()).await?;
+        let channel = connected.map_err(|error| {
             let advice = advice::on_connecting(&error);
             anyhow::Error::new(error).context(format!("no server at {}: {advice}", self.server))
         })?;
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {credential}").parse().context("the credential is not text")?;
         value.set_sensitive(true);
-        Ok(InterceptedService::new(channel, Bearer(value)))
+        let timed = deadline::Timed::new(channel, self.timeout);
+        Ok(InterceptedService::new(timed, Bearer(value)))
     }
 }
 

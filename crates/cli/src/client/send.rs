@@ -7,15 +7,18 @@ use std::path::Path;
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Request, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
 use super::commands::SendArgs;
 use super::tls::Version;
-use super::{Connect, Output, Usage, advice, clear, read_payload, read_secret};
+use super::{Connect, Output, Usage, advice, clear, deadline, read_payload, read_secret};
 use crate::out::{say, write_foreign};
+
+/// The most that is read of an answer, in bytes: those of gateways are far shorter.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// Carries it out: shows the status and the answer; fails unless it is 2xx.
 pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
@@ -34,13 +37,19 @@ pub async fn run(connect: &Connect, args: &SendArgs) -> anyhow::Result<()> {
     clear::allow("--gateway", request.uri(), connect.insecure)?;
     let client =
         Client::builder(TokioExecutor::new()).build(connect.tls.for_http(url, Version::Http1)?);
-    let answer = client.request(request).await;
-    let answer = answer.map_err(|error| {
-        let advice = advice::on_sending(&error, url);
-        Status::unavailable(format!("no answer of a gateway at {url}: {advice}"))
-    })?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
+    let answer = async {
+        let answer = client.request(request).await.map_err(|error| {
+            let advice = advice::on_sending(&error, url);
+            Status::unavailable(format!("no answer of a gateway at {url}: {advice}"))
+        })?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
+        let body = body.map_err(|_| Status::unavailable(format!(
+            "the answer breaks off, or is longer than those of a gateway: is there one at {url}? If so, send the alert again"
+        )))?;
+        Ok::<_, Status>((status, body.to_bytes()))
+    };
+    let (status, body) = deadline::within(connect.timeout, answer).await??;
     if connect.output == Output::Table {
         say(&status.to_string());
     }
@@ -65,6 +74,10 @@ pub fn read_token(file: &Path) -> anyhow::Result<String> {
     let token = read_secret(file)?;
     if token.starts_with("gdp_") {
         let text = "--token-file has the credential of a principal (gdp_…): alerts need a token (gdr_…), which `gander token create` makes";
+        return Err(Usage(text).into());
+    }
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "the file of --token-file must hold a token (gdr_...) and nothing else, as `gander token create` writes it";
         return Err(Usage(text).into());
     }
     Ok(token)

@@ -72,7 +72,7 @@ pub fn is_gone(status: &Status) -> bool {
     let mid_frame =
         status.code() == Code::Internal && status.message().starts_with("h2 protocol error");
     mid_frame
-        || matches!(status.code(), Code::Unavailable | Code::Unknown)
+        || matches!(status.code(), Code::Unavailable | Code::Unknown | Code::DeadlineExceeded)
         || advice::is_unanswered(status)
 }
 
