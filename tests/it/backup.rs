@@ -110,6 +110,18 @@ async fn stage() -> anyhow::Result<Stage> {
     Ok(Stage { rig, admin, steady, gateway })
 }
 
+/// The headers of batches in a backup, by stream.
+fn batch_headers(file: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let mut file = backup_file::Reader::open(file)?;
+    let mut found = BTreeSet::new();
+    while let Some(message) = file.message()? {
+        let headers = message.headers.into_iter().map(|(name, _)| name);
+        let of_batches = headers.filter(|name| name.starts_with("Nats-Batch-"));
+        found.extend(of_batches.map(|name| (message.stream.clone(), name)));
+    }
+    Ok(found)
+}
+
 #[tokio::test]
 async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow::Result<()> {
     let Stage { rig, admin, steady, gateway } = stage().await?;
@@ -132,15 +144,9 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     assert!(told.contains("whole: backup of"), "{told}");
     // What tells where a commit ends: without it a backup could cut one in half.
     // Of the configuration they are left out: a build before could not restore it.
-    let mut file = backup_file::Reader::open(&rig.folder().join("all.backup"))?;
-    let mut kept = BTreeSet::new();
-    while let Some(message) = file.message()? {
-        let headers = message.headers.into_iter().map(|(name, _)| name);
-        let of_batches = headers.filter(|name| name.starts_with("Nats-Batch-"));
-        kept.extend(of_batches.map(|name| (message.stream.clone(), name)));
-    }
     let names = ["Nats-Batch-Commit", "Nats-Batch-Id", "Nats-Batch-Sequence"];
-    assert_eq!(kept, names.map(|name| ("GANDER_INCIDENTS".to_owned(), name.to_owned())).into());
+    let kept = names.map(|name| (INCIDENTS.to_owned(), name.to_owned()));
+    assert_eq!(batch_headers(&rig.folder().join("all.backup"))?, kept.into());
     let sent = send(gateway, &steady.secret, payload("firing", "late")).await?;
     assert_eq!(sent.status, StatusCode::CREATED, "after the backup");
     load.stop().await;

@@ -1,5 +1,6 @@
 //! Tracking ends by itself: at its deadline, whatever anybody knows of it, and once.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -32,9 +33,26 @@ async fn records(admin: &Admin, kind: &str) -> anyhow::Result<Vec<String>> {
     Ok(page.audit_records.into_iter().map(|record| record.actor).collect())
 }
 
+const CANARY: &str = "canary-in-the-mine";
+
 /// How many parts are in the API log.
 async fn logged(rig: &Rig) -> anyhow::Result<usize> {
     Ok(stored(&rig.nats_url(), LOG, "gander.apilog.*").await?.len())
+}
+
+/// Sends canaries whose incidents nobody needs, so that only the log could hold them.
+async fn canaries(gateway: SocketAddr, secret: &str) -> anyhow::Result<()> {
+    let sender = Sender::default();
+    for n in 0..1_000 {
+        let body = format!("{{\"note\": \"{CANARY}\", \"n\": {n}}}");
+        assert_eq!(sender.send(gateway, secret, body).await?.status, StatusCode::ACCEPTED);
+    }
+    Ok(())
+}
+
+fn told_of_clock(rig: &mut Rig) -> anyhow::Result<bool> {
+    let log = rig.running(Role::Admin)?.process.log();
+    Ok(log.contains("the clock is behind the last change"))
 }
 
 /// Waits until the worker is done with every alert.
@@ -47,7 +65,6 @@ async fn worked_off(url: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> anyhow::Result<()> {
-    const CANARY: &str = "canary-in-the-mine";
     let mut rig = Rig::start().await?;
     let mut admin = rig.first_admin().await?;
     let team = admin.team("Payments").await?;
@@ -76,12 +93,7 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     let opened = opened.iter().filter(|event| event.r#type == "gander.incident.created.v1").count();
     assert_eq!(opened, 3);
     assert_eq!(logged(&rig).await?, 4, "both parts of the call in time, nothing of the one after");
-    // A canary whose incident nobody needs, so that only the log could hold it.
-    let (gateway, sender) = (rig.gateway()?, Sender::default());
-    for n in 0..1_000 {
-        let body = format!("{{\"note\": \"{CANARY}\", \"n\": {n}}}");
-        assert_eq!(sender.send(gateway, &made.secret, body).await?.status, StatusCode::ACCEPTED);
-    }
+    canaries(rig.gateway()?, &made.secret).await?;
     worked_off(&url).await?;
     assert_eq!(logged(&rig).await?, 4);
     assert_eq!(stream_holding(rig.folder(), LOG, "in time")?.len(), 1, "what is there is found");
@@ -111,15 +123,11 @@ async fn tracking_ends_at_its_deadline_whatever_is_known_of_it_and_once() -> any
     assert!(actors.len() == 2 && actors.iter().all(|actor| actor.starts_with("principals/")));
 
     // The clock is set right again: who looks after it is told.
-    let told = |rig: &mut Rig| {
-        let log = rig.running(Role::Admin)?.process.log();
-        anyhow::Ok(log.contains("the clock is behind the last change"))
-    };
-    assert!(!told(&mut rig)?);
+    assert!(!told_of_clock(&mut rig)?);
     rig.kill(Role::Admin).await?;
     rig.run_program(None);
     rig.restart(Role::Admin).await?;
-    assert!(told(&mut rig)?);
+    assert!(told_of_clock(&mut rig)?);
     Ok(())
 }
 
