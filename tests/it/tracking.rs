@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use wire::proto::gander::admin::v1 as api;
 
 const LOG: &str = "GANDER_APILOG";
+const CANARY: &str = "canary-in-the-mine";
 
 async fn token(admin: &Admin, name: &str) -> anyhow::Result<api::Token> {
     let request = api::GetTokenRequest { name: name.to_owned() };
@@ -32,8 +33,6 @@ async fn records(admin: &Admin, kind: &str) -> anyhow::Result<Vec<String>> {
     let page = admin.audit().list_audit_records(request).await?.into_inner();
     Ok(page.audit_records.into_iter().map(|record| record.actor).collect())
 }
-
-const CANARY: &str = "canary-in-the-mine";
 
 /// How many parts are in the API log.
 async fn logged(rig: &Rig) -> anyhow::Result<usize> {
