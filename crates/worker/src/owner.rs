@@ -81,6 +81,8 @@ pub struct Owner<B> {
     next_input: Option<u64>,
     /// Whether somebody waits to be told what became of some of the input that waits.
     awaited: bool,
+    /// Whether there is more input than has been read.
+    behind: bool,
 }
 
 impl<B: Broker> Owner<B> {
@@ -114,6 +116,7 @@ impl<B: Broker> Owner<B> {
             last_input: 0,
             next_input: None,
             awaited: false,
+            behind: false,
         }
     }
 
@@ -151,6 +154,7 @@ impl<B: Broker> Owner<B> {
     /// Takes in the next message of the input.
     pub fn push(&mut self, message: &Message) {
         self.last_input = message.sequence + message.pending;
+        self.behind = message.pending > 0;
         if self.next_input.is_some_and(|next| message.sequence != next) {
             tracing::error!(sequence = message.sequence, "alerts before this one are gone");
             metrics::counter!("gander_worker_input_gaps_total").increment(1);
@@ -186,10 +190,10 @@ impl<B: Broker> Owner<B> {
         self.commit(changes, began, hard).await
     }
 
-    /// Whether more may gather before it is folded: there is room for it, nobody waits for an outcome, and
-    /// no service has gone.
+    /// Whether more may gather before it is folded: all that there is was read and has room, nobody waits
+    /// for an outcome, and no service has gone.
     pub fn may_gather(&self) -> bool {
-        self.has_room() && !self.awaited && !self.sweep
+        self.has_room() && !self.awaited && !self.behind && !self.sweep
     }
 
     /// Whether there is something to fold that has arrived.

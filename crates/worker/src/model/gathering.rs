@@ -1,6 +1,7 @@
 //! When more may gather before it is folded.
 
 use domain::id::InstanceId;
+use runtime::nats::Message;
 use wire::stored::alert::{Record, encode_batch, record_to};
 
 use super::broker::Model;
@@ -42,7 +43,12 @@ fn more_gathers_while_nobody_waits_and_there_is_room() {
     }
     assert!(!owner.may_gather(), "there is no room");
     in_model_time(worker.obey(Order::Read(0))).expect("nothing was skipped");
-    assert!(worker.owner.may_gather() && !worker.owner.has_more());
-    let _ = worker.owner.restart();
-    assert!(!worker.owner.may_gather(), "a service may have gone");
+    let owner = &mut worker.owner;
+    assert!(owner.may_gather() && !owner.has_more());
+    owner.push(&Message { pending: 1, ..takes(false) });
+    assert!(!owner.may_gather(), "more is there");
+    owner.push(&takes(false));
+    assert!(owner.may_gather(), "that was all");
+    let _ = owner.restart();
+    assert!(!owner.may_gather(), "a service may have gone");
 }
