@@ -103,7 +103,11 @@ def tables(run):
     text += "The worker alone, from a full stream:\n\n"
     text += table(
         ["alerts", "alerts/s", "worker µs", "nats-server µs"],
-        [(names[r["kind"]], f"{r['per_second']:,.0f}", f"{r['worker_us']:.1f}", f"{r['nats_us']:.1f}") for r in run["worker"]],
+        [
+            # Where nothing matches the worker tells how far it is once a second: too seldom for a rate.
+            (names[r["kind"]], "" if r["kind"] == "nothing" else f"{r['per_second']:,.0f}", f"{r['worker_us']:.1f}", f"{r['nats_us']:.1f}")
+            for r in run["worker"]
+        ],
     )
     tokens = run["tokens"]
     text += f"{tokens['tokens']:,} tokens:\n\n"
