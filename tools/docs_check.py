@@ -117,6 +117,11 @@ def masked(line):
     return line.strip()
 
 
+def forms(lines):
+    """Lines as they are compared."""
+    return [masked(line) for line in lines if line.strip()]
+
+
 def fits(wanted, found):
     """Whether printed lines are the ones that were said."""
     if not wanted:
@@ -131,8 +136,7 @@ def fits(wanted, found):
 
 def compare(wanted, found):
     """Raises a readable difference."""
-    wanted = [masked(line) for line in wanted if line.strip()]
-    found = [masked(line) for line in found if line.strip()]
+    wanted, found = forms(wanted), forms(found)
     if not fits(wanted, found):
         lines = difflib.unified_diff(wanted, found, "the document", "what was printed", lineterm="")
         raise Failure("\n".join(f"    {line}" for line in lines))
@@ -226,7 +230,7 @@ class Session:
         return lines
 
     def leave(self, command, until):
-        """Runs a command that goes on running, until it has printed a text; gives its lines."""
+        """Runs a command that goes on running, until it has printed a text."""
         self.started += 1
         number = self.started
         script, output = self.folder / f"command-{number}", self.folder / f"output-{number}"
@@ -237,9 +241,10 @@ class Session:
         group = self.tell(f"set -m; {start} echo $! >&{self.answer_to}; set +m")
         self.left.append((group, output))
         self.printed = 0
-        if not until:
-            return []
-        return self.await_printed(lambda lines: any(until in line for line in lines))
+        lines = self.await_printed(lambda lines: until in "\n".join(lines))
+        if until not in "\n".join(lines):
+            said = "\n".join(f"    {line}" for line in lines)
+            raise Failure(f"    {until!r} was not printed in {PATIENCE} s\n{said}")
 
     def await_printed(self, enough):
         """What was printed by the command last left running, once it is enough."""
@@ -290,8 +295,7 @@ def run_block(session, block):
         path = session.folder / "work" / block.what
         path.write_text("\n".join(block.text) + "\n")
     elif block.how == "printed":
-        wanted = [masked(line) for line in block.text]
-        lines = session.await_printed(lambda lines: fits(wanted, [masked(line) for line in lines]))
+        lines = session.await_printed(lambda lines: fits(forms(block.text), forms(lines)))
         compare(block.text, lines)
         session.printed += len(lines)
     elif block.how == "background":
@@ -299,7 +303,10 @@ def run_block(session, block):
         for command, wanted in parts[:-1]:
             compare(wanted, session.run(command))
         command, wanted = parts[-1]
-        compare(wanted, session.leave(command, block.what))
+        # It goes on, so it may have printed more by now.
+        wanted = [*wanted, "…"]
+        session.leave(command, block.what)
+        compare(wanted, session.await_printed(lambda lines: fits(forms(wanted), forms(lines))))
     elif block.how == "show" and block.language == "console":
         for command, wanted in commands(block.text):
             try:
@@ -352,6 +359,8 @@ def self_test():
 
 def main():
     """Checks the documents named, or all."""
+    # What is started in the background may have it ignored, and whatever that starts; `stop` needs it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     self_test()
     if not (ROOT / "target/debug/gander").is_file():
         sys.exit("docs-check: the program is not built: run `make build`")

@@ -12,6 +12,7 @@ mod chaos;
 mod cluster;
 mod corruption;
 mod documents;
+mod expiry;
 mod explain;
 mod floods;
 mod foreign;

@@ -17,6 +17,7 @@ mod access;
 pub mod audit;
 pub mod bootstrap;
 pub mod doors;
+mod endings;
 mod gateways;
 mod grpc;
 mod incoming;
@@ -29,6 +30,5 @@ mod requests;
 mod run;
 mod start;
 mod store;
-mod tracking;
 
 pub use run::{Config, Error, Home, run};

@@ -39,6 +39,7 @@ use wire::proto::gander::admin::v1::token_service_server::TokenServiceServer;
 use wire::stored::control::encode_commit;
 
 use crate::bootstrap;
+use crate::endings;
 use crate::gateways::Gateways;
 use crate::grpc::filter_test::{TRYING, WAITING};
 use crate::grpc::page;
@@ -50,7 +51,6 @@ use crate::measure::{self, Counted};
 use crate::relay::{Relay, Sent};
 use crate::start;
 use crate::store::{Fatal, Writer};
-use crate::tracking;
 
 /// Settings of admin.
 #[derive(Clone, Debug, clap::Args)]
@@ -198,7 +198,7 @@ pub async fn run(
     let gateways = Gateways { leases, beats };
     parts.check_broker("admin broker");
     let counted = Counted { gateways: gateways.clone(), workers: workers.clone() };
-    let ending = tokio::spawn(tracking::run(store.clone(), Arc::clone(&parts.clock)));
+    let ending = tokio::spawn(endings::run(store.clone(), Arc::clone(&parts.clock)));
     let measuring = tokio::spawn(measure::run(parts.nats.clone(), counted));
     let last_uses = LastUses::default();
     let following = tokio::spawn(last_uses.clone().follow(parts.nats.clone()));

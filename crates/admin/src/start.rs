@@ -208,13 +208,13 @@ async fn fold(
     }
 }
 
-/// Expiry is by the clock: one that was ahead and was set back has secrets accepted that had expired.
+/// What the clock says decides when secrets expire and tracking ends, and dates every change.
 fn warn_of_clock(latest: Timestamp, now: Timestamp) {
     let behind = latest.since(now);
     if behind > CLOCK_TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
-            "the clock is behind the last change: secrets that expired between are let in until it gets there"
+            "the clock is behind the last change: it is wrong now, or was then; set it right"
         );
     }
 }

@@ -47,6 +47,8 @@ pub struct Directory {
     names: BTreeMap<(Siblings, String), Subject>,
     /// The tracked tokens by the end of their tracking.
     tracked: BTreeSet<(Timestamp, TokenId)>,
+    /// The tokens and principals that expire by when they do, as long as the end is not in the journal.
+    expiring: BTreeSet<(Timestamp, Subject)>,
     bootstrap: Option<Digest>,
 }
 
@@ -169,15 +171,21 @@ impl Directory {
     fn put_token(&mut self, id: TokenId, entry: Entry<Token>) {
         let old = self.tokens.insert(id, entry.clone()).unwrap_or_default();
         if let Some(token) = old.live() {
-            self.admission_of.remove(&token.digest);
+            if let Some(digest) = token.digest {
+                self.admission_of.remove(&digest);
+            }
             if let Some(until) = token.tracked_until {
                 self.tracked.remove(&(until, id));
             }
         }
         if let Some(token) = entry.live() {
-            self.admission_of.insert(token.digest, token.into());
+            self.admission_of.extend(token.digest.map(|digest| (digest, token.into())));
             self.tracked.extend(token.tracked_until.map(|until| (until, id)));
         }
+        let end = |entry: &Entry<Token>| {
+            entry.live().and_then(|token| token.expires_at.filter(|_| token.digest.is_some()))
+        };
+        self.swap_end(Subject::Token(id), end(&old), end(&entry));
         let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
             return;
         };
@@ -190,14 +198,26 @@ impl Directory {
 
     fn put_principal(&mut self, id: PrincipalId, entry: Entry<Principal>) {
         let old = self.principals.insert(id, entry.clone()).unwrap_or_default();
-        if let Some(principal) = old.live() {
-            self.principal_of.remove(&principal.digest);
+        if let Some(digest) = old.live().and_then(|principal| principal.digest) {
+            self.principal_of.remove(&digest);
         }
-        if let Some(principal) = entry.live() {
-            self.principal_of.insert(principal.digest, id);
+        if let Some(digest) = entry.live().and_then(|principal| principal.digest) {
+            self.principal_of.insert(digest, id);
         }
+        let end = |entry: &Entry<Principal>| {
+            let found = entry.live();
+            found.and_then(|found| found.expires_at.filter(|_| found.digest.is_some()))
+        };
+        self.swap_end(Subject::Principal(id), end(&old), end(&entry));
         let name = |entry: &Entry<Principal>| entry.live().map(|found| found.name.to_string());
         self.swap_name(Subject::Principal(id), Siblings::Principals, name(&old), name(&entry));
+    }
+
+    fn swap_end(&mut self, subject: Subject, old: Option<Timestamp>, new: Option<Timestamp>) {
+        if let Some(old) = old {
+            self.expiring.remove(&(old, subject));
+        }
+        self.expiring.extend(new.map(|new| (new, subject)));
     }
 
     fn swap_name(
@@ -340,6 +360,12 @@ impl Directory {
     #[must_use]
     pub fn tracking_over(&self, now: Timestamp) -> Option<TokenId> {
         self.tracked.first().filter(|(until, _)| *until <= now).map(|(_, id)| *id)
+    }
+
+    /// A token or principal that has expired by this time, which is not in the journal yet.
+    #[must_use]
+    pub fn expiry_over(&self, now: Timestamp) -> Option<Subject> {
+        self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, subject)| *subject)
     }
 
     /// The live tokens whose targets live, in the order of their ids.

@@ -23,8 +23,8 @@ pub struct Principal {
     pub name: DisplayName,
     /// Its roles.
     pub roles: BTreeSet<Role>,
-    /// The digest of its credential.
-    pub digest: Digest,
+    /// The digest of its credential; none once its end is in the journal.
+    pub digest: Option<Digest>,
     /// The end of its credential.
     pub last_four: LastFour,
     /// When its credential stops working.
@@ -34,10 +34,10 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether its time is over.
+    /// Whether its time is over: see [`crate::token::Token::expired`].
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+        self.digest.is_none() || self.expires_at.is_some_and(|at| at <= now)
     }
 
     /// Whether it can manage everything and always will: one such must remain.
@@ -106,6 +106,11 @@ pub enum Command {
         /// The time of the command.
         now: Timestamp,
     },
+    /// Say for good that it has expired, where its time is over.
+    Expire {
+        /// The time of the command.
+        now: Timestamp,
+    },
     /// Delete it for good.
     Delete {
         /// The version that the caller knows, if it says so.
@@ -153,6 +158,8 @@ pub enum Event {
         /// The end of the new one.
         last_four: LastFour,
     },
+    /// It has expired: see [`crate::token::Event::Expired`].
+    Expired,
     /// It was deleted for good.
     Deleted,
 }
@@ -179,6 +186,10 @@ pub fn decide(state: &Entry<Principal>, command: Command) -> Result<Vec<Event>, 
                 return Err(Rejection::Expired);
             }
             Ok(vec![Event::CredentialReplaced { digest, last_four }])
+        }
+        (Entry::Live(principal), Command::Expire { now }) => {
+            let over = principal.digest.is_some() && principal.expired(now);
+            Ok(if over { vec![Event::Expired] } else { vec![] })
         }
         (Entry::Live(principal), Command::Delete { expected, other_lasting_admin }) => {
             check_version(&principal.life, expected)?;
@@ -286,7 +297,7 @@ pub fn evolve(
             id,
             name: name.clone(),
             roles: roles.clone(),
-            digest: *digest,
+            digest: Some(*digest),
             last_four: *last_four,
             expires_at: *expires_at,
             life: Life::begun(stamp),
@@ -300,10 +311,13 @@ pub fn evolve(
         Event::ExpirySet { expires_at } => state
             .map(|principal| Principal { expires_at: *expires_at, ..touched(principal, stamp) }),
         Event::CredentialReplaced { digest, last_four } => state.map(|principal| Principal {
-            digest: *digest,
+            digest: Some(*digest),
             last_four: *last_four,
             ..touched(principal, stamp)
         }),
+        Event::Expired => {
+            state.map(|principal| Principal { digest: None, ..touched(principal, stamp) })
+        }
         Event::Deleted => Entry::Deleted,
     }
 }

@@ -226,6 +226,23 @@ fn an_expired_credential_stays_dead() {
 }
 
 #[test]
+fn an_expired_credential_stays_dead_once_it_is_said_when_the_clock_is_set_back() {
+    let expire = |now| Command::Expire { now: at(now) };
+    check(&[created(&[OBSERVER], Some(200))], expire(199), Ok(&[]));
+    check(&[created(&[OBSERVER], None)], expire(199), Ok(&[]));
+    check(&[created(&[OBSERVER], Some(200))], expire(200), Ok(&[Event::Expired]));
+    // At time 100 all of these.
+    let state = [created(&[OBSERVER], Some(200)), Event::Expired];
+    check(&state, expire(300), Ok(&[]));
+    check(&state, replace(2, None), Err(Rejection::Expired));
+    for expires_at in [None, Some(101), Some(300)] {
+        let wish = Wish { expires_at: Some(expires_at), ..Wish::default() };
+        check(&state, update(wish), Err(Rejection::Expired));
+    }
+    assert!(given(&state).live().is_some_and(|principal| principal.expired(at(100))));
+}
+
+#[test]
 fn the_last_lasting_global_admin_stays_one() {
     let until = Some(Some(101));
     for (wish, events) in [
@@ -319,7 +336,7 @@ fn events_make_the_principal_and_date_it() {
         id: PrincipalId::from_bytes([1; 16]),
         name: name("Eve"),
         roles: BTreeSet::from([OBSERVER]),
-        digest,
+        digest: Some(digest),
         last_four,
         expires_at: Some(at(9)),
         life: Life::begun(&stamp(1)).touched(&stamp(5)),

@@ -23,8 +23,8 @@ pub struct Token {
     pub name: DisplayName,
     /// What it reaches, for good.
     pub reach: Reach,
-    /// The digest of its secret.
-    pub digest: Digest,
+    /// The digest of its secret; none once its end is in the journal.
+    pub digest: Option<Digest>,
     /// The end of its secret.
     pub last_four: LastFour,
     /// When it stops working, for good.
@@ -40,10 +40,10 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether its time is over.
+    /// Whether its time is over: once its end is in the journal, whatever the clock says.
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {
-        Admission::from(self).expired(now)
+        self.digest.is_none() || Admission::from(self).expired(now)
     }
 
     /// Whether a call that is received at this time is kept in the API log. From the deadline on it is
@@ -158,6 +158,11 @@ pub enum Command {
         /// The time of the command.
         now: Timestamp,
     },
+    /// Say for good that it has expired, where its time is over.
+    Expire {
+        /// The time of the command.
+        now: Timestamp,
+    },
     /// End its tracking, whose time is over.
     EndTracking {
         /// The time of the command.
@@ -226,6 +231,8 @@ pub enum Event {
         /// The end of the new one.
         last_four: LastFour,
     },
+    /// It has expired: what it had for a secret opens nothing any more, also when the clock is set back.
+    Expired,
     /// It was deleted for good.
     Deleted,
 }
@@ -249,6 +256,10 @@ pub fn decide(state: &Entry<Token>, command: Command) -> Result<Vec<Event>, Reje
                 return Err(Rejection::Expired);
             }
             Ok(vec![Event::SecretReplaced { digest, last_four }])
+        }
+        (Entry::Live(token), Command::Expire { now }) => {
+            let over = token.digest.is_some() && token.expired(now);
+            Ok(if over { vec![Event::Expired] } else { vec![] })
         }
         (Entry::Live(token), Command::EndTracking { now }) => {
             let over = token.tracked_until.is_some_and(|until| until <= now);
@@ -364,7 +375,7 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
             id,
             name: name.clone(),
             reach: *reach,
-            digest: *digest,
+            digest: Some(*digest),
             last_four: *last_four,
             expires_at: *expires_at,
             url_parameter_allowed: *url_parameter_allowed,
@@ -390,10 +401,11 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
             state.map(|token| Token { tracked_until: None, ..touched(token, stamp) })
         }
         Event::SecretReplaced { digest, last_four } => state.map(|token| Token {
-            digest: *digest,
+            digest: Some(*digest),
             last_four: *last_four,
             ..touched(token, stamp)
         }),
+        Event::Expired => state.map(|token| Token { digest: None, ..touched(token, stamp) }),
         Event::Deleted => Entry::Deleted,
     }
 }

@@ -193,6 +193,27 @@ fn an_expired_token_stays_dead() {
 }
 
 #[test]
+fn an_expired_token_stays_dead_once_it_is_said_when_the_clock_is_set_back() {
+    let expire = |now| Command::Expire { now: at(now) };
+    check(&[created(Some(200))], expire(199), Ok(&[]));
+    check(&[created(None)], expire(199), Ok(&[]));
+    check(&[created(Some(200))], expire(200), Ok(&[Event::Expired]));
+    // At time 100 all of these.
+    let state = [created(Some(200)), Event::Expired];
+    check(&state, expire(300), Ok(&[]));
+    check(&state, replace(2, None), Err(Rejection::Expired));
+    for expires_at in [None, Some(101), Some(300)] {
+        let wish = Wish { expires_at: Some(expires_at), ..Wish::default() };
+        check(&state, update(wish), Err(Rejection::Expired));
+    }
+    let wish = Wish { name: Some("Old"), expires_at: Some(Some(200)), ..Wish::default() };
+    check(&state, update(wish), Ok(&[renamed("Old")]));
+    assert!(given(&state).live().is_some_and(|token| token.expired(at(100))));
+    check(&[], expire(200), Err(Rejection::NotFound));
+    check(&[created(Some(200)), Event::Deleted], expire(200), Err(Rejection::NotFound));
+}
+
+#[test]
 fn an_expired_token_can_be_renamed_and_deleted() {
     let state = [created(Some(50))];
     let same_expiry = Some(Some(50));
@@ -261,7 +282,7 @@ fn events_make_the_token_and_date_it() {
         id: TokenId::from_bytes([1; 16]),
         name: name("Zabbix"),
         reach: REACH,
-        digest,
+        digest: Some(digest),
         last_four,
         expires_at: Some(at(9)),
         url_parameter_allowed: false,

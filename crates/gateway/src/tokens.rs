@@ -231,7 +231,7 @@ mod tests {
             id: TokenId::from_bytes([1; 16]),
             name: DisplayName::parse("tracked").unwrap(),
             reach: Reach::Global,
-            digest: secret.digest(),
+            digest: Some(secret.digest()),
             last_four: secret.last_four(),
             expires_at: None,
             url_parameter_allowed: true,

@@ -28,7 +28,7 @@ use crate::stored::Error;
 use crate::stored::control::decode_commit;
 
 /// Every kind of change.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 28] = [
     "team.created",
     "team.renamed",
     "team.deleted",
@@ -47,12 +47,14 @@ pub const KINDS: [&str; 26] = [
     "token.tracking_set",
     "token.tracking_ended",
     "token.secret_replaced",
+    "token.expired",
     "token.deleted",
     "principal.created",
     "principal.renamed",
     "principal.roles_replaced",
     "principal.expiry_set",
     "principal.credential_replaced",
+    "principal.expired",
     "principal.deleted",
     "bootstrap.issued",
 ];
@@ -86,6 +88,7 @@ pub const fn kind(change: &Change) -> &'static str {
             token::Event::TrackingSet { .. } => "token.tracking_set",
             token::Event::TrackingEnded => "token.tracking_ended",
             token::Event::SecretReplaced { .. } => "token.secret_replaced",
+            token::Event::Expired => "token.expired",
             token::Event::Deleted => "token.deleted",
         },
         Change::Principal(_, event) => match event {
@@ -94,6 +97,7 @@ pub const fn kind(change: &Change) -> &'static str {
             principal::Event::RolesReplaced { .. } => "principal.roles_replaced",
             principal::Event::ExpirySet { .. } => "principal.expiry_set",
             principal::Event::CredentialReplaced { .. } => "principal.credential_replaced",
+            principal::Event::Expired => "principal.expired",
             principal::Event::Deleted => "principal.deleted",
         },
         Change::BootstrapIssued(_) => "bootstrap.issued",
@@ -412,6 +416,7 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             let old = before.map(|token| hint("gdr", &token.last_four));
             vec![detail("hint", old, hint("gdr", last_four))]
         }
+        token::Event::Expired => vec![expired()],
         token::Event::Deleted => deleted(known),
     }
 }
@@ -440,8 +445,14 @@ fn principal_details(event: &principal::Event, known: &Snapshot) -> Vec<api::Aud
             let old = before.map(|principal| hint("gdp", &principal.last_four));
             vec![detail("hint", old, hint("gdp", last_four))]
         }
+        principal::Event::Expired => vec![expired()],
         principal::Event::Deleted => deleted(known),
     }
+}
+
+/// The field that tells it.
+fn expired() -> api::AuditDetail {
+    detail("expired", Some(false.to_string()), true.to_string())
 }
 
 fn hint(prefix: &str, last_four: &LastFour) -> String {

@@ -334,6 +334,7 @@ pub fn token_to(token: &Token, now: Timestamp, last_use: Option<Timestamp>) -> a
         url_parameter_allowed: Some(token.url_parameter_allowed),
         unavailable_over_limit: Some(token.unavailable_over_limit),
         expire_time: token.expires_at.map(time),
+        expired: token.expired(now),
         secret: String::new(),
         hint: format!("gdr_…{}", token.last_four.as_str()),
         creator: actor_name(token.life.creator),
@@ -359,12 +360,13 @@ pub fn reach_from(kind: api::TokenType, target: &str) -> Result<Reach, Status> {
 }
 
 /// A principal as it is shown, without its credential.
-pub fn principal_to(principal: &Principal) -> api::Principal {
+pub fn principal_to(principal: &Principal, now: Timestamp) -> api::Principal {
     api::Principal {
         name: format!("principals/{}", principal.id),
         display_name: principal.name.to_string(),
         roles: principal.roles.iter().map(|role| role_to(*role)).collect(),
         expire_time: principal.expires_at.map(time),
+        expired: principal.expired(now),
         credential: String::new(),
         hint: format!("gdp_…{}", principal.last_four.as_str()),
         create_time: Some(time(principal.life.created_at)),

@@ -10,7 +10,7 @@ use domain::commit::{Change, Subject};
 use domain::directory::{Directory, Siblings};
 use domain::id::PrincipalId;
 use domain::name::DisplayName;
-use domain::principal;
+use domain::principal::{self, Principal};
 use domain::secret::Kind;
 use tonic::{Request, Response, Status};
 use wire::proto::gander::admin::v1 as api;
@@ -29,7 +29,8 @@ impl Calls {
         id: PrincipalId,
         credential: &str,
     ) -> Result<Response<api::Principal>, Status> {
-        let principal = self.store.read(|directory| directory.principal(id).map(principal_to));
+        let shown = |principal: &Principal| principal_to(principal, self.now());
+        let principal = self.store.read(|directory| directory.principal(id).map(shown));
         let name = || format!("principals/{id}");
         let principal = principal.ok_or_else(|| error::not_found(&name()))?;
         Ok(Response::new(api::Principal { credential: credential.to_owned(), ..principal }))
@@ -122,8 +123,10 @@ impl PrincipalService for Calls {
         let method = "PrincipalService/ListPrincipals";
         let (_, message) = self.admit(request, method, |_| Ok(About::default()))?;
         let page = self.page(message.page_size, &message.page_token, method)?;
+        let now = self.now();
+        let shown = |principal: &Principal| principal_to(principal, now);
         let (principals, next_page_token) = self.store.read(|directory| {
-            page.of(directory.principals(), |principal| *principal.id.as_bytes(), principal_to)
+            page.of(directory.principals(), |principal| *principal.id.as_bytes(), shown)
         });
         Ok(Response::new(api::ListPrincipalsResponse { principals, next_page_token }))
     }

@@ -19,7 +19,7 @@ use super::convert::{
 };
 use super::error;
 use crate::access::{About, may_read_reach};
-use crate::tracking;
+use crate::endings;
 
 impl Calls {
     fn show_token(&self, id: TokenId, secret: &str) -> Result<Response<api::Token>, Status> {
@@ -157,7 +157,7 @@ impl TokenService for Calls {
         let tracked = mask.has("tracking", track.is_some()).then(|| track.unwrap_or(false));
         let expected = expected(&sent.etag, "token.etag")?;
         if tracked.is_some() {
-            let ended = tracking::end_if_over(&self.store, &*self.clock, id).await;
+            let ended = endings::end_tracking_if_over(&self.store, &*self.clock, id).await;
             ended.map_err(|failed| error::command(failed, &sent.name))?;
         }
         self.execute(&caller, &sent.name, asked, move |directory, now| {

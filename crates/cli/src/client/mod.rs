@@ -378,11 +378,8 @@ pub fn request_id() -> String {
 }
 
 /// When something stops working, for people.
-pub fn shown_expiry(at: Option<&Timestamp>) -> String {
-    use runtime::clock::Clock;
-    let now = runtime::clock::SystemClock.now();
-    let over = at.and_then(wire::event::time_from).is_some_and(|at| at <= now);
-    format!("{}{}", shown_time(at), if over { " (expired)" } else { "" })
+pub fn shown_expiry(at: Option<&Timestamp>, expired: bool) -> String {
+    format!("{}{}", shown_time(at), if expired { " (expired)" } else { "" })
 }
 
 /// The hour of a time, for people.

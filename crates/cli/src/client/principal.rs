@@ -192,7 +192,7 @@ async fn show(
             principal.roles.iter().map(role).collect::<Vec<_>>().join(", "),
             principal.hint.clone(),
             shown_time(principal.create_time.as_ref()),
-            shown_expiry(principal.expire_time.as_ref()),
+            shown_expiry(principal.expire_time.as_ref(), principal.expired),
         ]
     })
 }

@@ -158,7 +158,7 @@ async fn show(
             // Kept by the hour.
             shown_hour(token.last_use_time.as_ref()),
             rules(token),
-            shown_expiry(token.expire_time.as_ref()),
+            shown_expiry(token.expire_time.as_ref(), token.expired),
             shown_time(token.tracking_expire_time.as_ref()),
         ]
     })

@@ -66,6 +66,7 @@ pub enum OfToken {
     /// Switch tracking on or off.
     Track(Known, bool),
     EndTracking,
+    Expire,
     ReplaceSecret(Known),
     Delete(Known),
 }
@@ -77,6 +78,7 @@ pub enum OfPrincipal {
     Create(DisplayName, BTreeSet<Role>, Expiry, bool),
     Update(Known, Option<DisplayName>, Option<BTreeSet<Role>>, Option<Expiry>),
     ReplaceCredential(Known),
+    Expire,
     Delete(Known),
 }
 
@@ -150,6 +152,7 @@ fn of_token() -> impl Strategy<Value = OfToken> {
         3 => known().prop_map(OfToken::ReplaceSecret),
         2 => (known(), any::<bool>()).prop_map(|(known, on)| OfToken::Track(known, on)),
         1 => Just(OfToken::EndTracking),
+        3 => Just(OfToken::Expire),
         1 => known().prop_map(OfToken::Delete),
     ]
 }
@@ -165,6 +168,7 @@ fn of_principal() -> impl Strategy<Value = OfPrincipal> {
             OfPrincipal::Update(known, name, roles, expiry)
         }),
         1 => known().prop_map(OfPrincipal::ReplaceCredential),
+        2 => Just(OfPrincipal::Expire),
         2 => known().prop_map(OfPrincipal::Delete),
     ]
 }

@@ -221,6 +221,7 @@ impl History {
                 }
             }
             OfToken::EndTracking => token::Command::EndTracking { now },
+            OfToken::Expire => token::Command::Expire { now },
             OfToken::Delete(version) => token::Command::Delete { expected: known(version) },
         };
         let events = token::decide(entry, command)?;
@@ -268,6 +269,7 @@ impl History {
                 let expected = known(version);
                 principal::Command::ReplaceCredential { expected, digest, last_four, now }
             }
+            OfPrincipal::Expire => principal::Command::Expire { now },
             OfPrincipal::Delete(version) => {
                 principal::Command::Delete { expected: known(version), other_lasting_admin }
             }
@@ -360,12 +362,14 @@ fn kind(change: &Change) -> String {
         Change::Token(_, token::Event::TrackingSet { .. }) => "token tracking",
         Change::Token(_, token::Event::TrackingEnded) => "token untracked",
         Change::Token(_, token::Event::SecretReplaced { .. }) => "token secret",
+        Change::Token(_, token::Event::Expired) => "token expired",
         Change::Token(_, token::Event::Deleted) => "token deleted",
         Change::Principal(_, principal::Event::Created { .. }) => "principal created",
         Change::Principal(_, principal::Event::Renamed { .. }) => "principal renamed",
         Change::Principal(_, principal::Event::RolesReplaced { .. }) => "principal roles",
         Change::Principal(_, principal::Event::ExpirySet { .. }) => "principal expiry",
         Change::Principal(_, principal::Event::CredentialReplaced { .. }) => "principal credential",
+        Change::Principal(_, principal::Event::Expired) => "principal expired",
         Change::Principal(_, principal::Event::Deleted) => "principal deleted",
         Change::BootstrapIssued(_) => "bootstrap issued",
     };

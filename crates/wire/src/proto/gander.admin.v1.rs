@@ -5669,6 +5669,10 @@ pub struct Principal {
     /// the principal has changed since.
     #[prost(string, tag = "9")]
     pub etag: ::prost::alloc::string::String,
+    /// Whether `expire_time` has come: its credential opens nothing any more, whatever becomes of the clock.
+    /// Output only.
+    #[prost(bool, tag = "10")]
+    pub expired: bool,
 }
 /// Request of CreatePrincipal.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -7069,6 +7073,9 @@ pub struct Token {
     /// the token has changed since.
     #[prost(string, tag = "12")]
     pub etag: ::prost::alloc::string::String,
+    /// Whether `expire_time` has come: it lets nothing in any more, whatever becomes of the clock. Output only.
+    #[prost(bool, tag = "17")]
+    pub expired: bool,
 }
 /// Request of CreateToken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -10246,6 +10246,9 @@ impl serde::Serialize for Principal {
         if !self.etag.is_empty() {
             len += 1;
         }
+        if self.expired {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Principal", len)?;
         if !self.name.is_empty() {
             struct_ser.serialize_field("name", &self.name)?;
@@ -10274,6 +10277,9 @@ impl serde::Serialize for Principal {
         if !self.etag.is_empty() {
             struct_ser.serialize_field("etag", &self.etag)?;
         }
+        if self.expired {
+            struct_ser.serialize_field("expired", &self.expired)?;
+        }
         struct_ser.end()
     }
 }
@@ -10297,6 +10303,7 @@ impl<'de> serde::Deserialize<'de> for Principal {
             "update_time",
             "updateTime",
             "etag",
+            "expired",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -10310,6 +10317,7 @@ impl<'de> serde::Deserialize<'de> for Principal {
             CreateTime,
             UpdateTime,
             Etag,
+            Expired,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -10340,6 +10348,7 @@ impl<'de> serde::Deserialize<'de> for Principal {
                             "createTime" | "create_time" => Ok(GeneratedField::CreateTime),
                             "updateTime" | "update_time" => Ok(GeneratedField::UpdateTime),
                             "etag" => Ok(GeneratedField::Etag),
+                            "expired" => Ok(GeneratedField::Expired),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -10368,6 +10377,7 @@ impl<'de> serde::Deserialize<'de> for Principal {
                 let mut create_time__ = None;
                 let mut update_time__ = None;
                 let mut etag__ = None;
+                let mut expired__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Name => {
@@ -10424,6 +10434,12 @@ impl<'de> serde::Deserialize<'de> for Principal {
                             }
                             etag__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Expired => {
+                            if expired__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("expired"));
+                            }
+                            expired__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Principal {
@@ -10436,6 +10452,7 @@ impl<'de> serde::Deserialize<'de> for Principal {
                     create_time: create_time__,
                     update_time: update_time__,
                     etag: etag__.unwrap_or_default(),
+                    expired: expired__.unwrap_or_default(),
                 })
             }
         }
@@ -12789,6 +12806,9 @@ impl serde::Serialize for Token {
         if !self.etag.is_empty() {
             len += 1;
         }
+        if self.expired {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("gander.admin.v1.Token", len)?;
         if !self.name.is_empty() {
             struct_ser.serialize_field("name", &self.name)?;
@@ -12840,6 +12860,9 @@ impl serde::Serialize for Token {
         if !self.etag.is_empty() {
             struct_ser.serialize_field("etag", &self.etag)?;
         }
+        if self.expired {
+            struct_ser.serialize_field("expired", &self.expired)?;
+        }
         struct_ser.end()
     }
 }
@@ -12874,6 +12897,7 @@ impl<'de> serde::Deserialize<'de> for Token {
             "last_use_time",
             "lastUseTime",
             "etag",
+            "expired",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -12894,6 +12918,7 @@ impl<'de> serde::Deserialize<'de> for Token {
             TrackingExpireTime,
             LastUseTime,
             Etag,
+            Expired,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -12931,6 +12956,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                             "trackingExpireTime" | "tracking_expire_time" => Ok(GeneratedField::TrackingExpireTime),
                             "lastUseTime" | "last_use_time" => Ok(GeneratedField::LastUseTime),
                             "etag" => Ok(GeneratedField::Etag),
+                            "expired" => Ok(GeneratedField::Expired),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -12966,6 +12992,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                 let mut tracking_expire_time__ = None;
                 let mut last_use_time__ = None;
                 let mut etag__ = None;
+                let mut expired__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Name => {
@@ -13064,6 +13091,12 @@ impl<'de> serde::Deserialize<'de> for Token {
                             }
                             etag__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Expired => {
+                            if expired__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("expired"));
+                            }
+                            expired__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Token {
@@ -13083,6 +13116,7 @@ impl<'de> serde::Deserialize<'de> for Token {
                     tracking_expire_time: tracking_expire_time__,
                     last_use_time: last_use_time__,
                     etag: etag__.unwrap_or_default(),
+                    expired: expired__.unwrap_or_default(),
                 })
             }
         }

@@ -107,7 +107,7 @@ pub mod control_event {
         /// The URL parameter was allowed or forbidden.
         #[prost(message, tag = "13")]
         UrlParameterSet(super::UrlParameterSet),
-        /// The secret was replaced.
+        /// The secret was replaced, or has expired.
         #[prost(message, tag = "14")]
         SecretReplaced(super::SecretReplaced),
         /// A token was deleted.
@@ -125,7 +125,7 @@ pub mod control_event {
         /// A principal got another expiry.
         #[prost(message, tag = "19")]
         PrincipalExpirySet(super::ExpirySet),
-        /// The credential was replaced.
+        /// The credential was replaced, or has expired.
         #[prost(message, tag = "20")]
         CredentialReplaced(super::SecretReplaced),
         /// A principal was deleted.
@@ -357,7 +357,7 @@ pub struct TokenCreated {
     /// What it reaches.
     #[prost(message, optional, tag = "2")]
     pub reach: ::core::option::Option<Reach>,
-    /// The digest of its secret, 32 bytes.
+    /// The digest of its secret, 32 bytes; in a snapshot zeros where it has expired.
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: ::prost::bytes::Bytes,
     /// The last four characters of its secret.
@@ -405,13 +405,13 @@ pub struct UrlParameterSet {
     #[prost(bool, tag = "1")]
     pub allowed: bool,
 }
-/// A secret or a credential was replaced.
+/// A secret or a credential was replaced, or has expired.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretReplaced {
-    /// The digest of the new one, 32 bytes.
+    /// The digest of the new one, 32 bytes; zeros where it has expired: no secret has that digest.
     #[prost(bytes = "bytes", tag = "1")]
     pub digest: ::prost::bytes::Bytes,
-    /// The last four characters of the new one.
+    /// The last four characters of the new one; without meaning where it has expired.
     #[prost(string, tag = "2")]
     pub last_four: ::prost::alloc::string::String,
 }
@@ -424,7 +424,7 @@ pub struct PrincipalCreated {
     /// Its roles.
     #[prost(message, repeated, tag = "2")]
     pub roles: ::prost::alloc::vec::Vec<RoleGrant>,
-    /// The digest of its credential, 32 bytes.
+    /// The digest of its credential, 32 bytes; in a snapshot zeros where it has expired.
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: ::prost::bytes::Bytes,
     /// The last four characters of its credential.

@@ -27,6 +27,9 @@ use super::{Error, VERSION, check_version, field, fixed};
 use crate::proto::gander::stored::v1 as stored;
 use stored::control_event::Kind;
 
+/// What is stored as the digest of what has expired: no secret has it.
+const NO_SECRET: [u8; 32] = [0; 32];
+
 /// The bytes of a commit's record.
 #[must_use]
 pub fn encode_commit(commit: &Commit) -> Bytes {
@@ -176,6 +179,11 @@ fn secret(digest: &Digest, last_four: &LastFour) -> stored::SecretReplaced {
     }
 }
 
+/// As replaced by none: so a build that does not know of it keeps the old one out too.
+fn expired() -> stored::SecretReplaced {
+    stored::SecretReplaced { digest: copy(&NO_SECRET), last_four: "0000".to_owned() }
+}
+
 fn team_event_to(event: &team::Event) -> Kind {
     match event {
         team::Event::Created { name } => {
@@ -245,6 +253,7 @@ fn token_event_to(event: &token::Event) -> Kind {
         token::Event::SecretReplaced { digest, last_four } => {
             Kind::SecretReplaced(secret(digest, last_four))
         }
+        token::Event::Expired => Kind::SecretReplaced(expired()),
         token::Event::Deleted => Kind::TokenDeleted(stored::Unit {}),
     }
 }
@@ -268,6 +277,7 @@ fn principal_event_to(event: &principal::Event) -> Kind {
         principal::Event::CredentialReplaced { digest, last_four } => {
             Kind::CredentialReplaced(secret(digest, last_four))
         }
+        principal::Event::Expired => Kind::CredentialReplaced(expired()),
         principal::Event::Deleted => Kind::PrincipalDeleted(stored::Unit {}),
     }
 }
@@ -325,10 +335,12 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
             until: set.tracked_until_micros.map(Timestamp::from_micros),
         }),
         Kind::TokenTrackingEnded(_) => token(token::Event::TrackingEnded),
-        Kind::SecretReplaced(new) => token(token::Event::SecretReplaced {
-            digest: digest(&new.digest)?,
-            last_four: last_four(&new.last_four)?,
-        }),
+        Kind::SecretReplaced(new) => {
+            let last_four = last_four(&new.last_four)?;
+            token(lasting(&new.digest)?.map_or(token::Event::Expired, |digest| {
+                token::Event::SecretReplaced { digest, last_four }
+            }))
+        }
         Kind::TokenDeleted(_) => token(token::Event::Deleted),
         Kind::PrincipalCreated(made) => principal(principal::Event::Created {
             name: name(&made.display_name)?,
@@ -346,10 +358,12 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
         Kind::PrincipalExpirySet(set) => principal(principal::Event::ExpirySet {
             expires_at: set.expires_at_micros.map(Timestamp::from_micros),
         }),
-        Kind::CredentialReplaced(new) => principal(principal::Event::CredentialReplaced {
-            digest: digest(&new.digest)?,
-            last_four: last_four(&new.last_four)?,
-        }),
+        Kind::CredentialReplaced(new) => {
+            let last_four = last_four(&new.last_four)?;
+            principal(lasting(&new.digest)?.map_or(principal::Event::Expired, |digest| {
+                principal::Event::CredentialReplaced { digest, last_four }
+            }))
+        }
         Kind::PrincipalDeleted(_) => principal(principal::Event::Deleted),
         Kind::BootstrapIssued(issued) => Ok(Change::BootstrapIssued(digest(&issued.digest)?)),
     }
@@ -361,6 +375,16 @@ fn name(text: &str) -> Result<DisplayName, Error> {
 
 fn digest(bytes: &[u8]) -> Result<Digest, Error> {
     fixed(bytes, "digest").map(Digest::from_bytes)
+}
+
+/// The digest of a secret; none where it has expired.
+fn lasting(bytes: &[u8]) -> Result<Option<Digest>, Error> {
+    let found = digest(bytes)?;
+    Ok(Some(found).filter(|found| *found.as_bytes() != NO_SECRET))
+}
+
+fn lasting_to(digest: Option<Digest>) -> Bytes {
+    copy(digest.as_ref().map_or(&NO_SECRET, Digest::as_bytes).as_slice())
 }
 
 fn last_four(text: &str) -> Result<LastFour, Error> {
@@ -474,7 +498,7 @@ fn token_snapshot(token: &Token) -> stored::snapshot::Kind {
     stored::snapshot::Kind::Token(stored::TokenCreated {
         display_name: token.name.to_string(),
         reach: Some(reach_to(token.reach)),
-        digest: copy(token.digest.as_bytes()),
+        digest: lasting_to(token.digest),
         last_four: token.last_four.as_str().to_owned(),
         expires_at_micros: token.expires_at.map(Timestamp::as_micros),
         url_parameter_allowed: token.url_parameter_allowed,
@@ -487,7 +511,7 @@ fn principal_snapshot(principal: &Principal) -> stored::snapshot::Kind {
     stored::snapshot::Kind::Principal(stored::PrincipalCreated {
         display_name: principal.name.to_string(),
         roles: roles_to(&principal.roles),
-        digest: copy(principal.digest.as_bytes()),
+        digest: lasting_to(principal.digest),
         last_four: principal.last_four.as_str().to_owned(),
         expires_at_micros: principal.expires_at.map(Timestamp::as_micros),
     })
@@ -545,7 +569,7 @@ fn token_from(id: TokenId, made: stored::TokenCreated, life: Life) -> Result<Tok
         id,
         name: name(&made.display_name)?,
         reach: reach_from(made.reach)?,
-        digest: digest(&made.digest)?,
+        digest: lasting(&made.digest)?,
         last_four: last_four(&made.last_four)?,
         expires_at: made.expires_at_micros.map(Timestamp::from_micros),
         url_parameter_allowed: made.url_parameter_allowed,
@@ -564,7 +588,7 @@ fn principal_from(
         id,
         name: name(&made.display_name)?,
         roles: roles_from(made.roles)?,
-        digest: digest(&made.digest)?,
+        digest: lasting(&made.digest)?,
         last_four: last_four(&made.last_four)?,
         expires_at: made.expires_at_micros.map(Timestamp::from_micros),
         life,

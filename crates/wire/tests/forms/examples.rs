@@ -219,6 +219,10 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
         ("commit_token", commit(admin, token.collect())),
         ("commit_tracking", commit(admin, tracking.into())),
         ("commit_over_limit", commit(admin, over_limit.into())),
+        (
+            "commit_expired",
+            commit(Actor::System, vec![Change::Token(TOKEN, token::Event::Expired)]),
+        ),
         ("commit_principal", commit(Actor::Bootstrap, principal.into())),
         ("commit_installation", bootstrap),
     ]
@@ -367,7 +371,7 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         id: TOKEN,
         name: name("Grafana"),
         reach: Reach::Service(TEAM, SERVICE),
-        digest: digest(0x41),
+        digest: Some(digest(0x41)),
         last_four: last_four("aB3z"),
         expires_at: Some(at(7)),
         url_parameter_allowed: true,
@@ -379,11 +383,12 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         id: PRINCIPAL,
         name: name("Ada"),
         roles: roles(),
-        digest: digest(0x43),
+        digest: Some(digest(0x43)),
         last_four: last_four("Zz09"),
         expires_at: Some(at(8)),
         life: Life { creator: Actor::System, ..life },
     };
+    let expired = Principal { digest: None, ..principal.clone() };
     let of_team = |event| Change::Team(TEAM, event);
     let of_token = |event| Change::Token(TOKEN, event);
     vec![
@@ -406,6 +411,11 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
             "control_token",
             of_token(token::Event::UrlParameterSet { allowed: true }),
             Snapshot::Token(TOKEN, Entry::Live(token)),
+        ),
+        (
+            "control_expired",
+            Change::Principal(PRINCIPAL, principal::Event::Expired),
+            Snapshot::Principal(PRINCIPAL, Entry::Live(expired)),
         ),
         (
             "control_principal",

@@ -204,6 +204,7 @@ fn token_events() -> impl Strategy<Value = token::Event> {
         Just(token::Event::TrackingEnded),
         (digests(), last_fours())
             .prop_map(|(digest, last_four)| token::Event::SecretReplaced { digest, last_four }),
+        Just(token::Event::Expired),
         Just(token::Event::Deleted),
     ]
 }
@@ -220,6 +221,7 @@ fn principal_events() -> impl Strategy<Value = principal::Event> {
         (digests(), last_fours()).prop_map(|(digest, last_four)| {
             principal::Event::CredentialReplaced { digest, last_four }
         }),
+        Just(principal::Event::Expired),
         Just(principal::Event::Deleted),
     ]
 }
@@ -287,8 +289,8 @@ fn live_services(id: ServiceId) -> impl Strategy<Value = Service> {
 
 fn live_tokens(id: TokenId) -> impl Strategy<Value = Token> {
     let times = (expiries(), expiries());
-    (names(), reaches(), digests(), last_fours(), times, any::<(bool, bool)>(), lives()).prop_map(
-        move |(name, reach, digest, last_four, times, flags, life)| Token {
+    (names(), reaches(), option::of(digests()), last_fours(), times, any::<(bool, bool)>(), lives())
+        .prop_map(move |(name, reach, digest, last_four, times, flags, life)| Token {
             id,
             name,
             reach,
@@ -299,12 +301,11 @@ fn live_tokens(id: TokenId) -> impl Strategy<Value = Token> {
             unavailable_over_limit: flags.1,
             tracked_until: times.1,
             life,
-        },
-    )
+        })
 }
 
 fn live_principals(id: PrincipalId) -> impl Strategy<Value = Principal> {
-    (names(), roles(), digests(), last_fours(), expiries(), lives()).prop_map(
+    (names(), roles(), option::of(digests()), last_fours(), expiries(), lives()).prop_map(
         move |(name, roles, digest, last_four, expires_at, life)| Principal {
             id,
             name,
