@@ -152,6 +152,11 @@ pub async fn run(config: Config, parts: Parts, shutdown: Shutdown) -> Result<(),
 /// An event with the longest description, payload and title, each byte of it escaped, is shorter.
 const LEAST_MAX_PAYLOAD: usize = 256 * 1024;
 
+/// Until when more may gather after a commit that took so long.
+fn gather_until(began: Instant, ended: Instant) -> Instant {
+    ended + GATHER.min(GATHER_SHARE * (ended - began))
+}
+
 /// What is counted is there from the start, so that its first increase is seen.
 fn register_metrics() {
     for name in [
@@ -249,8 +254,7 @@ impl Worker {
         }
         let committed = self.owner.fold(hard).await;
         self.after(committed);
-        let ended = Instant::now();
-        self.gather_until = ended + GATHER.min(GATHER_SHARE * (ended - began));
+        self.gather_until = gather_until(began, Instant::now());
     }
 
     /// Lets a question wait; the oldest goes where there are too many.
@@ -376,6 +380,20 @@ impl Worker {
         if committed == Committed::FenceLost {
             self.take_after = Instant::now() + GRACE;
             self.restart_reading();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_gathers_for_a_share_of_the_last_commit_and_never_for_long() {
+        let began = Instant::now();
+        for (took, gathers) in [(0, 0), (1, 3), (3, 9), (4, 10), (5_000, 10)] {
+            let ended = began + Duration::from_millis(took);
+            assert_eq!(gather_until(began, ended) - ended, Duration::from_millis(gathers));
         }
     }
 }

@@ -53,6 +53,8 @@ use crate::out::{complain, json, say, table};
 use commands::{ClientCommand, PrincipalCommand};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the server is asked for a sign of life while an answer goes on.
+const LIFE_SIGN: Duration = Duration::from_secs(15);
 
 /// How client commands reach the server, and how results are shown.
 #[derive(Clone, Debug, Args)]
@@ -191,7 +193,11 @@ impl Connect {
         }
         let endpoint = Endpoint::from_shared(self.server.clone()).context("--server is no URL")?;
         clear::allow("--server", endpoint.uri(), self.insecure)?;
-        let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
+        // Whoever only listens would not notice that the server is gone without a word.
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_DEADLINE)
+            .http2_keep_alive_interval(LIFE_SIGN.min(self.timeout))
+            .keep_alive_timeout(self.timeout);
         let endpoint = if secure { endpoint.tls_config(self.tls.for_grpc()?)? } else { endpoint };
         let connected = deadline::within(self.timeout, endpoint.connect()).await?;
         let channel = connected.map_err(|error| {
