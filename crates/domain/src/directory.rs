@@ -5,10 +5,14 @@
 //! stream's snapshots give the same directory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
 
+use crate::admissions::Admissions;
 use crate::aggregate::{Actor, Entry, Stamp};
 use crate::commit::{Change, Commit, Subject};
 use crate::id::{PrincipalId, ServiceId, TeamId, TokenId};
+use crate::name::DisplayName;
 use crate::principal::{self, Principal};
 use crate::reach::Reach;
 use crate::secret::{ByDigest, Digest};
@@ -36,20 +40,55 @@ pub struct Directory {
     sequence: u64,
     teams: BTreeMap<TeamId, Entry<Team>>,
     services: BTreeMap<ServiceId, Entry<Service>>,
-    tokens: BTreeMap<TokenId, Entry<Token>>,
+    /// In boxes: where one comes between others, these are moved.
+    tokens: BTreeMap<TokenId, Box<Entry<Token>>>,
     principals: BTreeMap<PrincipalId, Entry<Principal>>,
     /// By the digest of its secret all that an alert needs of a token: among a million tokens it is
     /// the look-up in `tokens` that would cost most.
-    admission_of: ByDigest<Admission>,
+    admissions: Admissions,
     /// What tokens reached that were seen to die.
     dead_tokens: BTreeMap<TokenId, Reach>,
     principal_of: ByDigest<PrincipalId>,
-    names: BTreeMap<(Siblings, String), Subject>,
+    names: Names,
     /// The tracked tokens by the end of their tracking.
     tracked: BTreeSet<(Timestamp, TokenId)>,
     /// The tokens and principals that expire by when they do, as long as the end is not in the journal.
-    expiring: BTreeSet<(Timestamp, Subject)>,
+    expiring: Expiring,
     bootstrap: Option<Digest>,
+}
+
+/// Who has which name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Names(BTreeMap<(Siblings, Arc<str>), Subject>);
+
+impl Names {
+    fn swap(
+        &mut self,
+        subject: Subject,
+        siblings: Siblings,
+        old: Option<DisplayName>,
+        new: Option<DisplayName>,
+    ) {
+        if let Some(old) = old {
+            self.0.remove(&(siblings, old.into()));
+        }
+        if let Some(new) = new {
+            self.0.insert((siblings, new.into()), subject);
+        }
+    }
+}
+
+/// Who expires when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Expiring(BTreeSet<(Timestamp, Subject)>);
+
+impl Expiring {
+    fn swap(&mut self, subject: Subject, old: Option<Timestamp>, new: Option<Timestamp>) {
+        if let Some(old) = old {
+            self.0.remove(&(old, subject));
+        }
+        self.0.extend(new.map(|new| (new, subject)));
+    }
 }
 
 /// A thing as it is after its last commit, or that it is gone.
@@ -154,85 +193,75 @@ impl Directory {
     }
 
     fn put_team(&mut self, id: TeamId, entry: Entry<Team>) {
-        let old = self.teams.insert(id, entry.clone()).unwrap_or_default();
-        let name = |entry: &Entry<Team>| entry.live().map(|team| team.name.to_string());
-        self.swap_name(Subject::Team(id), Siblings::Teams, name(&old), name(&entry));
+        let kept = self.teams.entry(id).or_default();
+        let old = mem::replace(kept, entry);
+        let name = |entry: &Entry<Team>| entry.live().map(|team| team.name.clone());
+        self.names.swap(Subject::Team(id), Siblings::Teams, name(&old), name(kept));
     }
 
     fn put_service(&mut self, id: ServiceId, entry: Entry<Service>) {
-        let old = self.services.insert(id, entry.clone()).unwrap_or_default();
-        let Some(team) = entry.live().or(old.live()).map(|service| service.team) else {
+        let kept = self.services.entry(id).or_default();
+        let old = mem::replace(kept, entry);
+        let Some(team) = kept.live().or(old.live()).map(|service| service.team) else {
             return;
         };
-        let name = |entry: &Entry<Service>| entry.live().map(|service| service.name.to_string());
-        self.swap_name(Subject::Service(id), Siblings::Services(team), name(&old), name(&entry));
+        let name = |entry: &Entry<Service>| entry.live().map(|service| service.name.clone());
+        self.names.swap(Subject::Service(id), Siblings::Services(team), name(&old), name(kept));
     }
 
     fn put_token(&mut self, id: TokenId, entry: Entry<Token>) {
-        let old = self.tokens.insert(id, entry.clone()).unwrap_or_default();
+        let kept = &mut **self.tokens.entry(id).or_default();
+        let old = mem::replace(kept, entry);
         if let Some(token) = old.live() {
             if let Some(digest) = token.digest {
-                self.admission_of.remove(&digest);
+                self.admissions.remove(&digest);
             }
             if let Some(until) = token.tracked_until {
                 self.tracked.remove(&(until, id));
             }
         }
-        if let Some(token) = entry.live() {
-            self.admission_of.extend(token.digest.map(|digest| (digest, token.into())));
+        if let Some(token) = kept.live() {
+            if let Some(digest) = token.digest {
+                self.admissions.insert(digest, &token.into());
+            }
             self.tracked.extend(token.tracked_until.map(|until| (until, id)));
         }
         let end = |entry: &Entry<Token>| {
             entry.live().and_then(|token| token.expires_at.filter(|_| token.digest.is_some()))
         };
-        self.swap_end(Subject::Token(id), end(&old), end(&entry));
-        let Some(reach) = entry.live().or(old.live()).map(|token| token.reach) else {
+        self.expiring.swap(Subject::Token(id), end(&old), end(kept));
+        let Some(reach) = kept.live().or(old.live()).map(|token| token.reach) else {
             return;
         };
-        if entry.live().is_none() {
+        if kept.live().is_none() {
             self.dead_tokens.insert(id, reach);
         }
-        let name = |entry: &Entry<Token>| entry.live().map(|token| token.name.to_string());
-        self.swap_name(Subject::Token(id), Siblings::Tokens(reach), name(&old), name(&entry));
+        let name = |entry: &Entry<Token>| entry.live().map(|token| token.name.clone());
+        self.names.swap(Subject::Token(id), Siblings::Tokens(reach), name(&old), name(kept));
     }
 
     fn put_principal(&mut self, id: PrincipalId, entry: Entry<Principal>) {
-        let old = self.principals.insert(id, entry.clone()).unwrap_or_default();
+        let kept = self.principals.entry(id).or_default();
+        let old = mem::replace(kept, entry);
         if let Some(digest) = old.live().and_then(|principal| principal.digest) {
             self.principal_of.remove(&digest);
         }
-        if let Some(digest) = entry.live().and_then(|principal| principal.digest) {
+        if let Some(digest) = kept.live().and_then(|principal| principal.digest) {
             self.principal_of.insert(digest, id);
         }
         let end = |entry: &Entry<Principal>| {
             let found = entry.live();
             found.and_then(|found| found.expires_at.filter(|_| found.digest.is_some()))
         };
-        self.swap_end(Subject::Principal(id), end(&old), end(&entry));
-        let name = |entry: &Entry<Principal>| entry.live().map(|found| found.name.to_string());
-        self.swap_name(Subject::Principal(id), Siblings::Principals, name(&old), name(&entry));
+        self.expiring.swap(Subject::Principal(id), end(&old), end(kept));
+        let name = |entry: &Entry<Principal>| entry.live().map(|found| found.name.clone());
+        self.names.swap(Subject::Principal(id), Siblings::Principals, name(&old), name(kept));
     }
 
-    fn swap_end(&mut self, subject: Subject, old: Option<Timestamp>, new: Option<Timestamp>) {
-        if let Some(old) = old {
-            self.expiring.remove(&(old, subject));
-        }
-        self.expiring.extend(new.map(|new| (new, subject)));
-    }
-
-    fn swap_name(
-        &mut self,
-        subject: Subject,
-        siblings: Siblings,
-        old: Option<String>,
-        new: Option<String>,
-    ) {
-        if let Some(old) = old {
-            self.names.remove(&(siblings, old));
-        }
-        if let Some(new) = new {
-            self.names.insert((siblings, new), subject);
-        }
+    /// How many things were ever configured.
+    #[must_use]
+    pub fn things(&self) -> usize {
+        self.teams.len() + self.services.len() + self.tokens.len() + self.principals.len()
     }
 
     /// The team, also when it is absent or deleted.
@@ -250,7 +279,7 @@ impl Directory {
     /// The token, also when it is absent or deleted, whether or not what it reaches lives.
     #[must_use]
     pub fn token_entry(&self, id: TokenId) -> &Entry<Token> {
-        self.tokens.get(&id).unwrap_or(&Entry::Absent)
+        self.tokens.get(&id).map_or(&Entry::Absent, |entry| entry)
     }
 
     /// The principal, also when it is absent or deleted.
@@ -304,8 +333,8 @@ impl Directory {
 
     /// The token that this secret opens at this time.
     #[must_use]
-    pub fn admitted(&self, digest: &Digest, now: Timestamp) -> Option<&Admission> {
-        let found = self.admission_of.get(digest)?;
+    pub fn admitted(&self, digest: &Digest, now: Timestamp) -> Option<Admission> {
+        let found = self.admissions.get(digest)?;
         (!found.expired(now) && self.lives(found.reach)).then_some(found)
     }
 
@@ -337,7 +366,7 @@ impl Directory {
     /// Who among the siblings has this name.
     #[must_use]
     pub fn named(&self, siblings: Siblings, name: &str) -> Option<Subject> {
-        self.names.get(&(siblings, name.to_owned())).copied()
+        self.names.0.get(&(siblings, name.into())).copied()
     }
 
     /// Whether a lasting Global Admin other than this one lives.
@@ -365,7 +394,7 @@ impl Directory {
     /// A token or principal that has expired by this time, which is not in the journal yet.
     #[must_use]
     pub fn expiry_over(&self, now: Timestamp) -> Option<Subject> {
-        self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, subject)| *subject)
+        self.expiring.0.first().filter(|(at, _)| *at <= now).map(|(_, subject)| *subject)
     }
 
     /// The live tokens whose targets live, in the order of their ids.

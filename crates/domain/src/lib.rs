@@ -13,6 +13,7 @@
 //! - Small types: [`id`], [`time`], [`name`], [`secret`], [`reach`].
 
 pub mod access;
+mod admissions;
 pub mod aggregate;
 pub mod commit;
 pub mod directory;

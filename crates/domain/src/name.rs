@@ -3,6 +3,7 @@
 //! Must not know whose name it is, nor whether it is taken.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The most characters in a name.
 pub const MAX_CHARACTERS: usize = 100;
@@ -24,7 +25,7 @@ pub enum Error {
 /// What people call a thing: 1 to 100 characters, no white space at the ends, no control
 /// characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DisplayName(String);
+pub struct DisplayName(Arc<str>);
 
 impl DisplayName {
     /// Reads a name; white space at both ends is removed.
@@ -42,13 +43,19 @@ impl DisplayName {
         if text.chars().any(is_unprintable) {
             return Err(Error::Control);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<DisplayName> for Arc<str> {
+    fn from(name: DisplayName) -> Self {
+        name.0
     }
 }
 

@@ -233,8 +233,7 @@ pub struct Digest([u8; 32]);
 /// Its first bytes: see [`ByDigest`].
 impl Hash for Digest {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        state.write_usize(self.number());
     }
 }
 
@@ -247,8 +246,8 @@ pub type ByDigest<T> = HashMap<Digest, T, BuildHasherDefault<AsItIs>>;
 pub struct AsItIs(u64);
 
 impl Hasher for AsItIs {
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
+    fn write_usize(&mut self, number: usize) {
+        self.0 = number as u64;
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -267,6 +266,12 @@ impl Digest {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// A number that is as good as random: its first bytes.
+    pub(crate) const fn number(&self) -> usize {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        usize::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Its bytes.

@@ -2,7 +2,6 @@
 //!
 //! Must not know what it is used for. One owner reads; what it has applied is its to say.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::directory::{Directory, Snapshot};
@@ -86,13 +85,18 @@ impl Follower {
         let mut follower =
             Self { nats: nats.clone(), reader, identity: extent.identity, next: None };
         let mut directory = Directory::default();
-        let mut read = HashSet::new();
+        let mut installation = 0;
         // What a thing is last shows in one message: where that cannot be read, nothing tells but that
         // it does not come.
-        while directory.sequence() < extent.last || (read.len() as u64) < extent.subjects {
+        while directory.sequence() < extent.last
+            || (directory.things() as u64) + installation < extent.subjects
+        {
             let message = follower.must_come(directory.sequence()).await?;
             let (sequence, snapshot) = decode(&message)?;
-            read.insert(snapshot.subject());
+            // All that a directory does not keep.
+            if snapshot == Snapshot::Installation {
+                installation = 1;
+            }
             directory.restore(sequence, snapshot);
         }
         Ok((follower, directory))

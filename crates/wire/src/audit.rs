@@ -359,6 +359,10 @@ fn tracking_text(until: Option<Timestamp>) -> String {
 
 fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail> {
     let before = token(known);
+    let tracking = |until| {
+        let old = before.map(|token| tracking_text(token.tracked_until));
+        vec![detail("tracking_expire_time", old, tracking_text(until))]
+    };
     match event {
         token::Event::Created {
             name,
@@ -404,14 +408,8 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             let old = before.map(|token| token.unavailable_over_limit.to_string());
             vec![detail("unavailable_over_limit", old, unavailable.to_string())]
         }
-        token::Event::TrackingSet { until } => {
-            let old = before.map(|token| tracking_text(token.tracked_until));
-            vec![detail("tracking_expire_time", old, tracking_text(*until))]
-        }
-        token::Event::TrackingEnded => {
-            let old = before.map(|token| tracking_text(token.tracked_until));
-            vec![detail("tracking_expire_time", old, tracking_text(None))]
-        }
+        token::Event::TrackingSet { until } => tracking(*until),
+        token::Event::TrackingEnded => tracking(None),
         token::Event::SecretReplaced { digest: _, last_four } => {
             let old = before.map(|token| hint("gdr", &token.last_four));
             vec![detail("hint", old, hint("gdr", last_four))]

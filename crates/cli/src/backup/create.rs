@@ -106,7 +106,7 @@ async fn incidents(nats: Nats, sender: mpsc::Sender<Message>) -> anyhow::Result<
             None if between => return Ok(incidents.last),
             None => {}
             Some(message) => {
-                between = ends_a_commit(incidents.reader.envelope());
+                between = ends_a_commit(&incidents.reader.envelope());
                 let done = between && message.pending == 0;
                 sender.send(incidents.read(message)).await?;
                 if done {
@@ -157,7 +157,7 @@ impl Copy {
     /// The message that was read last, as the file has it.
     fn read(&mut self, message: runtime::nats::Message) -> Message {
         self.last = message.sequence;
-        let Envelope { at_micros, mut headers } = self.reader.envelope().clone();
+        let Envelope { at_micros, mut headers } = self.reader.envelope();
         // A build before would send these again, and wait for the rest of the batch.
         headers.retain(|(name, _)| {
             self.stream != subject::CONTROL_STREAM || !name.starts_with(OF_BATCHES)

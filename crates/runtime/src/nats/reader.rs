@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
 use bytes::Bytes;
@@ -63,7 +64,8 @@ pub struct Reader {
     start: Start,
     headers_only: bool,
     last: u64,
-    envelope: Envelope,
+    /// The headers of the message that was read last, and when it was stored.
+    around: (Option<HeaderMap>, i128),
     messages: Option<Box<Ordered>>,
     reconnects: tokio::sync::watch::Receiver<u64>,
 }
@@ -81,7 +83,7 @@ impl Reader {
             start,
             headers_only: false,
             last: 0,
-            envelope: Envelope::default(),
+            around: (None, 0),
             messages: None,
             reconnects,
         }
@@ -116,8 +118,13 @@ impl Reader {
 
     /// What was stored around the message that was read last.
     #[must_use]
-    pub const fn envelope(&self) -> &Envelope {
-        &self.envelope
+    pub fn envelope(&self) -> Envelope {
+        let (headers, at_nanos) = &self.around;
+        let all = headers.iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
+            values.iter().map(move |value| (name.to_string(), value.to_string()))
+        });
+        let at_micros = i64::try_from(at_nanos / 1_000).unwrap_or(i64::MAX);
+        Envelope { at_micros, headers: all.collect() }
     }
 
     /// The next message of those that are stored; none after the last of them. Asked again, it
@@ -152,7 +159,7 @@ impl Reader {
         loop {
             match self.messages.as_mut()?.next().now_or_never()?? {
                 Ok(message) => {
-                    if let Ok(Some(message)) = self.accept(&message) {
+                    if let Ok(Some(message)) = self.accept(message) {
                         return Some(message);
                     }
                 }
@@ -177,7 +184,7 @@ impl Reader {
             received = messages.next() => {
                 let received = received.ok_or(Error::Request("the consumer ended".to_owned()))?;
                 let received = received.map_err(request)?;
-                self.accept(&received)
+                self.accept(received)
             }
             // The server may have restarted and forgotten the consumer: a new one sooner than
             // the missing heartbeat would tell.
@@ -191,20 +198,22 @@ impl Reader {
     /// Takes a message unless it is one that was read before.
     fn accept(
         &mut self,
-        received: &async_nats::jetstream::Message,
+        received: async_nats::jetstream::Message,
     ) -> Result<Option<Message>, Error> {
         let info = received.info().map_err(request)?;
         if info.stream_sequence <= self.last {
             return Ok(None);
         }
-        self.last = info.stream_sequence;
-        self.envelope = envelope(received, info.published.unix_timestamp_nanos());
+        let (sequence, pending, published) = (info.stream_sequence, info.pending, info.published);
+        let received = received.message;
+        self.last = sequence;
+        self.around = (received.headers, published.unix_timestamp_nanos());
         Ok(Some(Message {
-            sequence: info.stream_sequence,
-            stored_at: timestamp(info.published),
-            subject: received.subject.to_string(),
-            payload: received.payload.clone(),
-            pending: info.pending,
+            sequence,
+            stored_at: timestamp(published),
+            subject: received.subject.into_string(),
+            payload: received.payload,
+            pending,
         }))
     }
 
@@ -230,15 +239,6 @@ impl Reader {
         let pending = consumer.cached_info().num_pending;
         Ok((consumer.messages().await.map_err(request)?, pending))
     }
-}
-
-fn envelope(received: &async_nats::jetstream::Message, at_nanos: i128) -> Envelope {
-    let headers = received.headers.iter().flat_map(|headers| headers.iter());
-    let all = headers.flat_map(|(name, values)| {
-        values.iter().map(move |value| (name.to_string(), value.to_string()))
-    });
-    let at_micros = i64::try_from(at_nanos / 1_000).unwrap_or(i64::MAX);
-    Envelope { at_micros, headers: all.collect() }
 }
 
 impl Nats {

@@ -374,13 +374,13 @@ fn name(text: &str) -> Result<DisplayName, Error> {
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, Error> {
-    fixed(bytes, "digest").map(Digest::from_bytes)
+    lasting(bytes)?.ok_or(field("digest"))
 }
 
 /// The digest of a secret; none where it has expired.
 fn lasting(bytes: &[u8]) -> Result<Option<Digest>, Error> {
-    let found = digest(bytes)?;
-    Ok(Some(found).filter(|found| *found.as_bytes() != NO_SECRET))
+    let bytes = fixed(bytes, "digest")?;
+    Ok((bytes != NO_SECRET).then(|| Digest::from_bytes(bytes)))
 }
 
 fn lasting_to(digest: Option<Digest>) -> Bytes {

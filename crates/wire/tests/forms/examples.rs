@@ -362,12 +362,8 @@ fn life() -> Life {
     Life { created_at: at(5), creator, updated_at: at(6), version: 300 }
 }
 
-/// Each kind of thing as a commit left it.
-fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
-    let (service, life) = (service(), life());
-    let team = Team { id: TEAM, name: name("Payments"), life };
-    let in_maintenance = Service { maintenance: windows(life.creator), ..service.clone() };
-    let token = Token {
+fn token() -> Token {
+    Token {
         id: TOKEN,
         name: name("Grafana"),
         reach: Reach::Service(TEAM, SERVICE),
@@ -377,8 +373,15 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         url_parameter_allowed: true,
         unavailable_over_limit: false,
         tracked_until: None,
-        life: Life { creator: Actor::Bootstrap, ..life },
-    };
+        life: Life { creator: Actor::Bootstrap, ..life() },
+    }
+}
+
+/// Each kind of thing as a commit left it.
+fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
+    let (service, token, life) = (service(), token(), life());
+    let team = Team { id: TEAM, name: name("Payments"), life };
+    let in_maintenance = Service { maintenance: windows(life.creator), ..service.clone() };
     let principal = Principal {
         id: PRINCIPAL,
         name: name("Ada"),

@@ -128,7 +128,7 @@ impl Tail {
 
     async fn take(&mut self, message: Message) -> Result<(), Status> {
         self.read = message.sequence;
-        let headers = &self.reader.envelope().headers;
+        let headers = self.reader.envelope().headers;
         let header = |wanted: &str| {
             let found = headers.iter().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.clone())
