@@ -322,6 +322,7 @@ async fn a_secret_has_its_place_before_it_is_made() -> anyhow::Result<()> {
     assert!(first == 0 && std::fs::read_to_string(folder.join("one"))?.len() == 54, "{says}");
     assert!(second == 1 && text.contains("is there already"), "{text}");
     assert!(lost == 1 && shown.contains("gdr_") && shown.contains("line above"), "{shown}");
+    assert!(shown.contains("cannot use sub/two") && !shown.contains("another command"), "{shown}");
     let made = client.done("token list").await?;
     assert!(made.contains(" first ") && !made.contains(" second "), "{made}");
     Ok(())

@@ -27,8 +27,11 @@ impl Place {
     /// # Errors
     /// It cannot be written, is there already, or is taken.
     pub fn take(path: &Path, replace: bool) -> Result<Self, Error> {
+        Self::take_by(path, replace, File::try_lock)
+    }
+
+    fn take_by(path: &Path, replace: bool, try_lock: TryLock) -> Result<Self, Error> {
         let fail = |source| Error::Io { path: path.to_owned(), source };
-        let taken = || Error::Taken { path: path.to_owned() };
         draft(folder_of(path)).map_err(fail)?;
         let fresh = File::options().write(true).create_new(true).mode(0o600).open(path);
         let (held, made) = match fresh {
@@ -37,14 +40,17 @@ impl Place {
             Err(_) if !replace => return Err(Error::Exists { path: path.to_owned() }),
             Err(_) => (older(path)?, false),
         };
-        match held.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken()),
-            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        let mut place = Self { path: path.to_owned(), held, made };
+        match Lock::of(&place.held, try_lock) {
+            Lock::Ours | Lock::Unknown => {}
+            Lock::Theirs => {
+                place.made = false;
+                return Err(place.taken());
+            }
         }
-        let place = Self { path: path.to_owned(), held, made };
         // Who held it before may have put another file there since it was opened.
-        if place.is_held() { Ok(place) } else { Err(taken()) }
+        place.check_held()?;
+        Ok(place)
     }
 
     /// Where it is.
@@ -58,26 +64,58 @@ impl Place {
     /// # Errors
     /// It cannot be written, or somebody has put something else there.
     pub fn write(self, secret: &str) -> Result<(), Error> {
-        if !self.is_held() {
-            return Err(Error::Taken { path: self.path.clone() });
-        }
-        let fail = |source| Error::Io { path: self.path.clone(), source };
-        replace(&self.path, secret).map_err(fail)
+        self.check_held()?;
+        replace(&self.path, secret).map_err(|source| self.failed(source))
     }
 
-    fn is_held(&self) -> bool {
-        let there = self.held.metadata().and_then(|held| {
-            let there = fs::symlink_metadata(&self.path)?;
-            Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
-        });
-        there.unwrap_or(false)
+    fn check_held(&self) -> Result<(), Error> {
+        match self.is_held() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.taken()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn is_held(&self) -> io::Result<bool> {
+        let (held, there) = (self.held.metadata()?, fs::symlink_metadata(&self.path)?);
+        Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io { path: self.path.clone(), source }
+    }
+
+    fn taken(&self) -> Error {
+        Error::Taken { path: self.path.clone() }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.made && self.is_held() {
+        if self.made && matches!(self.is_held(), Ok(true)) {
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Tries to lock a file for as long as it is open.
+type TryLock = fn(&File) -> Result<(), TryLockError>;
+
+/// Whose a file is.
+enum Lock {
+    Ours,
+    /// Another command's.
+    Theirs,
+    /// Its file system has no locks.
+    Unknown,
+}
+
+impl Lock {
+    fn of(file: &File, try_lock: TryLock) -> Self {
+        match try_lock(file) {
+            Ok(()) => Self::Ours,
+            Err(TryLockError::WouldBlock) => Self::Theirs,
+            Err(TryLockError::Error(_)) => Self::Unknown,
         }
     }
 }
@@ -87,11 +125,15 @@ fn older(path: &Path) -> Result<File, Error> {
     if !fs::symlink_metadata(path).map_err(fail)?.is_file() {
         return Err(Error::NoFile { path: path.to_owned() });
     }
-    File::open(path).map_err(fail)
+    // NFS locks only what is open for writing.
+    let writable = File::options().read(true).write(true).open(path);
+    writable.or_else(|_| File::open(path)).map_err(fail)
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::OFlags;
+
     use super::super::{read, write};
     use super::*;
 
@@ -132,5 +174,56 @@ mod tests {
         assert_eq!(read(&path).unwrap(), "two");
         let long = folder.path().join("x".repeat(256));
         assert!(matches!(Place::take(&long, false), Err(Error::Io { .. })));
+    }
+
+    /// As NFS does it.
+    fn lock_what_may_be_written(file: &File) -> Result<(), TryLockError> {
+        let access = rustix::fs::fcntl_getfl(file).unwrap() & OFlags::ACCMODE;
+        if access == OFlags::RDONLY { lock_nothing(file) } else { file.try_lock() }
+    }
+
+    fn lock_nothing(_: &File) -> Result<(), TryLockError> {
+        Err(TryLockError::Error(io::ErrorKind::Unsupported.into()))
+    }
+
+    #[test]
+    fn a_place_is_taken_also_where_there_are_no_locks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (n, replace) in [false, true, true].into_iter().enumerate() {
+            let place = Place::take_by(&path, replace, lock_nothing).unwrap();
+            let other = Place::take_by(&path, false, lock_nothing);
+            assert!(matches!(other, Err(Error::Exists { .. })), "{other:?}");
+            place.write(&n.to_string()).unwrap();
+            assert_eq!(read(&path).unwrap(), n.to_string());
+        }
+        let lost = Place::take_by(&path, true, lock_nothing).unwrap();
+        Place::take_by(&path, true, lock_nothing).unwrap().write("theirs").unwrap();
+        assert!(matches!(lost.write("ours"), Err(Error::Taken { .. })));
+        fs::remove_file(&path).unwrap();
+        drop(Place::take_by(&path, false, lock_nothing).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_older_file_is_held_where_only_what_may_be_written_is_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write(&path, "one").unwrap();
+        let held = Place::take_by(&path, true, lock_what_may_be_written).unwrap();
+        let other = Place::take_by(&path, true, lock_what_may_be_written);
+        assert!(matches!(other, Err(Error::Taken { .. })), "{other:?}");
+        held.write("two").unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_no_other_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/secret");
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let place = Place::take(&path, false).unwrap();
+        fs::remove_dir_all(folder.path().join("sub")).unwrap();
+        let lost = place.write("one");
+        assert!(matches!(lost, Err(Error::Io { .. })), "{lost:?}");
     }
 }
