@@ -320,11 +320,40 @@ async fn a_secret_has_its_place_before_it_is_made() -> anyhow::Result<()> {
     );
     let ((first, says), (lost, shown), (second, text)) = (first?, lost?, second?);
     assert!(first == 0 && std::fs::read_to_string(folder.join("one"))?.len() == 54, "{says}");
-    assert!(second == 1 && text.contains("is there already"), "{text}");
+    assert!(second == 1 && text.contains("another command writes one"), "{text}");
     assert!(lost == 1 && shown.contains("gdr_") && shown.contains("line above"), "{shown}");
     assert!(shown.contains("cannot use sub/two") && !shown.contains("another command"), "{shown}");
     let made = client.done("token list").await?;
     assert!(made.contains(" first ") && !made.contains(" second "), "{made}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_killed_command_leaves_is_taken_over() -> anyhow::Result<()> {
+    let up = up().await?;
+    let (folder, client) = (up.folder.path(), up.client());
+    let create = format!("principal create ada {BOOTSTRAP}");
+    let credential = folder.join(".config/gander/credential");
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let server = format!("http://{}", silent.local_addr()?);
+    let kill = async |name: &str, line: &str, file: &Path| {
+        let args = ["--server", &server].into_iter().chain(line.split_whitespace());
+        let args: Vec<_> = args.map(str::to_owned).collect();
+        let mut killed = Process::start(folder, name, &args)?;
+        eventually("the name to be taken", async || file.exists().then_some(())).await?;
+        killed.kill().await?;
+        anyhow::ensure!(std::fs::read(file)?.is_empty(), "{line}");
+        anyhow::Ok(())
+    };
+    kill("first", &create, &credential).await?;
+    let (code, text) = client.told("team list").await?;
+    assert!(code == 1 && text.contains("is empty, as an interrupted command leaves it"), "{text}");
+    client.done(&create).await?;
+    let token = "--global --secret-file token";
+    kill("second", &format!("token create lost {token}"), &folder.join("token")).await?;
+    client.done(&format!("token create kept {token}")).await?;
+    assert_eq!(std::fs::read_to_string(folder.join("token"))?.len(), 54);
     Ok(())
 }
 
@@ -349,7 +378,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
     client.done("team create Payments").await?;
     client.done("service create Payments/Checkout").await?;
     client.done("filter add Payments/Checkout am --when status=firing").await?;
-    std::fs::write(up.folder.path().join("file"), "")?;
+    std::fs::write(up.folder.path().join("file"), "\n")?;
     for (line, code, says) in [
         ("team list --credential-file nowhere", 1, "nowhere"),
         ("team delete Nobody", 3, "there is no team"),

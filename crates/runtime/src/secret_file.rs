@@ -54,6 +54,12 @@ pub enum Error {
         /// What is no file.
         path: PathBuf,
     },
+    /// A secret was to be written to it.
+    #[error("{path} is empty, as an interrupted command leaves it: run that command again")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// Secrets are short.
     #[error("{path} is over 1 MiB: that is no secret")]
     TooLong {
@@ -127,7 +133,7 @@ fn folder_of(path: &Path) -> &Path {
 /// Reads a secret, white space at the ends removed.
 ///
 /// # Errors
-/// The file cannot be read, or others can read it too.
+/// The file cannot be read, is empty, or others can read it too.
 pub fn read(path: &Path) -> Result<String, Error> {
     check(path)?;
     text(path)
@@ -136,7 +142,7 @@ pub fn read(path: &Path) -> Result<String, Error> {
 /// The same where its group may read it too: Kubernetes gives the files of a Secret to a group.
 ///
 /// # Errors
-/// The file cannot be read, or others can read it too.
+/// The file cannot be read, is empty, or others can read it too.
 pub fn read_of_group(path: &Path) -> Result<String, Error> {
     check_mode(path, OF_GROUP)?;
     text(path)
@@ -159,7 +165,11 @@ pub fn short(from: impl Read, path: &Path) -> Result<String, Error> {
 fn text(path: &Path) -> Result<String, Error> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(fail)?;
-    Ok(short(file, path)?.trim().to_owned())
+    let text = short(file, path)?;
+    if text.is_empty() {
+        return Err(Error::Empty { path: path.to_owned() });
+    }
+    Ok(text.trim().to_owned())
 }
 
 /// Makes sure that a file with a secret is there and nobody else can read it.
@@ -203,10 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_for_a_secret_is_not_read() {
+    fn what_is_empty_or_too_long_for_a_secret_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         write(&path, "").unwrap();
+        assert_eq!(read(&path).unwrap(), "");
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(matches!(read(&path), Err(Error::Empty { .. })));
         File::options().write(true).open(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
         assert!(matches!(read(&path), Err(Error::TooLong { .. })));
     }

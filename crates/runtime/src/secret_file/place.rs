@@ -2,7 +2,7 @@
 //!
 //! Must not know what the secret opens.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,14 @@ pub struct Place {
     path: PathBuf,
     /// What is there until the secret is, locked.
     held: File,
-    /// Whether it was made to take the name.
+    /// Whether it was made to take the name, by this command or one that was interrupted.
     made: bool,
 }
 
 impl Place {
-    /// Takes the name. A file that is there already may be replaced only if that is said. The folder
-    /// must be there: a mistyped path would hide a secret somewhere.
+    /// Takes the name. A file that is there already may be replaced only if that is said, or if it is
+    /// empty and nobody holds it: an interrupted command leaves one. The folder must be there: a
+    /// mistyped path would hide a secret somewhere.
     ///
     /// # Errors
     /// It cannot be written, is there already, or is taken.
@@ -33,24 +34,52 @@ impl Place {
     fn take_by(path: &Path, replace: bool, try_lock: TryLock) -> Result<Self, Error> {
         let fail = |source| Error::Io { path: path.to_owned(), source };
         draft(folder_of(path)).map_err(fail)?;
-        let fresh = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let (held, made) = match fresh {
-            Ok(file) => (file, true),
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
-            Err(_) if !replace => return Err(Error::Exists { path: path.to_owned() }),
-            Err(_) => (older(path)?, false),
-        };
-        let mut place = Self { path: path.to_owned(), held, made };
-        match Lock::of(&place.held, try_lock) {
-            Lock::Ours | Lock::Unknown => {}
-            Lock::Theirs => {
-                place.made = false;
-                return Err(place.taken());
+        let place = match File::options().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(held) => Self::fresh(path, held, try_lock)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Self::older(path, replace, try_lock)?
             }
-        }
+            Err(error) => return Err(fail(error)),
+        };
         // Who held it before may have put another file there since it was opened.
         place.check_held()?;
         Ok(place)
+    }
+
+    fn fresh(path: &Path, held: File, try_lock: TryLock) -> Result<Self, Error> {
+        let mut place = Self { path: path.to_owned(), held, made: true };
+        match Lock::of(&place.held, try_lock) {
+            Lock::Ours | Lock::Unknown => Ok(place),
+            // Another command has already found it, empty as it is.
+            Lock::Theirs => {
+                place.made = false;
+                Err(place.taken())
+            }
+        }
+    }
+
+    fn older(path: &Path, replace: bool, try_lock: TryLock) -> Result<Self, Error> {
+        let fail = |source| Error::Io { path: path.to_owned(), source };
+        let exists = || Error::Exists { path: path.to_owned() };
+        let there = fs::symlink_metadata(path).map_err(fail)?;
+        if !replace && !is_empty(&there) {
+            return Err(exists());
+        }
+        if !there.is_file() {
+            return Err(Error::NoFile { path: path.to_owned() });
+        }
+        // NFS locks only what is open for writing.
+        let writable = File::options().read(true).write(true).open(path);
+        let held = writable.or_else(|_| File::open(path)).map_err(fail)?;
+        let mut place = Self { path: path.to_owned(), held, made: false };
+        let locked = match Lock::of(&place.held, try_lock) {
+            Lock::Ours => true,
+            Lock::Theirs => return Err(place.taken()),
+            Lock::Unknown => false,
+        };
+        // Without a lock, nobody knows whether another command is about to write it.
+        place.made = locked && is_empty(&place.held.metadata().map_err(fail)?);
+        if replace || place.made { Ok(place) } else { Err(exists()) }
     }
 
     /// Where it is.
@@ -120,14 +149,8 @@ impl Lock {
     }
 }
 
-fn older(path: &Path) -> Result<File, Error> {
-    let fail = |source| Error::Io { path: path.to_owned(), source };
-    if !fs::symlink_metadata(path).map_err(fail)?.is_file() {
-        return Err(Error::NoFile { path: path.to_owned() });
-    }
-    // NFS locks only what is open for writing.
-    let writable = File::options().read(true).write(true).open(path);
-    writable.or_else(|_| File::open(path)).map_err(fail)
+fn is_empty(there: &Metadata) -> bool {
+    there.is_file() && there.len() == 0
 }
 
 #[cfg(test)]
@@ -160,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         let first = Place::take(&path, false).unwrap();
-        assert!(matches!(Place::take(&path, false), Err(Error::Exists { .. })));
+        assert!(matches!(Place::take(&path, false), Err(Error::Taken { .. })));
         assert!(matches!(Place::take(&path, true), Err(Error::Taken { .. })));
         drop(first);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -174,6 +197,42 @@ mod tests {
         assert_eq!(read(&path).unwrap(), "two");
         let long = folder.path().join("x".repeat(256));
         assert!(matches!(Place::take(&long, false), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn an_empty_file_that_nobody_holds_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for replace in [false, true] {
+            File::create(&path).unwrap();
+            let place = Place::take(&path, replace).unwrap();
+            assert!(matches!(Place::take(&path, false), Err(Error::Taken { .. })));
+            drop(place);
+            assert!(!path.exists(), "given back");
+        }
+        File::create(&path).unwrap();
+        Place::take(&path, false).unwrap().write("one").unwrap();
+        assert_eq!(read(&path).unwrap(), "one");
+        assert!(matches!(Place::take(&path, false), Err(Error::Exists { .. })));
+        File::create(&path).unwrap();
+        let told = Place::take_by(&path, false, lock_nothing);
+        assert!(matches!(told, Err(Error::Exists { .. })), "{told:?}");
+        drop(Place::take_by(&path, true, lock_nothing).unwrap());
+        assert!(path.exists(), "whose it is nobody knows");
+    }
+
+    /// As another command has it that looks between two steps of ours.
+    fn lock_what_another_holds(_: &File) -> Result<(), TryLockError> {
+        Err(TryLockError::WouldBlock)
+    }
+
+    #[test]
+    fn what_another_takes_over_at_once_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let told = Place::take_by(&path, false, lock_what_another_holds);
+        assert!(matches!(told, Err(Error::Taken { .. })), "{told:?}");
+        assert!(path.exists());
     }
 
     /// As NFS does it.
