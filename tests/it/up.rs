@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use e2e::alerts::get;
 use e2e::events::connect_by_key;
-use e2e::process::{Process, run};
+use e2e::mount::Mount;
+use e2e::process::{Process, program, run};
 use e2e::rig::{Plan, Rig, Role, free_address};
 use e2e::wait::eventually;
 use nix::sys::signal::Signal;
@@ -354,6 +355,35 @@ async fn what_a_killed_command_leaves_is_taken_over() -> anyhow::Result<()> {
     kill("second", &format!("token create lost {token}"), &folder.join("token")).await?;
     client.done(&format!("token create kept {token}")).await?;
     assert_eq!(std::fs::read_to_string(folder.join("token"))?.len(), 54);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_is_not_replaced_where_the_new_one_cannot_be_kept() -> anyhow::Result<()> {
+    // The file is a mount of its own, as a container has it.
+    let file = "printf old >\"$1/token\" && mount --bind \"$1/token\" \"$1/token\"";
+    let Some(mount) = Mount::at("mounted", file).await? else {
+        println!("not tested: no mount namespace can be made here");
+        return Ok(());
+    };
+    let up = up().await?;
+    let client = up.client();
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
+    client.done("token create t --global --secret-file token").await?;
+    let before = client.done("token list").await?;
+    let file = mount.place().join("token");
+    let inside = mount.seen_by(&program()?)?;
+    let ended = tokio::process::Command::new(inside)
+        .args(["--server", &client.server, "token", "replace-secret", "t", "--secret-file"])
+        .arg(&file)
+        .env("HOME", up.folder.path())
+        .output()
+        .await?;
+    let text = String::from_utf8(ended.stderr)?;
+    assert!(ended.status.code() == Some(1) && text.contains("busy"), "{text}");
+    assert_eq!(client.done("token list").await?, before, "the old secret works");
+    let look = format!("cat {}; ls -A {}", file.display(), mount.place().display());
+    assert_eq!(mount.shell(&look).await?, "oldtoken\n", "nothing is left beside it");
     Ok(())
 }
 

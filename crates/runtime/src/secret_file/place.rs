@@ -3,11 +3,14 @@
 //! Must not know what the secret opens.
 
 use std::fs::{self, File, Metadata, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Error, draft, folder_of, replace};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::{Error, MOST_BYTES, draft, folder_of, replace};
 
 /// The name of a file for a secret, taken before there is a secret to be lost. Nobody else takes it
 /// meanwhile; dropped without a secret, it is given back.
@@ -34,14 +37,18 @@ impl Place {
     fn take_by(path: &Path, replace: bool, try_lock: TryLock) -> Result<Self, Error> {
         let fail = |source| Error::Io { path: path.to_owned(), source };
         draft(folder_of(path)).map_err(fail)?;
-        let place = match File::options().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(held) => Self::fresh(path, held, try_lock)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::older(path, replace, try_lock)?
-            }
-            Err(error) => return Err(fail(error)),
-        };
+        let place =
+            match File::options().read(true).write(true).create_new(true).mode(0o600).open(path) {
+                Ok(held) => Self::fresh(path, held, try_lock)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Self::older(path, replace, try_lock)?
+                }
+                Err(error) => return Err(fail(error)),
+            };
         // Who held it before may have put another file there since it was opened.
+        place.check_held()?;
+        place.rehearse(try_lock)?;
+        // Without locks, another command may rehearse at the same time.
         place.check_held()?;
         Ok(place)
     }
@@ -80,6 +87,28 @@ impl Place {
         // Without a lock, nobody knows whether another command is about to write it.
         place.made = locked && is_empty(&place.held.metadata().map_err(fail)?);
         if replace || place.made { Ok(place) } else { Err(exists()) }
+    }
+
+    /// Makes sure that another file can get the name. A file that is a mount, or somebody else's in a
+    /// folder like /tmp, keeps it: that is to be known before the old secret is dead. A copy has the
+    /// name for a moment, so that whoever looks then, or is left after a kill, has the same secret.
+    /// What is there stays what it was, with its owner and mode: the command may still fail.
+    fn rehearse(&self, try_lock: TryLock) -> Result<(), Error> {
+        let mut copy = draft(folder_of(&self.path)).map_err(|source| self.failed(source))?;
+        // Nobody takes it for what an interrupted command has left.
+        let _ = try_lock(copy.as_file());
+        let copied = io::copy(&mut (&self.held).take(MOST_BYTES + 1), copy.as_file_mut())
+            .and_then(|bytes| copy.as_file().sync_all().map(|()| bytes));
+        if copied.map_err(|source| self.failed(source))? > MOST_BYTES {
+            return Err(Error::TooLong { path: self.path.clone() });
+        }
+        let exchange = || renameat_with(CWD, copy.path(), CWD, &self.path, RenameFlags::EXCHANGE);
+        match exchange().and_then(|()| exchange()) {
+            Ok(()) => Ok(()),
+            // The file system cannot exchange. Mounts and owners are looked at before it is asked.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(self.failed(error.into())),
+        }
     }
 
     /// Where it is.
@@ -155,6 +184,8 @@ fn is_empty(there: &Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use rustix::fs::OFlags;
 
     use super::super::{read, write};
@@ -284,5 +315,23 @@ mod tests {
         fs::remove_dir_all(folder.path().join("sub")).unwrap();
         let lost = place.write("one");
         assert!(matches!(lost, Err(Error::Io { .. })), "{lost:?}");
+    }
+
+    #[test]
+    fn what_is_to_be_replaced_stays_as_it_is_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let bytes = b"\xff is no text";
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        drop(Place::take(&path, true).unwrap());
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+        File::options().write(true).open(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        let told = Place::take(&path, true);
+        assert!(matches!(told, Err(Error::TooLong { .. })), "{told:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
