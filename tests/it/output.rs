@@ -137,6 +137,23 @@ async fn a_secret_in_the_wrong_place_is_not_repeated() -> anyhow::Result<()> {
     let (code, text) = told(folder.path(), &format!("token list {}", token.reveal())).await?;
     assert!(code == 2 && text.contains("'(a secret)'"), "{text}");
     assert!(!text.contains(&token.reveal()[4..40]), "{text}");
+    std::fs::write(folder.path().join("key"), format!("{} = 1\n", token.reveal()))?;
+    for (line, wanted) in [
+        ("config check gateway SECRET", 1),
+        ("config check gateway --http-listen SECRET", 1),
+        ("config check gateway --config SECRET", 1),
+        ("config check gateway --config key", 1),
+        ("config print gateway SECRET", 1),
+        ("up --nats-server SECRET", 2),
+        ("up --config SECRET", 2),
+        ("up --config key", 2),
+        ("gateway --nats-nkey-file SECRET", 2),
+    ] {
+        let line = line.replace("SECRET", token.reveal());
+        let (code, text) = told(folder.path(), &line).await?;
+        assert!(code == wanted && text.contains("(a secret)"), "{line}: {code} {text}");
+        assert!(!text.contains(&token.reveal()[4..40]), "{line}: {text}");
+    }
     for wrong in ["", "gdr_a\ngdr_b", "\0\0"] {
         secret_file::write(&folder.path().join("wrong"), wrong)?;
         let (code, text) = told(folder.path(), "send alert --token-file wrong").await?;

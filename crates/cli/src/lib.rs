@@ -22,22 +22,19 @@ use args::{Act, ConfigAct};
 use domain::secret;
 use runtime::telemetry;
 
-/// What errors show where a secret was.
-const SECRET: &[u8] = b"(a secret)";
-
 /// Settings with which nothing is started.
 fn wrong(problems: &[impl std::fmt::Display]) -> ExitCode {
-    problems.iter().for_each(|problem| out::complain(&format!("error: {problem}")));
+    problems.iter().for_each(|problem| out::complain(&out::quoted(&format!("error: {problem}"))));
     ExitCode::from(2)
 }
 
 /// A command line that cannot be read, or asks for help. It is quoted, with what was typed in the wrong place.
 fn unread(error: &clap::Error) -> ExitCode {
     let told = error.render().to_string();
-    match secret::mask(told.as_bytes(), SECRET) {
+    match secret::mask(told.as_bytes(), out::SECRET) {
         Cow::Borrowed(_) => error.exit(),
-        Cow::Owned(masked) => {
-            out::complain(out::harmless(&String::from_utf8_lossy(&masked)).trim_end());
+        Cow::Owned(_) => {
+            out::complain(out::quoted(&told).trim_end());
             ExitCode::from(2)
         }
     }
@@ -75,10 +72,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Errors quote files, answers and what was typed.
-            let told = format!("error: {}", client::explain(&error));
-            let masked = secret::mask(told.as_bytes(), SECRET);
-            let told = out::harmless(&String::from_utf8_lossy(&masked));
+            let told = out::quoted(&format!("error: {}", client::explain(&error)));
             telemetry::in_time(move || out::complain(&told));
             ExitCode::from(client::exit_code(&error))
         }

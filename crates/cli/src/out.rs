@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::name::is_unprintable;
+use domain::secret;
 use runtime::environment;
 use serde::Serialize;
 
@@ -142,6 +143,14 @@ pub fn harmless(text: &str) -> String {
         }
     }
     shown
+}
+
+/// What is shown where a secret was.
+pub const SECRET: &[u8] = b"(a secret)";
+
+/// A text that quotes files, answers or what was typed: harmless, and without a secret.
+pub fn quoted(text: &str) -> String {
+    harmless(&String::from_utf8_lossy(&secret::mask(text.as_bytes(), SECRET)))
 }
 
 /// Whether a character breaks a line for some terminals, or hides between others.

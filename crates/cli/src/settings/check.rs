@@ -9,7 +9,7 @@ use runtime::environment;
 use super::known::{accept, command_of, first_line, settings, variable};
 use super::{Problem, Role, Stop, parse};
 use crate::args::{self, Asked};
-use crate::out::{complain, say};
+use crate::out::{complain, quoted, say};
 use crate::preflight;
 
 /// Tells all that is wrong with the settings of a role, or with what is set for any.
@@ -25,7 +25,7 @@ pub fn check(asked: &Asked) -> anyhow::Result<()> {
             }
         }
     }
-    problems.iter().for_each(|problem| complain(&format!("error: {problem}")));
+    problems.iter().for_each(|problem| complain(&quoted(&format!("error: {problem}"))));
     match problems.len() {
         0 => say(&fine(asked)),
         1 => anyhow::bail!("1 problem"),
