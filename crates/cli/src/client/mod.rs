@@ -282,6 +282,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         return 6;
     }
     match status.map(Status::code) {
+        // A field breaks a rule.
+        Some(Code::InvalidArgument) => 2,
         Some(Code::NotFound) => 3,
         Some(Code::Unauthenticated | Code::PermissionDenied) => 4,
         Some(Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition) => 5,
