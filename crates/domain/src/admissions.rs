@@ -186,10 +186,10 @@ mod tests {
 
     use super::*;
 
-    /// Of few numbers, so that they meet, and more of them than the smallest table has places.
+    /// Of few numbers around the end of a table, so that they meet there and go on at its begin.
     fn digest(n: u8) -> Digest {
         let mut bytes = [1; 32];
-        bytes[0] = n % 4;
+        bytes[0] = 254u8.wrapping_add(n % 4);
         bytes[31] = n;
         Digest::from_bytes(bytes)
     }

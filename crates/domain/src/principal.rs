@@ -43,7 +43,7 @@ impl Principal {
     /// Whether it can manage everything and always will: one such must remain.
     #[must_use]
     pub fn is_lasting_admin(&self) -> bool {
-        is_lasting_admin(&self.roles, self.expires_at)
+        self.digest.is_some() && is_lasting_admin(&self.roles, self.expires_at)
     }
 }
 
@@ -159,7 +159,10 @@ pub enum Event {
         last_four: LastFour,
     },
     /// It has expired: see [`crate::token::Event::Expired`].
-    Expired,
+    Expired {
+        /// The end of that credential.
+        last_four: LastFour,
+    },
     /// It was deleted for good.
     Deleted,
 }
@@ -189,7 +192,8 @@ pub fn decide(state: &Entry<Principal>, command: Command) -> Result<Vec<Event>, 
         }
         (Entry::Live(principal), Command::Expire { now }) => {
             let over = principal.digest.is_some() && principal.expired(now);
-            Ok(if over { vec![Event::Expired] } else { vec![] })
+            let last_four = principal.last_four;
+            Ok(if over { vec![Event::Expired { last_four }] } else { vec![] })
         }
         (Entry::Live(principal), Command::Delete { expected, other_lasting_admin }) => {
             check_version(&principal.life, expected)?;
@@ -315,9 +319,11 @@ pub fn evolve(
             last_four: *last_four,
             ..touched(principal, stamp)
         }),
-        Event::Expired => {
-            state.map(|principal| Principal { digest: None, ..touched(principal, stamp) })
-        }
+        Event::Expired { last_four } => state.map(|principal| Principal {
+            digest: None,
+            last_four: *last_four,
+            ..touched(principal, stamp)
+        }),
         Event::Deleted => Entry::Deleted,
     }
 }

@@ -232,7 +232,10 @@ pub enum Event {
         last_four: LastFour,
     },
     /// It has expired: what it had for a secret opens nothing any more, also when the clock is set back.
-    Expired,
+    Expired {
+        /// The end of that secret, which is shown on.
+        last_four: LastFour,
+    },
     /// It was deleted for good.
     Deleted,
 }
@@ -259,7 +262,8 @@ pub fn decide(state: &Entry<Token>, command: Command) -> Result<Vec<Event>, Reje
         }
         (Entry::Live(token), Command::Expire { now }) => {
             let over = token.digest.is_some() && token.expired(now);
-            Ok(if over { vec![Event::Expired] } else { vec![] })
+            let last_four = token.last_four;
+            Ok(if over { vec![Event::Expired { last_four }] } else { vec![] })
         }
         (Entry::Live(token), Command::EndTracking { now }) => {
             let over = token.tracked_until.is_some_and(|until| until <= now);
@@ -405,7 +409,11 @@ pub fn evolve(state: Entry<Token>, id: TokenId, event: &Event, stamp: &Stamp) ->
             last_four: *last_four,
             ..touched(token, stamp)
         }),
-        Event::Expired => state.map(|token| Token { digest: None, ..touched(token, stamp) }),
+        Event::Expired { last_four } => state.map(|token| Token {
+            digest: None,
+            last_four: *last_four,
+            ..touched(token, stamp)
+        }),
         Event::Deleted => Entry::Deleted,
     }
 }

@@ -88,7 +88,7 @@ pub const fn kind(change: &Change) -> &'static str {
             token::Event::TrackingSet { .. } => "token.tracking_set",
             token::Event::TrackingEnded => "token.tracking_ended",
             token::Event::SecretReplaced { .. } => "token.secret_replaced",
-            token::Event::Expired => "token.expired",
+            token::Event::Expired { .. } => "token.expired",
             token::Event::Deleted => "token.deleted",
         },
         Change::Principal(_, event) => match event {
@@ -97,7 +97,7 @@ pub const fn kind(change: &Change) -> &'static str {
             principal::Event::RolesReplaced { .. } => "principal.roles_replaced",
             principal::Event::ExpirySet { .. } => "principal.expiry_set",
             principal::Event::CredentialReplaced { .. } => "principal.credential_replaced",
-            principal::Event::Expired => "principal.expired",
+            principal::Event::Expired { .. } => "principal.expired",
             principal::Event::Deleted => "principal.deleted",
         },
         Change::BootstrapIssued(_) => "bootstrap.issued",
@@ -414,7 +414,7 @@ fn token_details(event: &token::Event, known: &Snapshot) -> Vec<api::AuditDetail
             let old = before.map(|token| hint("gdr", &token.last_four));
             vec![detail("hint", old, hint("gdr", last_four))]
         }
-        token::Event::Expired => vec![expired()],
+        token::Event::Expired { .. } => vec![expired()],
         token::Event::Deleted => deleted(known),
     }
 }
@@ -443,7 +443,7 @@ fn principal_details(event: &principal::Event, known: &Snapshot) -> Vec<api::Aud
             let old = before.map(|principal| hint("gdp", &principal.last_four));
             vec![detail("hint", old, hint("gdp", last_four))]
         }
-        principal::Event::Expired => vec![expired()],
+        principal::Event::Expired { .. } => vec![expired()],
         principal::Event::Deleted => deleted(known),
     }
 }

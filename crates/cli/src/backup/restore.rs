@@ -209,20 +209,25 @@ impl Write<'_> {
         Ok(self.nats.restore_batch(&format!("restore.{}", self.batches), &batch).await?)
     }
 
-    /// Replaces every secret by one that nobody knows.
+    /// Replaces every secret by one that nobody knows; also one that seems to have expired, whatever clock
+    /// that is by.
     async fn revoke(&mut self, mut directory: Directory) -> anyhow::Result<()> {
         let now = SystemClock.now();
         let fresh = |kind| admin::bootstrap::secret(kind, &SystemRandom);
-        let tokens = directory.tokens().filter(|token| !token.expired(now)).map(|found| {
+        let tokens = directory.tokens().filter(|token| token.digest.is_some()).map(|found| {
             let secret: Secret = fresh(Kind::Token);
             let (digest, last_four) = (secret.digest(), secret.last_four());
             Change::Token(found.id, token::Event::SecretReplaced { digest, last_four })
         });
-        let principals = directory.principals().filter(|found| !found.expired(now)).map(|found| {
-            let secret: Secret = fresh(Kind::Credential);
-            let (digest, last_four) = (secret.digest(), secret.last_four());
-            Change::Principal(found.id, principal::Event::CredentialReplaced { digest, last_four })
-        });
+        let principals =
+            directory.principals().filter(|found| found.digest.is_some()).map(|found| {
+                let secret: Secret = fresh(Kind::Credential);
+                let (digest, last_four) = (secret.digest(), secret.last_four());
+                Change::Principal(
+                    found.id,
+                    principal::Event::CredentialReplaced { digest, last_four },
+                )
+            });
         let changes: Vec<_> = tokens.chain(principals).collect();
         for change in changes {
             self.commit(&mut directory, change, now).await?;

@@ -299,7 +299,7 @@ impl History {
     /// The secret drawn for the ask at hand.
     fn secret(&self) -> (Digest, LastFour) {
         let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&self.drawn.to_be_bytes());
+        digest[..8].copy_from_slice(&self.drawn.to_le_bytes());
         let last_four = LastFour::parse(&format!("{:04}", self.drawn)).unwrap();
         (Digest::from_bytes(digest), last_four)
     }
@@ -362,14 +362,14 @@ fn kind(change: &Change) -> String {
         Change::Token(_, token::Event::TrackingSet { .. }) => "token tracking",
         Change::Token(_, token::Event::TrackingEnded) => "token untracked",
         Change::Token(_, token::Event::SecretReplaced { .. }) => "token secret",
-        Change::Token(_, token::Event::Expired) => "token expired",
+        Change::Token(_, token::Event::Expired { .. }) => "token expired",
         Change::Token(_, token::Event::Deleted) => "token deleted",
         Change::Principal(_, principal::Event::Created { .. }) => "principal created",
         Change::Principal(_, principal::Event::Renamed { .. }) => "principal renamed",
         Change::Principal(_, principal::Event::RolesReplaced { .. }) => "principal roles",
         Change::Principal(_, principal::Event::ExpirySet { .. }) => "principal expiry",
         Change::Principal(_, principal::Event::CredentialReplaced { .. }) => "principal credential",
-        Change::Principal(_, principal::Event::Expired) => "principal expired",
+        Change::Principal(_, principal::Event::Expired { .. }) => "principal expired",
         Change::Principal(_, principal::Event::Deleted) => "principal deleted",
         Change::BootstrapIssued(_) => "bootstrap issued",
     };

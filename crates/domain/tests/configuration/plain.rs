@@ -82,7 +82,7 @@ impl Plain {
             token::Event::ExpirySet { expires_at } => {
                 self.secrets.entry(subject).and_modify(|secret| secret.1 = *expires_at);
             }
-            token::Event::Expired | token::Event::Deleted => {
+            token::Event::Expired { .. } | token::Event::Deleted => {
                 self.secrets.remove(&subject);
             }
             token::Event::Renamed { .. }
@@ -104,7 +104,7 @@ impl Plain {
             principal::Event::ExpirySet { expires_at } => {
                 self.secrets.entry(subject).and_modify(|secret| secret.1 = *expires_at);
             }
-            principal::Event::Expired | principal::Event::Deleted => {
+            principal::Event::Expired { .. } | principal::Event::Deleted => {
                 self.secrets.remove(&subject);
             }
             principal::Event::Renamed { .. } | principal::Event::RolesReplaced { .. } => {}

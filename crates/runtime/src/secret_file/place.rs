@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 use super::{Error, MOST_BYTES, draft, folder_of, replace};
 
@@ -17,8 +18,10 @@ use super::{Error, MOST_BYTES, draft, folder_of, replace};
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
-    /// What is there until the secret is, locked.
+    /// What is there until the secret is.
     held: File,
+    /// Whether it is locked: some file systems have no locks.
+    locked: bool,
     /// Whether it was made to take the name, by this command or one that was interrupted.
     made: bool,
 }
@@ -47,16 +50,22 @@ impl Place {
             };
         // Who held it before may have put another file there since it was opened.
         place.check_held()?;
-        place.rehearse(try_lock)?;
-        // Without locks, another command may rehearse at the same time.
-        place.check_held()?;
+        // Without locks, another command may do the same at the same time, and one would lose.
+        if place.locked {
+            place.rehearse(try_lock)?;
+            place.check_held()?;
+        }
         Ok(place)
     }
 
     fn fresh(path: &Path, held: File, try_lock: TryLock) -> Result<Self, Error> {
-        let mut place = Self { path: path.to_owned(), held, made: true };
+        let mut place = Self { path: path.to_owned(), held, locked: true, made: true };
         match Lock::of(&place.held, try_lock) {
-            Lock::Ours | Lock::Unknown => Ok(place),
+            Lock::Ours => Ok(place),
+            Lock::Unknown => {
+                place.locked = false;
+                Ok(place)
+            }
             // Another command has already found it, empty as it is.
             Lock::Theirs => {
                 place.made = false;
@@ -78,14 +87,14 @@ impl Place {
         // NFS locks only what is open for writing.
         let writable = File::options().read(true).write(true).open(path);
         let held = writable.or_else(|_| File::open(path)).map_err(fail)?;
-        let mut place = Self { path: path.to_owned(), held, made: false };
-        let locked = match Lock::of(&place.held, try_lock) {
+        let mut place = Self { path: path.to_owned(), held, locked: true, made: false };
+        place.locked = match Lock::of(&place.held, try_lock) {
             Lock::Ours => true,
             Lock::Theirs => return Err(place.taken()),
             Lock::Unknown => false,
         };
         // Without a lock, nobody knows whether another command is about to write it.
-        place.made = locked && is_empty(&place.held.metadata().map_err(fail)?);
+        place.made = place.locked && is_empty(&place.held.metadata().map_err(fail)?);
         if replace || place.made { Ok(place) } else { Err(exists()) }
     }
 
@@ -104,11 +113,23 @@ impl Place {
         }
         let exchange = || renameat_with(CWD, copy.path(), CWD, &self.path, RenameFlags::EXCHANGE);
         match exchange().and_then(|()| exchange()) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.give_back(copy),
             // The file system cannot exchange. Mounts and owners are looked at before it is asked.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(self.failed(error.into())),
         }
+    }
+
+    /// Removes the copy; what somebody put in the place of it while it had the name is kept.
+    fn give_back(&self, copy: NamedTempFile) -> Result<(), Error> {
+        let theirs =
+            identity(&fs::symlink_metadata(copy.path()).map_err(|error| self.failed(error))?)
+                != identity(&copy.as_file().metadata().map_err(|error| self.failed(error))?);
+        if theirs {
+            let _ = copy.keep();
+            return Err(self.taken());
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -135,8 +156,7 @@ impl Place {
     }
 
     fn is_held(&self) -> io::Result<bool> {
-        let (held, there) = (self.held.metadata()?, fs::symlink_metadata(&self.path)?);
-        Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+        Ok(identity(&self.held.metadata()?) == identity(&fs::symlink_metadata(&self.path)?))
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -176,6 +196,11 @@ impl Lock {
             Err(TryLockError::Error(_)) => Self::Unknown,
         }
     }
+}
+
+/// Which file it is.
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 fn is_empty(there: &Metadata) -> bool {
@@ -222,7 +247,7 @@ mod tests {
         let (second, stale) = (Place::take(&path, true).unwrap(), File::open(&path).unwrap());
         assert!(matches!(Place::take(&path, true), Err(Error::Taken { .. })));
         second.write("two").unwrap();
-        let stale = Place { path: path.clone(), held: stale, made: true };
+        let stale = Place { path: path.clone(), held: stale, locked: true, made: true };
         assert!(matches!(stale.write("three"), Err(Error::Taken { .. })));
         drop(Place::take(&path, true).unwrap());
         assert_eq!(read(&path).unwrap(), "two");

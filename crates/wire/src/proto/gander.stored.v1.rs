@@ -411,7 +411,7 @@ pub struct SecretReplaced {
     /// The digest of the new one, 32 bytes; zeros where it has expired: no secret has that digest.
     #[prost(bytes = "bytes", tag = "1")]
     pub digest: ::prost::bytes::Bytes,
-    /// The last four characters of the new one; without meaning where it has expired.
+    /// The last four characters of the new one, or of the one that has expired.
     #[prost(string, tag = "2")]
     pub last_four: ::prost::alloc::string::String,
 }

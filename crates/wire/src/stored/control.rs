@@ -180,8 +180,8 @@ fn secret(digest: &Digest, last_four: &LastFour) -> stored::SecretReplaced {
 }
 
 /// As replaced by none: so a build that does not know of it keeps the old one out too.
-fn expired() -> stored::SecretReplaced {
-    stored::SecretReplaced { digest: copy(&NO_SECRET), last_four: "0000".to_owned() }
+fn expired(last_four: &LastFour) -> stored::SecretReplaced {
+    secret(&Digest::from_bytes(NO_SECRET), last_four)
 }
 
 fn team_event_to(event: &team::Event) -> Kind {
@@ -253,7 +253,7 @@ fn token_event_to(event: &token::Event) -> Kind {
         token::Event::SecretReplaced { digest, last_four } => {
             Kind::SecretReplaced(secret(digest, last_four))
         }
-        token::Event::Expired => Kind::SecretReplaced(expired()),
+        token::Event::Expired { last_four } => Kind::SecretReplaced(expired(last_four)),
         token::Event::Deleted => Kind::TokenDeleted(stored::Unit {}),
     }
 }
@@ -277,7 +277,7 @@ fn principal_event_to(event: &principal::Event) -> Kind {
         principal::Event::CredentialReplaced { digest, last_four } => {
             Kind::CredentialReplaced(secret(digest, last_four))
         }
-        principal::Event::Expired => Kind::CredentialReplaced(expired()),
+        principal::Event::Expired { last_four } => Kind::CredentialReplaced(expired(last_four)),
         principal::Event::Deleted => Kind::PrincipalDeleted(stored::Unit {}),
     }
 }
@@ -337,7 +337,7 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
         Kind::TokenTrackingEnded(_) => token(token::Event::TrackingEnded),
         Kind::SecretReplaced(new) => {
             let last_four = last_four(&new.last_four)?;
-            token(lasting(&new.digest)?.map_or(token::Event::Expired, |digest| {
+            token(lasting(&new.digest)?.map_or(token::Event::Expired { last_four }, |digest| {
                 token::Event::SecretReplaced { digest, last_four }
             }))
         }
@@ -360,9 +360,11 @@ fn change_from(event: stored::ControlEvent) -> Result<Change, Error> {
         }),
         Kind::CredentialReplaced(new) => {
             let last_four = last_four(&new.last_four)?;
-            principal(lasting(&new.digest)?.map_or(principal::Event::Expired, |digest| {
-                principal::Event::CredentialReplaced { digest, last_four }
-            }))
+            principal(
+                lasting(&new.digest)?.map_or(principal::Event::Expired { last_four }, |digest| {
+                    principal::Event::CredentialReplaced { digest, last_four }
+                }),
+            )
         }
         Kind::PrincipalDeleted(_) => principal(principal::Event::Deleted),
         Kind::BootstrapIssued(issued) => Ok(Change::BootstrapIssued(digest(&issued.digest)?)),

@@ -211,6 +211,7 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
     let token = token_events().into_iter().map(|event| Change::Token(TOKEN, event));
     let over_limit = over_limit_events().map(|event| Change::Token(TOKEN, event));
     let tracking = tracking_events().map(|event| Change::Token(TOKEN, event));
+    let expired = token::Event::Expired { last_four: last_four("aB3z") };
     let principal = principal_events().map(|event| Change::Principal(PRINCIPAL, event));
     vec![
         ("commit_team", commit(admin, team.into())),
@@ -219,10 +220,7 @@ pub fn commits() -> Vec<(&'static str, Commit)> {
         ("commit_token", commit(admin, token.collect())),
         ("commit_tracking", commit(admin, tracking.into())),
         ("commit_over_limit", commit(admin, over_limit.into())),
-        (
-            "commit_expired",
-            commit(Actor::System, vec![Change::Token(TOKEN, token::Event::Expired)]),
-        ),
+        ("commit_expired", commit(Actor::System, vec![Change::Token(TOKEN, expired)])),
         ("commit_principal", commit(Actor::Bootstrap, principal.into())),
         ("commit_installation", bootstrap),
     ]
@@ -417,7 +415,10 @@ fn snapshots() -> Vec<(&'static str, Change, Snapshot)> {
         ),
         (
             "control_expired",
-            Change::Principal(PRINCIPAL, principal::Event::Expired),
+            Change::Principal(
+                PRINCIPAL,
+                principal::Event::Expired { last_four: last_four("Zz09") },
+            ),
             Snapshot::Principal(PRINCIPAL, Entry::Live(expired)),
         ),
         (

@@ -204,7 +204,7 @@ fn token_events() -> impl Strategy<Value = token::Event> {
         Just(token::Event::TrackingEnded),
         (digests(), last_fours())
             .prop_map(|(digest, last_four)| token::Event::SecretReplaced { digest, last_four }),
-        Just(token::Event::Expired),
+        last_fours().prop_map(|last_four| token::Event::Expired { last_four }),
         Just(token::Event::Deleted),
     ]
 }
@@ -221,7 +221,7 @@ fn principal_events() -> impl Strategy<Value = principal::Event> {
         (digests(), last_fours()).prop_map(|(digest, last_four)| {
             principal::Event::CredentialReplaced { digest, last_four }
         }),
-        Just(principal::Event::Expired),
+        last_fours().prop_map(|last_four| principal::Event::Expired { last_four }),
         Just(principal::Event::Deleted),
     ]
 }
