@@ -99,7 +99,7 @@ log-rates: setup build ## Measure the API log: entries stored, shown, exported a
 
 upgrade: setup build ## Replace the build before by this one and back, under load
 	@sh tools/previous.sh
-	cargo test --locked --workspace --tests upgrade::the_build -- --ignored --nocapture
+	cargo test --locked --workspace --tests the_build_before -- --ignored --nocapture
 
 lint: ## Format, clippy, proto
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! The build before and this one side by side, under load: up, and back again.
 //!
-//! `make upgrade` builds the one before and runs this.
+//! `make upgrade` builds the one before and runs this, and what other files have of it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use e2e::stage::Stage;
 const ORDER: [Role; 4] = [Role::Worker(0), Role::Worker(1), Role::Gateway(0), Role::Admin];
 
 /// The program of the build before.
-fn before() -> anyhow::Result<PathBuf> {
+pub fn before() -> anyhow::Result<PathBuf> {
     let program = process::program()?;
     let target = program.ancestors().nth(2).unwrap_or(&program).join("previous");
     let program = target.join("build/debug/gander");
