@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use e2e::alerts::get;
 use e2e::events::connect_by_key;
 use e2e::mount::Mount;
@@ -50,11 +51,13 @@ async fn up_in(folder: TempDir, log: &str) -> anyhow::Result<Up> {
         &ops.to_string(),
     ]
     .map(str::to_owned);
-    let process = Process::start(folder.path(), log, &args)?;
-    eventually("everything to be up", async || {
-        process.log().contains("Stop with Ctrl-C").then_some(())
-    })
-    .await?;
+    let mut process = Process::start(folder.path(), log, &args)?;
+    let up = eventually("everything to be up", async || {
+        let up = process.log().contains("Stop with Ctrl-C");
+        (up || !process.runs()).then_some(up)
+    });
+    let up = up.await.with_context(|| process.log())?;
+    anyhow::ensure!(up, "not up: {}", process.log());
     Ok(Up { process, ops, grpc, folder })
 }
 

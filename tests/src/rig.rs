@@ -461,14 +461,15 @@ const fn user_of(role: Role) -> User {
 
 /// An address on this machine that nothing listens on. Its port is below those that the kernel
 /// gives to outgoing connections (from 32,768): one of these may be taken again before the process
-/// that it is meant for listens on it. No two calls of a run get the same one.
+/// that it is meant for listens on it. Nor is it one that a nats-server picks (from 20,000). No two calls of
+/// a run get the same one.
 ///
 /// # Errors
 /// There is none.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 10_000;
-    const PORTS: u32 = 22_000;
+    const PORTS: u32 = 10_000;
     // Where another run goes on at the same time, it begins elsewhere.
     let begin = std::process::id().wrapping_mul(997);
     for _ in 0..PORTS {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval_at, timeout};
 
 use crate::nats;
+use crate::random::{Random, SystemRandom};
 
 /// The place where `make setup` puts it, from the project's folder.
 pub const TOOLS_PATH: &str = "target/tools/nats-server";
@@ -23,6 +25,9 @@ const LOG: &str = "nats.log";
 /// So often it is told that it is still being opened.
 pub const START_NOTE: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// Where ports are picked: below those that the kernel gives to connections that somebody opens. One of
+/// them could be gone again between the look and the start of nats-server.
+const FREE_PORTS: Range<u16> = 20_000..32_000;
 
 /// Is told, each [`START_NOTE`], for how long the store is being opened.
 pub type StillOpening = fn(Duration);
@@ -187,8 +192,20 @@ impl NatsServer {
     }
 }
 
+/// A port that nobody listens at, from [`FREE_PORTS`].
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut random = [0; 2];
+    SystemRandom.fill(&mut random);
+    let (from, count) = (FREE_PORTS.start, FREE_PORTS.end - FREE_PORTS.start);
+    let begin = u16::from_be_bytes(random) % count;
+    for step in 0..count {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, from + (begin + step) % count)) {
+            Ok(listener) => return Ok(listener.local_addr()?.port()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 async fn spawn(
