@@ -17,6 +17,7 @@ use wire::partition::{PartitionSet, Partitions};
 use wire::stored::alert::{Alert, Content, Record, encode_batch, record_to};
 use wire::{header, subject};
 
+use crate::again::{Again, batches, stored_again};
 use crate::machine::processor_seconds;
 use crate::progress::Progress;
 use crate::state::{Folded, folded, last};
@@ -26,7 +27,7 @@ const BATCH: usize = 500;
 /// How often it is looked how far the worker is.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What alerts lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +56,8 @@ pub struct Row {
     pub worker_us: f64,
     /// Processor time of nats-server for each, microseconds.
     pub nats_us: f64,
+    /// What nats-server comes to with the same batches of somebody who folds nothing; for one match.
+    pub again: Option<Again>,
 }
 
 /// What alerts reach.
@@ -98,12 +101,22 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
     let (begun, at, before) = until(&nats, |now| now.alerts > 0, spent).await?;
     let (done, ended, after) = until(&nats, |now| now.position >= end, spent).await?;
     let folded = (done.alerts - begun.alerts) as f64;
+    rig.kill(Role::Worker(0)).await?;
+    let again = match kind {
+        Kind::OneMatch => {
+            let batches = batches(&rig.nats_url()).await?;
+            drop(rig);
+            Some(stored_again(&batches).await?)
+        }
+        Kind::Nothing | Kind::TenMatches | Kind::Storm => None,
+    };
     Ok(Row {
         kind,
         alerts,
         per_second: folded / ended.duration_since(at).as_secs_f64(),
         worker_us: (after[0] - before[0]) * 1e6 / folded,
         nats_us: (after[1] - before[1]) * 1e6 / folded,
+        again,
     })
 }
 

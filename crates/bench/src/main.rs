@@ -13,6 +13,7 @@
 #![expect(clippy::disallowed_methods, reason = "it measures what the clock of the machine says")]
 
 mod admin;
+mod again;
 mod bare;
 mod catalog;
 mod changes;

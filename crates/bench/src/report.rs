@@ -135,13 +135,22 @@ fn throughput(results: &Results) -> String {
 
 fn worker(results: &Results) -> String {
     let line = |row: &crate::flow::Row| {
-        format!(
+        let mut line = format!(
             "worker alone, {:<10} {:>7.0} alerts/s; us: worker {:.1}, nats-server {:.1}\n",
             format!("{:?}", row.kind),
             row.per_second,
             row.worker_us,
             row.nats_us
-        )
+        );
+        if let Some(again) = &row.again {
+            line += &format!(
+                "nats-server alone, the same batches: {:>7.0} alerts/s ({:.2} of that is the worker); us: nats-server {:.1}\n",
+                again.per_second,
+                row.per_second / again.per_second,
+                again.nats_us
+            );
+        }
+        line
     };
     results.worker.iter().map(line).collect()
 }
