@@ -7,15 +7,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use domain::secret::{Kind, RANDOM_BYTES, Secret};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use runtime::random::{Random, SystemRandom};
 use serde_json::Value;
 
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// A token that looks like one in every way and that nobody was ever given.
+#[must_use]
+pub fn never_issued() -> String {
+    let mut random = [0; RANDOM_BYTES];
+    SystemRandom.fill(&mut random);
+    Secret::from_random(Kind::Token, &random).reveal().to_owned()
+}
 
 /// What a sender gets.
 #[derive(Clone, Debug)]

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Stored {
     /// Its sequence.
     pub sequence: u64,
+    /// When it was stored, microseconds since the Unix epoch.
+    pub at_micros: i64,
     /// Its subject.
     pub subject: String,
     /// Its headers.
@@ -169,8 +171,10 @@ fn read(message: &Message) -> anyhow::Result<Stored> {
     let headers = message.headers.iter().flat_map(|headers| headers.iter());
     let headers = headers
         .filter_map(|(name, values)| Some((name.to_string(), values.first()?.as_str().to_owned())));
+    let info = message.info().map_err(anyhow::Error::from_boxed)?;
     Ok(Stored {
-        sequence: message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence,
+        sequence: info.stream_sequence,
+        at_micros: i64::try_from(info.published.unix_timestamp_nanos() / 1_000)?,
         subject: message.subject.to_string(),
         headers: headers.collect(),
         payload: message.payload.clone(),

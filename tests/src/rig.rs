@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use runtime::nats::access::{Keys, Subscriber, User, accounts};
-use runtime::nats_server::{self, NatsServer};
+use runtime::nats_server::{self, FREE_PORTS, NatsServer};
 use runtime::random::SystemRandom;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -461,17 +461,17 @@ const fn user_of(role: Role) -> User {
 
 /// An address on this machine that nothing listens on. Its port is below those that the kernel
 /// gives to outgoing connections (from 32,768): one of these may be taken again before the process
-/// that it is meant for listens on it. Nor is it one that a nats-server picks (from 20,000). No two calls of
-/// a run get the same one.
+/// that it is meant for listens on it. Nor is it one that a nats-server picks. No two of
+/// ten thousand calls of a run get the same one.
 ///
 /// # Errors
 /// There is none.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 10_000;
-    const PORTS: u32 = 10_000;
+    const PORTS: u32 = FREE_PORTS.start as u32 - FIRST;
     // Where another run goes on at the same time, it begins elsewhere.
-    let begin = std::process::id().wrapping_mul(997);
+    let begin = std::process::id().wrapping_mul(6_181);
     for _ in 0..PORTS {
         let asked = ASKED.fetch_add(1, Ordering::Relaxed);
         let port = u16::try_from(FIRST + begin.wrapping_add(asked) % PORTS)?;

@@ -17,7 +17,7 @@ use wire::partition::{PartitionSet, Partitions};
 use wire::stored::alert::{Alert, Content, Record, encode_batch, record_to};
 use wire::{header, subject};
 
-use crate::again::{Again, batches, stored_again};
+use crate::again::{Again, first_batches, stored_again};
 use crate::machine::processor_seconds;
 use crate::progress::Progress;
 use crate::state::{Folded, folded, last};
@@ -27,7 +27,7 @@ const BATCH: usize = 500;
 /// How often it is looked how far the worker is.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long all of it may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What alerts lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ pub struct Row {
     pub worker_us: f64,
     /// Processor time of nats-server for each, microseconds.
     pub nats_us: f64,
-    /// What nats-server comes to with the same batches of somebody who folds nothing; for one match.
+    /// The first batches, and what nats-server comes to with them without a worker; for one match.
     pub again: Option<Again>,
 }
 
@@ -104,9 +104,10 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
     rig.kill(Role::Worker(0)).await?;
     let again = match kind {
         Kind::OneMatch => {
-            let batches = batches(&rig.nats_url()).await?;
-            drop(rig);
-            Some(stored_again(&batches).await?)
+            let first = first_batches(&rig.nats_url()).await?;
+            rig.nats.kill().await?;
+            drop((nats, rig));
+            Some(stored_again(&first).await?)
         }
         Kind::Nothing | Kind::TenMatches | Kind::Storm => None,
     };

@@ -1,6 +1,7 @@
 //! `make bench`: what Gander costs, as ratios within one run.
 //!
-//! - `matching`: an alert against `catalog`s of many sizes. `flow`: the worker alone on a full stream.
+//! - `matching`: an alert against `catalog`s of many sizes. `flow`: the worker alone on a full stream; `again`:
+//!   what nats-server stores of its batches without it.
 //! - `throughput`: accepted alerts beside the `bare` server, asked by h2load (`load`). `steady`: how long
 //!   answers and events take at a rate.
 //! - `tokens`, `admin`, `changes`: a million tokens; durable commands; a filter that is changed.

@@ -144,9 +144,12 @@ fn worker(results: &Results) -> String {
         );
         if let Some(again) = &row.again {
             line += &format!(
-                "nats-server alone, the same batches: {:>7.0} alerts/s ({:.2} of that is the worker); us: nats-server {:.1}\n",
+                "  its first batches: {:.0} alerts/s; without a worker nats-server stores them at {:.0} ({:.0} to {:.0}): {:.2} of that; us: nats-server {:.1}\n",
+                again.worker_per_second,
                 again.per_second,
-                row.per_second / again.per_second,
+                again.range[0],
+                again.range[1],
+                again.worker_per_second / again.per_second,
                 again.nats_us
             );
         }

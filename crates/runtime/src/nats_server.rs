@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -25,9 +27,10 @@ const LOG: &str = "nats.log";
 /// So often it is told that it is still being opened.
 pub const START_NOTE: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-/// Where ports are picked: below those that the kernel gives to connections that somebody opens. One of
-/// them could be gone again between the look and the start of nats-server.
-const FREE_PORTS: Range<u16> = 20_000..32_000;
+/// Where ports are picked: below those that the kernel gives, where nobody has said otherwise, to
+/// connections that somebody opens. One of them could be gone again between the look and the start of
+/// nats-server. As many as divide 65,536, so that counting on beyond it leaves none out.
+pub const FREE_PORTS: Range<u16> = 20_000..28_192;
 
 /// Is told, each [`START_NOTE`], for how long the store is being opened.
 pub type StillOpening = fn(Duration);
@@ -114,9 +117,9 @@ impl NatsServer {
         still_opening: StillOpening,
     ) -> Result<Self, Error> {
         fs::create_dir_all(directory)?;
-        let port = if port == 0 { free_port()? } else { port };
+        let port = if port == 0 { free_port(0)? } else { port };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let monitor = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let monitor = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(port)?));
         let addresses = (address, monitor);
         let child = spawn(program, directory, template, addresses, still_opening).await?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
@@ -192,15 +195,20 @@ impl NatsServer {
     }
 }
 
-/// A port that nobody listens at, from [`FREE_PORTS`].
-fn free_port() -> io::Result<u16> {
-    let mut random = [0; 2];
-    SystemRandom.fill(&mut random);
-    let (from, count) = (FREE_PORTS.start, FREE_PORTS.end - FREE_PORTS.start);
-    let begin = u16::from_be_bytes(random) % count;
-    for step in 0..count {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, from + (begin + step) % count)) {
-            Ok(listener) => return Ok(listener.local_addr()?.port()),
+/// A port of [`FREE_PORTS`] that nobody listens at, other than this one. A process is given each of them
+/// once before any again, so that none is given twice before it is listened at.
+fn free_port(other: u16) -> io::Result<u16> {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let mut random = [0; 2];
+        SystemRandom.fill(&mut random);
+        AtomicU16::new(u16::from_be_bytes(random))
+    });
+    for _ in FREE_PORTS {
+        let port =
+            FREE_PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len() as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) if port != other => return Ok(port),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(error),
         }
@@ -304,6 +312,8 @@ async fn write_line(file: &mut tokio::fs::File, line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -311,6 +321,16 @@ mod tests {
         let found = of_build(Path::new("/home/me/gander/target/debug/gander"));
         assert_eq!(found, Some("/home/me/gander/target/tools/nats-server".into()));
         assert_eq!(of_build(Path::new("/usr/bin/gander")), None);
+    }
+
+    #[test]
+    fn no_port_is_picked_twice_nor_the_one_that_is_spoken_for() {
+        let picked: Vec<_> = (0..1_000).map(|_| free_port(0).unwrap()).collect();
+        assert!(picked.iter().all(|port| FREE_PORTS.contains(port)));
+        assert_eq!(BTreeSet::from_iter(&picked).len(), picked.len());
+        for _ in FREE_PORTS {
+            assert_ne!(free_port(picked[0]).unwrap(), picked[0]);
+        }
     }
 
     #[test]
