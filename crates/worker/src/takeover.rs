@@ -132,7 +132,7 @@ pub async fn take(
         state.incidents.put(incident);
     }
     state.incidents.forget_contents();
-    check_input(broker, taker, partition, &checkpoint).await?;
+    check_input(broker, taker, partition, &checkpoint, fence).await?;
     Ok(Owned {
         state,
         epoch: checkpoint.epoch,
@@ -170,11 +170,7 @@ async fn read_states(
         if lost == 0 && !is_behind {
             return Ok(found.into_values().collect());
         }
-        let owner = broker.last_of(stream, &subject::checkpoint(partition)).await?;
-        if owner.is_none_or(|owner| owner.sequence != fence) {
-            let reason = "another worker has taken it meanwhile".to_owned();
-            return Err(publish::Error::Conflict(reason).into());
-        }
+        still_mine(broker, partition, fence).await?;
         if !is_behind && tried >= READS {
             break;
         }
@@ -184,6 +180,17 @@ async fn read_states(
         0 => Err(nats::Error::Request("a server of the cluster is behind".to_owned()).into()),
         lost => Err(Error::StatesLost { partition: partition.0, lost }),
     }
+}
+
+/// Whether the fence holds: what is found once it does not is another worker's doing.
+async fn still_mine(broker: &impl Broker, partition: Partition, fence: u64) -> Result<(), Error> {
+    let stream = subject::INCIDENTS_STREAM;
+    let owner = broker.last_of(stream, &subject::checkpoint(partition)).await?;
+    if owner.is_none_or(|owner| owner.sequence != fence) {
+        let reason = "another worker has taken it meanwhile".to_owned();
+        return Err(publish::Error::Conflict(reason).into());
+    }
+    Ok(())
 }
 
 /// How many subjects have a state that was not read, or another one than the newest. There may be an
@@ -233,12 +240,13 @@ fn decode(partition: Partition, bytes: &bytes::Bytes) -> Result<Checkpoint, Erro
     })
 }
 
-/// Only under the fence: from there on nobody purges beyond this position.
+/// Only under the fence: while it holds nobody purges beyond this position.
 async fn check_input(
     broker: &impl Broker,
     taker: Taker,
     partition: Partition,
     checkpoint: &Checkpoint,
+    fence: u64,
 ) -> Result<(), Error> {
     let skip = |reason: String| Error::WouldSkip { partition: partition.0, reason };
     if checkpoint.input_identity != taker.input_identity {
@@ -258,6 +266,8 @@ async fn check_input(
         return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }
     if first > position + 1 {
+        // Who has taken it since may have gone on, and purged what is done.
+        still_mine(broker, partition, fence).await?;
         return Err(skip(format!("it has done message {position}, the first one left is {first}")));
     }
     Ok(())

@@ -59,6 +59,26 @@ fn an_owner_that_commits_and_purges_meanwhile_neither_fails_nor_fools_a_take_ove
     }
 }
 
+/// Its fence does not hold any more: what it finds is the other one's doing.
+#[test]
+fn a_taker_that_stands_still_while_another_takes_over_and_purges_does_not_stop() {
+    for seed in 0..80 {
+        in_model_time(async {
+            let (model, world, _) = worked(seed).await;
+            let (mut slow, mut next) = (start(&model, &world, 2), start(&model, &world, 3));
+            slow.owner.broker.pace = 20;
+            let taking = async { slow.owner.take(Partition(0)).await };
+            let going_on = async {
+                tokio::time::sleep(Duration::from_millis(seed * 5)).await;
+                next.finish(&world).await.expect("nothing was skipped");
+                next.obey(Order::Purge).await.expect("nothing was skipped");
+            };
+            let (taken, ()) = tokio::join!(taking, going_on);
+            assert!(taken.as_ref().err().is_none_or(Error::is_transient), "{taken:?}");
+        });
+    }
+}
+
 #[test]
 fn a_server_that_is_behind_does_not_make_a_take_over_forget() {
     for behind in 1..16 {
