@@ -170,7 +170,10 @@ async fn read_states(
         if lost == 0 && !is_behind {
             return Ok(found.into_values().collect());
         }
-        still_mine(broker, partition, fence).await?;
+        let owner = broker.last_of(stream, &subject::checkpoint(partition)).await?;
+        if owner.is_none_or(|owner| owner.sequence != fence) {
+            return Err(taken_meanwhile());
+        }
         if !is_behind && tried >= READS {
             break;
         }
@@ -182,15 +185,8 @@ async fn read_states(
     }
 }
 
-/// Whether the fence holds: what is found once it does not is another worker's doing.
-async fn still_mine(broker: &impl Broker, partition: Partition, fence: u64) -> Result<(), Error> {
-    let stream = subject::INCIDENTS_STREAM;
-    let owner = broker.last_of(stream, &subject::checkpoint(partition)).await?;
-    if owner.is_none_or(|owner| owner.sequence != fence) {
-        let reason = "another worker has taken it meanwhile".to_owned();
-        return Err(publish::Error::Conflict(reason).into());
-    }
-    Ok(())
+fn taken_meanwhile() -> Error {
+    publish::Error::Conflict("another worker has taken it meanwhile".to_owned()).into()
 }
 
 /// How many subjects have a state that was not read, or another one than the newest. There may be an
@@ -266,8 +262,13 @@ async fn check_input(
         return Err(skip(format!("it has done message {position}, the last one is {last}")));
     }
     if first > position + 1 {
-        // Who has taken it since may have gone on, and purged what is done.
-        still_mine(broker, partition, fence).await?;
+        // Who has taken it since may have gone on, and purged what is done. A checkpoint that cannot be read
+        // is none: that is damage, and must be told.
+        let checkpoint = subject::checkpoint(partition);
+        let owner = broker.last_of(subject::INCIDENTS_STREAM, &checkpoint).await;
+        if owner.is_ok_and(|owner| owner.is_some_and(|owner| owner.sequence > fence)) {
+            return Err(taken_meanwhile());
+        }
         return Err(skip(format!("it has done message {position}, the first one left is {first}")));
     }
     Ok(())
