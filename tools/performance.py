@@ -121,7 +121,8 @@ def tables(run):
         text += (
             f"The first {again['batches']} batches where each opens an incident were stored at {again['worker_per_second']:,.0f} alerts/s; sent one "
             f"after the other by somebody who folds nothing, nats-server stores them at {again['per_second']:,.0f} ({low:,.0f} to {high:,.0f}), "
-            f"with {again['nats_us']:.1f} µs of its processor time each.\n\n"
+            f"with {again['nats_us']:.1f} µs of its processor time each. An event and its state are {again['bytes']:,.0f} bytes; with 100 bytes of each "
+            f"content it stores {again['cut_per_second']:,.0f}, and these {again['near_per_second']:,.0f} where a user of the account with the streams sends them.\n\n"
         )
     tokens = run["tokens"]
     text += f"{tokens['tokens']:,} tokens:\n\n"

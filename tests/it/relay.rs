@@ -292,6 +292,27 @@ async fn fences_hold(cluster: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The client tells of a connection some time after it is there, which must not look as if it was lost.
+#[tokio::test]
+async fn what_a_connection_is_asked_first_is_answered() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    for role in rig.roles() {
+        rig.kill(role).await?;
+    }
+    let (mut last, url) = (None, rig.nats_url());
+    for n in 0..100 {
+        let nats = Nats::connect(&url, "test").await?;
+        let after = match last {
+            Some(last) => last,
+            None => nats.bounds(CONTROL).await?.1,
+        };
+        let sent = nats.publish_batch_after(after, &n.to_string(), &some(10), DEADLINE).await;
+        assert_eq!(sent, Ok(after + 1), "connection {n}");
+        last = Some(after + 10);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_batch_is_stored_only_behind_what_it_follows() -> anyhow::Result<()> {
     fences_hold(false).await

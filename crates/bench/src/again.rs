@@ -1,5 +1,5 @@
 //! nats-server without a worker: the first batches of one are stored once more, by somebody who folds
-//! nothing.
+//! nothing; also with little content, and past what keeps a worker apart from the streams.
 //!
 //! Must not know how they came about.
 
@@ -24,6 +24,8 @@ use crate::median;
 const BATCHES: usize = 100;
 /// How often they are stored again, each time in an empty stream.
 const TURNS: usize = 3;
+/// How much of each content is left where it is cut, bytes.
+const CUT: usize = 100;
 /// How long a message that is there may take to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,6 +42,12 @@ pub struct Again {
     pub range: [f64; 2],
     /// Processor time of nats-server for each event without a worker, microseconds, the median too.
     pub nats_us: f64,
+    /// What the contents of an event and a state are together, bytes.
+    pub bytes: f64,
+    /// At how many events a second they were stored with 100 bytes of each content.
+    pub cut_per_second: f64,
+    /// The same by a user of the account that has the streams.
+    pub near_per_second: f64,
 }
 
 /// The first batches of a worker.
@@ -97,24 +105,46 @@ fn events(batches: &[Vec<Message>]) -> anyhow::Result<f64> {
 
 /// Stores them again.
 pub async fn stored_again(first: &First) -> anyhow::Result<Again> {
+    let First { batches, worker_per_second } = first;
+    let cut = cut(batches);
     let (mut rates, mut times) = (Vec::new(), Vec::new());
+    let (mut cut_rates, mut near_rates) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        let (rate, time) = turn(&first.batches).await?;
+        let (rate, time) = turn(batches, User::Worker).await?;
         rates.push(rate);
         times.push(time);
+        cut_rates.push(turn(&cut, User::Worker).await?.0);
+        near_rates.push(turn(&cut, User::Operator).await?.0);
     }
+    let bytes = batches.iter().flatten().map(|message| message.payload.len()).sum::<usize>();
     let per_second = median(&mut rates);
-    let range = [rates[0], rates[TURNS - 1]];
-    let (batches, worker_per_second) = (first.batches.len(), first.worker_per_second);
-    Ok(Again { batches, worker_per_second, per_second, range, nats_us: median(&mut times) })
+    Ok(Again {
+        batches: batches.len(),
+        worker_per_second: *worker_per_second,
+        per_second,
+        range: [rates[0], rates[TURNS - 1]],
+        nats_us: median(&mut times),
+        bytes: bytes as f64 / events(batches)?,
+        cut_per_second: median(&mut cut_rates),
+        near_per_second: median(&mut near_rates),
+    })
 }
 
-/// Events a second in an empty stream, one batch after the other, with the rights of a worker; and the
+/// The same with the beginning of each content only.
+fn cut(batches: &[Vec<Message>]) -> Vec<Vec<Message>> {
+    let mut batches = batches.to_vec();
+    for message in batches.iter_mut().flatten() {
+        message.payload.truncate(CUT);
+    }
+    batches
+}
+
+/// Events a second in an empty stream, one batch after the other, with the rights of this user; and the
 /// microseconds of nats-server for each.
-async fn turn(batches: &[Vec<Message>]) -> anyhow::Result<(f64, f64)> {
+async fn turn(batches: &[Vec<Message>], user: User) -> anyhow::Result<(f64, f64)> {
     let plan = Plan { gateways: 0, workers: 0, log: "warn".to_owned(), ..Plan::default() };
     let mut rig = Rig::planned(plan).await?;
-    let key = Some((User::Worker, rig.keys.file(User::Worker)));
+    let key = Some((user, rig.keys.file(user)));
     let door = Door { url: rig.nats.url(), ca_file: None, key };
     let nats = Nats::connect(door, "bench").await?;
     let server = i32::try_from(rig.nats.pid().context("no nats-server")?)?;

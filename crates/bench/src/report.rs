@@ -144,13 +144,16 @@ fn worker(results: &Results) -> String {
         );
         if let Some(again) = &row.again {
             line += &format!(
-                "  its first batches: {:.0} alerts/s; without a worker nats-server stores them at {:.0} ({:.0} to {:.0}): {:.2} of that; us: nats-server {:.1}\n",
+                "  its first batches: {:.0} alerts/s; without a worker nats-server stores them at {:.0} ({:.0} to {:.0}): {:.2} of that; us: nats-server {:.1}\n  an event and its state are {:.0} bytes; 100 bytes of each content: {:.0} alerts/s; these by a user of the account with the streams: {:.0}\n",
                 again.worker_per_second,
                 again.per_second,
                 again.range[0],
                 again.range[1],
                 again.worker_per_second / again.per_second,
-                again.nats_us
+                again.nats_us,
+                again.bytes,
+                again.cut_per_second,
+                again.near_per_second
             );
         }
         line

@@ -62,8 +62,7 @@ impl Nats {
     pub async fn members(&self, role: Role) -> Result<Members, Error> {
         let subject = format!("gander.members.{}.*", role.name());
         let mut beats = self.subscribe(subject).await?;
-        let mut reconnects = self.reconnects.clone();
-        reconnects.mark_unchanged();
+        let mut reconnects = self.reconnects();
         let (listening, since) = watch::channel(Instant::now());
         let (sender, receiver) = watch::channel(BTreeMap::new());
         let (barrier, mut barriers) = mpsc::channel::<oneshot::Sender<()>>(BARRIERS);
@@ -75,7 +74,7 @@ impl Nats {
                 tokio::select! {
                     biased;
                     // Nobody was heard while there was no connection.
-                    Ok(()) = reconnects.changed() => {
+                    () = reconnects.changed() => {
                         listening.send_replace(Instant::now());
                     }
                     beat = beats.next() => match beat {

@@ -5,6 +5,7 @@
 //! - `past`: a part of a stream's past, once. `get`: single messages from the leader.
 //! - `copy`: streams as a whole, for backups. `leases`: until when gateways may use what they know.
 //! - `members`: who is alive. `roll_call`: what they are.
+//! - `reconnects`: when the connection was lost and made again.
 //! - `access`: who may do what there, and as whom a process comes in.
 //!
 //! No other crate names the client. Deadlines are ours, not the client's.
@@ -19,6 +20,7 @@ pub mod members;
 mod past;
 pub mod publish;
 mod reader;
+mod reconnects;
 mod roll_call;
 pub mod streams;
 
@@ -34,6 +36,7 @@ use tokio::sync::watch;
 use access::{Door, KeyError};
 pub use past::{Past, Since, Stored};
 pub use reader::{Envelope, Message, Reader, Start};
+use reconnects::Reconnects;
 
 /// The oldest nats-server that does one fsync for a whole atomic batch.
 const OLDEST_SERVER: (u64, u64) = (2, 15);
@@ -93,7 +96,7 @@ fn timestamp(at: async_nats::datetime::DateTime) -> Timestamp {
 pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
-    reconnects: watch::Receiver<u64>,
+    connected: watch::Receiver<()>,
     losses: watch::Receiver<u64>,
     door: Arc<Door>,
 }
@@ -107,7 +110,7 @@ impl Nats {
     pub async fn connect(door: impl Into<Door>, name: &str) -> Result<Self, Error> {
         let door = door.into();
         door.key()?;
-        let (counted, reconnects) = watch::channel(0);
+        let (tell, connected) = watch::channel(());
         let (lost, losses) = watch::channel(0);
         metrics::counter!("gander_nats_slow_consumers_total").increment(0);
         metrics::counter!("gander_nats_permission_violations_total").increment(0);
@@ -122,7 +125,7 @@ impl Nats {
             })
             .event_callback(move |event| {
                 if matches!(event, Event::Connected) {
-                    counted.send_modify(|n| *n += 1);
+                    tell.send_replace(());
                 }
                 if matches!(event, Event::Disconnected) {
                     lost.send_modify(|n| *n += 1);
@@ -139,7 +142,7 @@ impl Nats {
             Some(prefix) => jetstream::with_prefix(client.clone(), prefix),
             None => jetstream::new(client.clone()),
         };
-        Ok(Self { client, jetstream, reconnects, losses, door: Arc::new(door) })
+        Ok(Self { client, jetstream, connected, losses, door: Arc::new(door) })
     }
 
     /// Another connection through the same door, served by the runtime that it is made on.
@@ -174,11 +177,12 @@ impl Nats {
 
     /// Waits until the connection was lost and made again: what was asked before gets no answer.
     pub async fn reconnected(&self) {
-        let mut reconnects = self.reconnects.clone();
-        reconnects.mark_unchanged();
-        if reconnects.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.reconnects().changed().await;
+    }
+
+    /// Tells of each time from now on that the connection is made again.
+    fn reconnects(&self) -> Reconnects {
+        Reconnects::new(self.client.statistics(), self.connected.clone())
     }
 
     /// Sends a message that nobody need receive.

@@ -126,11 +126,10 @@ impl Nats {
         let request =
             async_nats::Request::new().headers(headers).payload(payload).timeout(Some(deadline));
         let sent = self.client.send_request(subject, request);
-        let mut lost = self.reconnects.clone();
-        lost.mark_unchanged();
+        let mut reconnects = self.reconnects();
         let reply = tokio::select! {
             reply = tokio::time::timeout(deadline, sent) => reply.map_err(|_| Error::TimedOut)?,
-            Ok(()) = lost.changed() => return Err(Error::Lost),
+            () = reconnects.changed() => return Err(Error::Lost),
         };
         let reply = reply.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => Error::TimedOut,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use domain::time::Timestamp;
 use futures::{FutureExt, StreamExt};
 
+use super::reconnects::Reconnects;
 use super::{Error, Nats, request, timestamp};
 
 /// Notices a dead consumer in half this time.
@@ -67,15 +68,13 @@ pub struct Reader {
     /// The headers of the message that was read last, and when it was stored.
     around: (Option<HeaderMap>, i128),
     messages: Option<Box<Ordered>>,
-    reconnects: tokio::sync::watch::Receiver<u64>,
+    reconnects: Reconnects,
 }
 
 impl Reader {
     /// A reader of the messages of a stream whose subject fits the filter.
     #[must_use]
     pub fn new(nats: &Nats, stream: &str, filter: &str, start: Start) -> Self {
-        let mut reconnects = nats.reconnects.clone();
-        reconnects.mark_unchanged();
         Self {
             nats: nats.clone(),
             stream: stream.to_owned(),
@@ -85,7 +84,7 @@ impl Reader {
             last: 0,
             around: (None, 0),
             messages: None,
-            reconnects,
+            reconnects: nats.reconnects(),
         }
     }
 
@@ -188,7 +187,7 @@ impl Reader {
             }
             // The server may have restarted and forgotten the consumer: a new one sooner than
             // the missing heartbeat would tell.
-            Ok(()) = self.reconnects.changed() => {
+            () = self.reconnects.changed() => {
                 self.messages = None;
                 Ok(None)
             }
