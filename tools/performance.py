@@ -67,7 +67,7 @@ def targets(run):
 def share(row):
     """What a worker comes to of what nats-server stores of its batches without it, where that was measured."""
     again = row.get("again")
-    return f", {again['worker_per_second'] / again['per_second']:.2f} of nats-server without a worker" if again else ""
+    return f", {again['worker_per_second'] / again['whole']['per_second']:.2f} of nats-server without a worker" if again else ""
 
 
 def table(head, rows):
@@ -117,12 +117,18 @@ def tables(run):
     )
     again = one(run["worker"], kind="one-match").get("again")
     if again:
-        low, high = again["range"]
         text += (
-            f"The first {again['batches']} batches where each opens an incident were stored at {again['worker_per_second']:,.0f} alerts/s; sent one "
-            f"after the other by somebody who folds nothing, nats-server stores them at {again['per_second']:,.0f} ({low:,.0f} to {high:,.0f}), "
-            f"with {again['nats_us']:.1f} µs of its processor time each. An event and its state are {again['bytes']:,.0f} bytes; with 100 bytes of each "
-            f"content it stores {again['cut_per_second']:,.0f}, and these {again['near_per_second']:,.0f} where a user of the account with the streams sends them.\n\n"
+            f"The first {again['batches']} batches where each opens an incident, sent once more one after the other by somebody who folds nothing; "
+            f"an event and its state have {again['bytes']:,.0f} bytes of content, besides subjects and headers:\n\n"
+        )
+        rates = (("as they are", "whole"), (f"{again['cut_bytes']} bytes of each content", "cut"), ("these, by a user of the account with the streams", "near"))
+        text += table(
+            ["batches", "alerts/s", "least to most", "nats-server µs"],
+            [("by the worker", f"{again['worker_per_second']:,.0f}", "", "")]
+            + [
+                (name, f"{again[key]['per_second']:,.0f}", f"{again[key]['range'][0]:,.0f} to {again[key]['range'][1]:,.0f}", f"{again[key]['nats_us']:.1f}")
+                for name, key in rates
+            ],
         )
     tokens = run["tokens"]
     text += f"{tokens['tokens']:,} tokens:\n\n"

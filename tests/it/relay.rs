@@ -13,7 +13,9 @@ use e2e::admin::{Admin, request_id};
 use e2e::events::{Stored, connect, stored};
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
-use e2e::wait::{back_again, eventually};
+use e2e::wait::{PATIENCE, back_again, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use runtime::journal::SledRecords;
 use runtime::nats::Nats;
 use runtime::nats::batch::{BATCH_COMMIT, BATCH_ID, Message};
@@ -292,25 +294,49 @@ async fn fences_hold(cluster: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The client tells of a connection some time after it is there, which must not look as if it was lost.
-#[tokio::test]
+/// The client tells of a connection some time after it is there, which must not look as if it was lost. On
+/// one thread the first request is always under way by then.
+#[tokio::test(flavor = "current_thread")]
 async fn what_a_connection_is_asked_first_is_answered() -> anyhow::Result<()> {
+    let rig = only_nats().await?;
+    let url = rig.nats_url();
+    let mut last = Nats::connect(&url, "test").await?.bounds(CONTROL).await?.1;
+    for n in 0..10 {
+        let nats = Nats::connect(&url, "test").await?;
+        let sent = nats.publish_batch_after(last, &n.to_string(), &some(10), DEADLINE).await;
+        assert_eq!(sent, Ok(last + 1), "connection {n}");
+        last += 10;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_under_way_as_the_connection_was_lost_is_told_so_at_once() -> anyhow::Result<()> {
+    let mut rig = only_nats().await?;
+    let nats = Nats::connect(&rig.nats_url(), "test").await?;
+    let (_, last) = nats.bounds(CONTROL).await?;
+    let server = i32::try_from(rig.nats.pid().context("no nats-server")?)?;
+    kill(Pid::from_raw(server), Signal::SIGSTOP)?;
+    let messages = some(10);
+    let deadline = PATIENCE * 2;
+    let sending = nats.publish_batch_after(last, "lost", &messages, deadline);
+    let again = async {
+        rig.nats.kill().await?;
+        back_again(&mut rig.nats).await
+    };
+    let (sent, again) = tokio::join!(tokio::time::timeout(PATIENCE, sending), again);
+    again?;
+    assert_eq!(sent?, Err(Error::Lost));
+    Ok(())
+}
+
+/// A rig whose other processes are gone.
+async fn only_nats() -> anyhow::Result<Rig> {
     let mut rig = Rig::start().await?;
     for role in rig.roles() {
         rig.kill(role).await?;
     }
-    let (mut last, url) = (None, rig.nats_url());
-    for n in 0..100 {
-        let nats = Nats::connect(&url, "test").await?;
-        let after = match last {
-            Some(last) => last,
-            None => nats.bounds(CONTROL).await?.1,
-        };
-        let sent = nats.publish_batch_after(after, &n.to_string(), &some(10), DEADLINE).await;
-        assert_eq!(sent, Ok(after + 1), "connection {n}");
-        last = Some(after + 10);
-    }
-    Ok(())
+    Ok(rig)
 }
 
 #[tokio::test]

@@ -36,18 +36,35 @@ pub struct Again {
     pub batches: usize,
     /// At how many events a second a worker stored them.
     pub worker_per_second: f64,
-    /// At how many they were stored without one, the median of three turns.
-    pub per_second: f64,
-    /// The least and the most of these.
-    pub range: [f64; 2],
-    /// Processor time of nats-server for each event without a worker, microseconds, the median too.
-    pub nats_us: f64,
-    /// What the contents of an event and a state are together, bytes.
+    /// What the contents of an event and a state are together, without subjects and headers, bytes.
     pub bytes: f64,
-    /// At how many events a second they were stored with 100 bytes of each content.
-    pub cut_per_second: f64,
+    /// Without a worker.
+    pub whole: Rate,
+    /// What is left of each content where it is cut, bytes.
+    pub cut_bytes: usize,
+    /// Without a worker, each content cut.
+    pub cut: Rate,
     /// The same by a user of the account that has the streams.
-    pub near_per_second: f64,
+    pub near: Rate,
+}
+
+/// How fast batches were stored in some turns.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rate {
+    /// Events a second, the median.
+    pub per_second: f64,
+    /// The least and the most.
+    pub range: [f64; 2],
+    /// Processor time of nats-server for each event, microseconds, the median.
+    pub nats_us: f64,
+}
+
+impl Rate {
+    fn of(turns: &[(f64, f64)]) -> Self {
+        let (mut rates, mut times): (Vec<_>, Vec<_>) = turns.iter().copied().unzip();
+        let per_second = median(&mut rates);
+        Self { per_second, range: [rates[0], rates[rates.len() - 1]], nats_us: median(&mut times) }
+    }
 }
 
 /// The first batches of a worker.
@@ -106,27 +123,22 @@ fn events(batches: &[Vec<Message>]) -> anyhow::Result<f64> {
 /// Stores them again.
 pub async fn stored_again(first: &First) -> anyhow::Result<Again> {
     let First { batches, worker_per_second } = first;
-    let cut = cut(batches);
-    let (mut rates, mut times) = (Vec::new(), Vec::new());
-    let (mut cut_rates, mut near_rates) = (Vec::new(), Vec::new());
+    let short = cut(batches);
+    let (mut whole, mut cut, mut near) = (vec![], vec![], vec![]);
     for _ in 0..TURNS {
-        let (rate, time) = turn(batches, User::Worker).await?;
-        rates.push(rate);
-        times.push(time);
-        cut_rates.push(turn(&cut, User::Worker).await?.0);
-        near_rates.push(turn(&cut, User::Operator).await?.0);
+        whole.push(turn(batches, User::Worker).await?);
+        cut.push(turn(&short, User::Worker).await?);
+        near.push(turn(&short, User::Operator).await?);
     }
     let bytes = batches.iter().flatten().map(|message| message.payload.len()).sum::<usize>();
-    let per_second = median(&mut rates);
     Ok(Again {
         batches: batches.len(),
         worker_per_second: *worker_per_second,
-        per_second,
-        range: [rates[0], rates[TURNS - 1]],
-        nats_us: median(&mut times),
         bytes: bytes as f64 / events(batches)?,
-        cut_per_second: median(&mut cut_rates),
-        near_per_second: median(&mut near_rates),
+        whole: Rate::of(&whole),
+        cut_bytes: CUT,
+        cut: Rate::of(&cut),
+        near: Rate::of(&near),
     })
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 
 use crate::Results;
+use crate::again::{Again, Rate};
 
 /// Writes the results; parts that were not measured stay as an earlier run of the same commit on the same
 /// machine wrote them.
@@ -143,22 +144,31 @@ fn worker(results: &Results) -> String {
             row.nats_us
         );
         if let Some(again) = &row.again {
-            line += &format!(
-                "  its first batches: {:.0} alerts/s; without a worker nats-server stores them at {:.0} ({:.0} to {:.0}): {:.2} of that; us: nats-server {:.1}\n  an event and its state are {:.0} bytes; 100 bytes of each content: {:.0} alerts/s; these by a user of the account with the streams: {:.0}\n",
-                again.worker_per_second,
-                again.per_second,
-                again.range[0],
-                again.range[1],
-                again.worker_per_second / again.per_second,
-                again.nats_us,
-                again.bytes,
-                again.cut_per_second,
-                again.near_per_second
-            );
+            line += &stored_again(again);
         }
         line
     };
     results.worker.iter().map(line).collect()
+}
+
+fn stored_again(again: &Again) -> String {
+    let rate = |rate: &Rate| {
+        let Rate { per_second, range: [low, high], nats_us } = rate;
+        format!("{per_second:.0} alerts/s ({low:.0} to {high:.0}), nats-server {nats_us:.1} us")
+    };
+    format!(
+        "  its first batches: {:.0} alerts/s, {:.2} of what they come to without a worker\n  \
+           without a worker: {}\n  \
+           {} of the {:.0} bytes of contents of an event and its state: {}\n  \
+           these by a user of the account with the streams: {}\n",
+        again.worker_per_second,
+        again.worker_per_second / again.whole.per_second,
+        rate(&again.whole),
+        2 * again.cut_bytes,
+        again.bytes,
+        rate(&again.cut),
+        rate(&again.near)
+    )
 }
 
 fn steady(results: &Results) -> String {

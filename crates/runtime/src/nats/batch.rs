@@ -85,6 +85,8 @@ impl Nats {
         if !self.is_connected() {
             return Err(Error::Unreachable);
         }
+        // From before the first message: what went into another connection is not part of it.
+        let reconnects = self.reconnects();
         let count = messages.len();
         for (n, (_, headers, _)) in messages.iter_mut().enumerate() {
             headers.insert(BATCH_ID, id);
@@ -99,7 +101,7 @@ impl Nats {
             sent.map_err(|error| Error::Refused { code: 0, text: error.to_string() })?;
         }
         headers.insert(BATCH_COMMIT, "1");
-        let last_sequence = self.request(subject, headers, payload, deadline).await?;
+        let last_sequence = self.request(reconnects, subject, headers, payload, deadline).await?;
         Ok(last_sequence + 1 - count as u64)
     }
 }

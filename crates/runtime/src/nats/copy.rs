@@ -85,7 +85,8 @@ impl Nats {
         let mut headers = headers(message);
         let (name, value) = Expect::LastSequence(after).header();
         headers.insert(name, value.as_str());
-        self.request(message.subject.clone(), headers, message.payload.clone(), DEADLINE).await
+        let (subject, payload) = (message.subject.clone(), message.payload.clone());
+        self.request(self.reconnects(), subject, headers, payload, DEADLINE).await
     }
 
     /// Stores messages of a stream that takes batches, all or none.

@@ -175,7 +175,7 @@ impl Nats {
         }
     }
 
-    /// Waits until the connection was lost and made again: what was asked before gets no answer.
+    /// Waits until the connection was lost and made again: what was asked before may get no answer.
     pub async fn reconnected(&self) {
         self.reconnects().changed().await;
     }

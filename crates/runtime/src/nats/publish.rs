@@ -8,6 +8,7 @@ use async_nats::RequestErrorKind;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::reconnects::Reconnects;
 use super::{Headers, Nats, header_map};
 
 /// Why a message or a batch is not, or not known to be, stored.
@@ -110,11 +111,14 @@ impl Nats {
         if let Some((name, value)) = expect.map(Expect::header) {
             headers.insert(name, value.as_str());
         }
-        self.request(subject, headers, payload, deadline).await
+        self.request(self.reconnects(), subject, headers, payload, deadline).await
     }
 
+    /// Sends a message whose acknowledgement tells of itself, or of a batch that it ends; lost from
+    /// where `reconnects` begins.
     pub(super) async fn request(
         &self,
+        mut reconnects: Reconnects,
         subject: String,
         headers: async_nats::HeaderMap,
         payload: Bytes,
@@ -126,10 +130,10 @@ impl Nats {
         let request =
             async_nats::Request::new().headers(headers).payload(payload).timeout(Some(deadline));
         let sent = self.client.send_request(subject, request);
-        let mut reconnects = self.reconnects();
         let reply = tokio::select! {
-            reply = tokio::time::timeout(deadline, sent) => reply.map_err(|_| Error::TimedOut)?,
+            biased;
             () = reconnects.changed() => return Err(Error::Lost),
+            reply = tokio::time::timeout(deadline, sent) => reply.map_err(|_| Error::TimedOut)?,
         };
         let reply = reply.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => Error::TimedOut,

@@ -17,14 +17,16 @@ pub(super) struct Reconnects {
 
 impl Reconnects {
     /// From now on. `told` changes some time after each connection, so also after this one: how many
-    /// there were the client knows at once.
-    pub(super) fn new(statistics: Arc<Statistics>, told: watch::Receiver<()>) -> Self {
+    /// there were the client knows at once. It counts before it tells, so nobody who is told finds the
+    /// old number.
+    pub(super) fn new(statistics: Arc<Statistics>, mut told: watch::Receiver<()>) -> Self {
+        // Before it is counted: what is counted and told of in between is not to be missed.
+        told.mark_unchanged();
         let connects = statistics.connects.load(Relaxed);
         Self { statistics, told, connects }
     }
 
-    /// Waits until it was made again: what was asked before gets no answer. Of several times it may tell
-    /// once. Nothing is missed if it is dropped.
+    /// Waits until it was made again; of several times it may tell once. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         loop {
             let connects = self.statistics.connects.load(Relaxed);
@@ -41,7 +43,7 @@ impl Reconnects {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::time::Duration;
 
     use super::*;
 
@@ -74,14 +76,12 @@ mod tests {
         let statistics = Arc::new(Statistics::default());
         let (tell, told) = watch::channel(());
         let mut reconnects = Reconnects::new(Arc::clone(&statistics), told);
-        let mut waiting = pin!(reconnects.changed());
-        tokio::select! {
-            biased;
-            () = waiting.as_mut() => panic!("nothing has happened"),
-            () = tokio::task::yield_now() => {}
-        }
+        // Of its own, so that it looks again only when it is woken.
+        let waiting = tokio::spawn(async move { reconnects.changed().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "nothing has happened");
         statistics.connects.store(1, Relaxed);
         tell.send_replace(());
-        waiting.await;
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
     }
 }
