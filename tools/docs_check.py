@@ -22,7 +22,9 @@ look at a system that is in trouble. Only the standard library of Python 3.9 or 
 """
 
 import concurrent.futures
+import contextlib
 import difflib
+import itertools
 import os
 import pathlib
 import re
@@ -43,6 +45,10 @@ UP = "Stop with Ctrl-C"
 FIRST = "gander principal create ada --role global-admin --bootstrap-file gander-data/bootstrap-credential"
 # Ports that documents name; each is another one while the document is run.
 PORTS = [4222, 8222, 7700, 7701, 7702, 7703, 8080, 8443]
+# Above those that the tests take, and below those that the kernel gives to outgoing connections: one of
+# these could be gone before it is listened on. Another run at the same time begins elsewhere.
+FREE_PORTS = range(28_192, 32_768)
+ASKED = itertools.count(os.getpid() * 97)
 LINKS = ["deploy", "examples", "proto", "target", "tools"]
 FORMS = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
@@ -143,11 +149,12 @@ def compare(wanted, found):
 
 
 def free_ports():
-    """A port for each that documents name."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
+    """A port for each that documents name, none of them given twice."""
+    ports = []
+    while len(ports) < len(PORTS):
+        port = FREE_PORTS[next(ASKED) % len(FREE_PORTS)]
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return dict(zip(PORTS, ports))
 
 
