@@ -5,7 +5,6 @@
 //! namespaces. Must not know what is mounted.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -75,8 +74,13 @@ impl Mount {
         let script = self.folder.path().join(name);
         let holder = self.holder()?;
         let enter = format!("nsenter --target {holder} --user --mount --preserve-credentials");
-        fs::write(&script, format!("#!/bin/sh\nexec {enter} {} \"$@\"\n", program.display()))?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let text = script.with_extension("text");
+        fs::write(&text, format!("#!/bin/sh\nexec {enter} {} \"$@\"\n", program.display()))?;
+        // By a process of its own: a child that another test starts meanwhile would have the file open to
+        // write for a moment, and what is open to write cannot be run.
+        let mut install = std::process::Command::new("install");
+        let made = install.args(["-m", "755"]).args([&text, &script]).status()?;
+        anyhow::ensure!(made.success(), "install: {made}");
         Ok(script)
     }
 
