@@ -130,18 +130,42 @@ impl Nats {
         let request =
             async_nats::Request::new().headers(headers).payload(payload).timeout(Some(deadline));
         let sent = self.client.send_request(subject, request);
+        // The answer first: what is known to be stored is not lost.
         let reply = tokio::select! {
             biased;
+            reply = tokio::time::timeout(deadline, sent) => reply,
             () = reconnects.changed() => return Err(Error::Lost),
-            reply = tokio::time::timeout(deadline, sent) => reply.map_err(|_| Error::TimedOut)?,
         };
-        let reply = reply.map_err(|error| match error.kind() {
-            RequestErrorKind::TimedOut => Error::TimedOut,
-            RequestErrorKind::NoResponders => Error::Unreachable,
-            RequestErrorKind::InvalidSubject
-            | RequestErrorKind::MaxPayloadExceeded
-            | RequestErrorKind::Other => Error::Refused { code: 0, text: error.to_string() },
-        })?;
-        sequence(&reply.payload)
+        let stored = match reply {
+            Ok(Ok(reply)) => sequence(&reply.payload),
+            Ok(Err(error)) => Err(match error.kind() {
+                RequestErrorKind::TimedOut => Error::TimedOut,
+                RequestErrorKind::NoResponders => Error::Unreachable,
+                RequestErrorKind::InvalidSubject
+                | RequestErrorKind::MaxPayloadExceeded
+                | RequestErrorKind::Other => Error::Refused { code: 0, text: error.to_string() },
+            }),
+            Err(_) => Err(Error::TimedOut),
+        };
+        known(stored, reconnects.is_changed())
+    }
+}
+
+/// What is known of a message: refused where the connection was made again meanwhile, it may be stored
+/// all the same, or be refused only since a part of it went into the connection before.
+fn known(stored: Result<u64, Error>, reconnected: bool) -> Result<u64, Error> {
+    if reconnected { stored.map_err(|_| Error::Lost) } else { stored }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_acknowledged_is_stored_whatever_became_of_the_connection() {
+        let refused = Error::Refused { code: 10_176, text: "incomplete".to_owned() };
+        assert_eq!(known(Ok(7), true), Ok(7));
+        assert_eq!(known(Err(refused.clone()), true), Err(Error::Lost));
+        assert_eq!(known(Err(refused.clone()), false), Err(refused));
     }
 }

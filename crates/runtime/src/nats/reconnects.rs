@@ -26,6 +26,11 @@ impl Reconnects {
         Self { statistics, told, connects }
     }
 
+    /// Whether it was made again since [`Self::changed`] last told so.
+    pub(super) fn is_changed(&self) -> bool {
+        self.statistics.connects.load(Relaxed) != self.connects
+    }
+
     /// Waits until it was made again; of several times it may tell once. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         loop {
@@ -67,8 +72,9 @@ mod tests {
         assert!(!tells(&mut reconnects).await, "the first connection is told of late");
         statistics.connects.store(2, Relaxed);
         tell.send_replace(());
+        assert!(reconnects.is_changed());
         assert!(tells(&mut reconnects).await);
-        assert!(!tells(&mut reconnects).await, "told of once");
+        assert!(!tells(&mut reconnects).await && !reconnects.is_changed(), "told of once");
     }
 
     #[tokio::test]
