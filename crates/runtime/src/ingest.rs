@@ -89,7 +89,8 @@ struct Queued {
 type Line = Option<TokenId>;
 
 struct Waiting {
-    queue: Fair<Line, Queued>,
+    /// Boxed: a record is large, and a line that grows moves all that wait in it.
+    queue: Fair<Line, Box<Queued>>,
     pace: Pace,
     /// Tells how many records wait; looked up once, not for each of them.
     told: Gauge,
@@ -164,14 +165,14 @@ impl Ingest {
         let (done, stored) = oneshot::channel();
         let (record, since) = (record_to(record), Instant::now());
         let queued = Queued { record, partitions, since, _held: Box::new(held), done };
-        self.push(line, bytes, queued)?;
+        self.push(line, bytes, Box::new(queued))?;
         if let Err(mpsc::error::TrySendError::Closed(())) = self.bell.try_send(()) {
             return Err(Error::Stopping);
         }
         stored.await.map_err(|_| Error::Stopping)?
     }
 
-    fn push(&self, line: Line, bytes: usize, queued: Queued) -> Result<(), Error> {
+    fn push(&self, line: Line, bytes: usize, queued: Box<Queued>) -> Result<(), Error> {
         let mut waiting = lock(&self.waiting);
         if !waiting.queue.has_room(line, waiting.pace.room(self.most)) {
             return Err(Error::Overloaded);
@@ -202,7 +203,8 @@ impl End {
     fn take(&self) -> (Vec<Queued>, usize) {
         let now = Instant::now();
         let mut waiting = lock(&self.0);
-        let (mut batch, mut late, mut bytes) = (vec![], vec![], 0);
+        let most = waiting.queue.len().min(MAX_RECORDS);
+        let (mut batch, mut late, mut bytes) = (Vec::with_capacity(most), vec![], 0);
         while batch.len() < MAX_RECORDS && bytes < waiting.pace.message() {
             let Some((length, queued)) = waiting.queue.pop() else { break };
             // Who has given up waiting was told 503: its record need not be stored.
@@ -214,7 +216,7 @@ impl End {
                 continue;
             }
             bytes += length;
-            batch.push(queued);
+            batch.push(*queued);
         }
         waiting.told.set(waiting.queue.len() as f64);
         drop(waiting);

@@ -92,7 +92,7 @@ impl Call {
     }
 
     /// Forgets a call of which more is there only now, where its token is not tracked any more.
-    pub fn forget_untracked(kept: &mut Option<Self>) {
+    pub fn forget_untracked(kept: &mut Option<Box<Self>>) {
         if let Some(call) = kept.take_if(|call| !(call.is_tracked)()) {
             call.forget();
         }
@@ -189,14 +189,14 @@ mod tests {
     async fn a_call_whose_body_comes_after_the_tracking_is_forgotten() {
         let (log, waiting) = Log::unwritten();
         let tracked = Arc::new(AtomicBool::new(true));
-        let mut kept = Some(call(&log, &tracked));
+        let mut kept = Some(Box::new(call(&log, &tracked)));
         Call::forget_untracked(&mut kept);
         kept.as_mut().unwrap().received(&Bytes::from_static(b"{}"), true);
         tracked.store(false, Ordering::SeqCst);
         drop(kept);
         assert_eq!(waiting(), 1, "it was there in time");
         tracked.store(true, Ordering::SeqCst);
-        let mut kept = Some(call(&log, &tracked));
+        let mut kept = Some(Box::new(call(&log, &tracked)));
         tracked.store(false, Ordering::SeqCst);
         Call::forget_untracked(&mut kept);
         assert!(kept.is_none() && waiting() == 1);

@@ -19,7 +19,8 @@ pub async fn payload(headers: &HeaderMap, body: Bytes) -> Bytes {
     let (family, name) = essence.split_once('/').unwrap_or((&essence, ""));
     match (family, name) {
         ("application", "x-www-form-urlencoded") => urlencoded(body),
-        ("multipart", "form-data") => multipart(kind, body).await,
+        // Put aside: it is large, and hardly anybody sends one.
+        ("multipart", "form-data") => Box::pin(multipart(kind, body)).await,
         ("image" | "audio" | "video" | "font", _) => only_json(body),
         ("application", name) if BINARY.contains(&name) => only_json(body),
         _ => body,

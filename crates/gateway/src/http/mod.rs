@@ -22,6 +22,7 @@ mod redact;
 mod trace;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -135,8 +136,11 @@ impl Handler {
         let mut span = self.span(&head);
         let mut kept = None;
         let logs = span.for_logs();
-        let routed =
-            self.route(peer, &head, &mut body, &mut span, &mut kept).instrument(logs).await;
+        let routed = {
+            // Pinned where it is: a future that is moved into another one takes its room twice.
+            let routing = pin!(self.route(peer, &head, &mut body, &mut span, &mut kept));
+            routing.instrument(logs).await
+        };
         let ended = match body {
             // Who waits to be told to go on sends nothing once the answer is another one.
             Some(body) if !head.headers.contains_key(header::EXPECT) => {
@@ -155,7 +159,8 @@ impl Handler {
         });
         trace::answered(&mut span, answer.status(), code);
         if let Some(kept) = kept {
-            kept.answered(&answer, code).await;
+            // Put aside, as its call is: few requests have one, and the others are not to take its room.
+            Box::pin(kept.answered(&answer, code)).await;
         }
         let headers = answer.headers_mut();
         if !ended {
@@ -221,7 +226,7 @@ impl Handler {
         head: &request::Parts,
         body: &mut Option<Incoming>,
         span: &mut Span,
-        kept: &mut Option<Call>,
+        kept: &mut Option<Box<Call>>,
     ) -> Result<Answer, Problem> {
         let uri = &head.uri;
         let length = uri.path().len() + uri.query().map_or(0, str::len);

@@ -3,6 +3,7 @@
 //! Must not know what is in a payload.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,7 +49,7 @@ pub async fn process(
     head: &request::Parts,
     body: &mut Option<Incoming>,
     span: &mut Span,
-    kept: &mut Option<Call>,
+    kept: &mut Option<Box<Call>>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let mut query = query(head.uri.query().unwrap_or_default());
     let admitted = admit(handler, &head.headers, &mut query);
@@ -58,7 +59,7 @@ pub async fn process(
     let within = check_rate(handler, &admitted, handler.client(peer, &head.headers));
     let tracked = admitted.tracked_until.is_some();
     if tracked && (within.is_ok() || handler.rates.keeps_limited(&admitted.token)) {
-        *kept = Call::begin(handler, &admitted, peer, head, announced);
+        *kept = Call::begin(handler, &admitted, peer, head, announced).map(Box::new);
     }
     within?;
     check_expect(&head.headers)?;
@@ -94,7 +95,7 @@ pub async fn process(
     }
     span.set("gander.alert.id", || alert.id.to_string());
     let prefer = prefer(&head.headers);
-    let answer = store(handler, alert, memory, prefer, started, span, kept.as_mut()).await;
+    let answer = store(handler, alert, memory, prefer, started, span, kept.as_deref_mut()).await;
     handler.counts.answer_seconds.record(started.elapsed().as_secs_f64());
     answer
 }
@@ -178,7 +179,7 @@ async fn store(
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
     let mut sending = sending(handler, span);
     let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
-    let stored = handler.ingest.store(record, partitions, memory);
+    let stored = pin!(handler.ingest.store(record, partitions, memory));
     let stored = timeout_at(started + ANSWER_DEADLINE, stored)
         .await
         .unwrap_or(Err(publish::Error::TimedOut.into()));

@@ -29,7 +29,8 @@ pub struct Moment(Option<SystemTime>);
 /// A span. It ends when it is dropped.
 #[derive(Debug, Default)]
 pub struct Span {
-    span: Option<opentelemetry_sdk::trace::Span>,
+    /// Put aside: it is large, and mostly nobody traces.
+    span: Option<Box<opentelemetry_sdk::trace::Span>>,
     context: Option<Traceparent>,
 }
 
@@ -85,7 +86,7 @@ impl Tracer {
         };
         let span = tracer.build_with_context(builder, &above);
         let context = traceparent_of(span.span_context()).or(parent);
-        Span { span: Some(span), context }
+        Span { span: Some(Box::new(span)), context }
     }
 }
 
@@ -99,7 +100,7 @@ impl Span {
     /// Whether what is set here goes anywhere.
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.span.as_ref().is_some_and(opentelemetry::trace::Span::is_recording)
+        self.span.as_ref().is_some_and(|span| span.is_recording())
     }
 
     /// Sets an attribute. Only what nobody need keep secret: no payload, no query, no header.
