@@ -86,6 +86,7 @@ async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<
     assert!(metrics.contains("gander_durability_level{level=\"power-safe\"} 1"), "{metrics}");
     up.process.signal(Signal::SIGINT)?;
     assert_eq!(up.process.ended().await?, Some(0), "{}", up.process.log());
+    assert!(up.process.log().ends_with("Gander has stopped.\n"), "{}", up.process.log());
     assert!(!runs(&server[0]));
     Ok(())
 }
@@ -230,6 +231,19 @@ async fn nobody_comes_in_at_its_nats_server_without_a_key() -> anyhow::Result<()
         assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600, "{file:?}");
         assert!(!config.contains(std::fs::read_to_string(file.path())?.trim()), "{file:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_next_command_that_is_shown_finds_admin_where_it_is() -> anyhow::Result<()> {
+    let up = up().await?;
+    let next = eventually("the next command", async || {
+        let says = up.process.log();
+        says.lines().find(|line| line.contains("gander principal create ada")).map(str::to_owned)
+    });
+    let server = format!(" --server http://{}", up.grpc);
+    let next = next.await?;
+    assert!(next.ends_with(&server), "{next}");
     Ok(())
 }
 

@@ -31,6 +31,7 @@ use wire::stored::member::Role;
 use crate::args::{
     AdminAct, AdminArgs, Common, GatewayArgs, NatsArgs, RedactArgs, StreamArgs, UpArgs, WorkerArgs,
 };
+use crate::client::DEFAULT_SERVER;
 use crate::out::{greet, say};
 use crate::stored::Broker;
 
@@ -360,7 +361,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let mut broker = Broker::start(&data, args.nats_server.as_deref(), args.nats_port).await?;
         tell_durability(Some(&broker.server.monitor_url()), &process.facts).await;
         let (grpc, http) = listeners().await?;
-        let url = broker.server.url();
+        let (url, server) = (broker.server.url(), server_option(&grpc)?);
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         let door = broker.door(User::Admin);
         let connected = connect(&door, User::Admin, &args.streams).await?;
@@ -374,7 +375,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         spawn_gateway(&process, args, http, broker.door(User::Gateway), drained)?;
         process.when_ready(move || {
             greet(&greeting);
-            say_first_steps(&data, fresh);
+            say_first_steps(&data, fresh, &server);
         });
         let shutdown = process.lifecycle.shutdown();
         let ended = tokio::select! {
@@ -387,13 +388,29 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         };
         broker.server.stop().await?;
         drop(taken);
+        if ended.is_ok() {
+            greet("Gander has stopped.");
+        }
         ended
     })
 }
 
 fn url_of(listener: &Listener) -> anyhow::Result<String> {
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    Ok(format!("{scheme}://{}", listener.tcp.local_addr()?))
+    Ok(format!("{}://{}", scheme(listener), listener.tcp.local_addr()?))
+}
+
+const fn scheme(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
+}
+
+/// What client commands of this machine must say to find admin here; nothing where they look by themselves.
+fn server_option(listener: &Listener) -> anyhow::Result<String> {
+    let (mut at, scheme) = (listener.tcp.local_addr()?, scheme(listener));
+    if at.ip().is_unspecified() {
+        at.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let server = format!("{scheme}://{at}");
+    Ok(if server == DEFAULT_SERVER { String::new() } else { format!(" --server {server}") })
 }
 
 fn greeting(
@@ -417,14 +434,14 @@ fn greeting(
 
 /// While a bootstrap credential waits to be used: how. After a recovery there may be a principal of
 /// that name, and a credential of it on this machine.
-fn say_first_steps(data: &Path, fresh: bool) {
+fn say_first_steps(data: &Path, fresh: bool, server: &str) {
     let file = admin::bootstrap::credential_path(data);
     if file.exists() {
         let (name, kept) = if fresh { ("ada", "") } else { ("NAME", " --secret-file FILE") };
         let file = file.display();
         greet("Next, make yourself a Global Admin:");
         greet(&format!(
-            "  gander principal create {name} --role global-admin{kept} --bootstrap-file {file}"
+            "  gander principal create {name} --role global-admin{kept} --bootstrap-file {file}{server}"
         ));
     }
 }

@@ -56,6 +56,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the server is asked for a sign of life while an answer goes on.
 const LIFE_SIGN: Duration = Duration::from_secs(15);
 
+/// Where client commands find admin, where nothing else is said.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7700";
+
 /// How client commands reach the server, and how results are shown.
 #[derive(Clone, Debug, Args)]
 pub struct Connect {
@@ -65,7 +68,7 @@ pub struct Connect {
         global = true,
         env = "GANDER_SERVER",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7700",
+        default_value = DEFAULT_SERVER,
         hide_env_values = true,
         help_heading = CLIENT_HEADING
     )]

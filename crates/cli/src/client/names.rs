@@ -139,7 +139,12 @@ fn find<T>(
     let mut found: Vec<T> = things.into_iter().filter(fits).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(NotFound(format!("{kind} {wanted:?} (of what is deleted say the id)")).into()),
+        0 => {
+            let command = kind.split(' ').next().unwrap_or(kind);
+            let hint = format!("`gander {command} list` shows what there is");
+            Err(NotFound(format!("{kind} {wanted:?}: {hint}; of what is deleted say the id"))
+                .into())
+        }
         _ => anyhow::bail!("several {kind}s are called {wanted:?}: use the id"),
     }
 }
