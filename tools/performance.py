@@ -121,7 +121,7 @@ def tables(run):
             f"The first {again['batches']} batches where each opens an incident, sent once more one after the other by somebody who folds nothing; "
             f"an event and its state have {again['bytes']:,.0f} bytes of content, besides subjects and headers:\n\n"
         )
-        rates = (("as they are", "whole"), (f"{again['cut_bytes']} bytes of each content", "cut"), ("these, by a user of the account with the streams", "near"))
+        rates = (("as they are", "whole"), (f"{again['cut_bytes']} bytes of each state", "states_cut"), (f"{again['cut_bytes']} bytes of each content", "cut"), ("these, by a user of the account with the streams", "near"))
         text += table(
             ["batches", "alerts/s", "least to most", "nats-server µs"],
             [("by the worker", f"{again['worker_per_second']:,.0f}", "", "")]

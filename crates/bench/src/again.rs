@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
 use wire::stored::backup::Message;
-use wire::subject::{CHECKPOINTS_ALL, EVENTS_ALL, INCIDENTS_STREAM};
+use wire::subject::{CHECKPOINTS_ALL, EVENTS_ALL, INCIDENTS_STREAM, STATES_ALL};
 
 use crate::machine::processor_seconds;
 use crate::median;
@@ -42,6 +42,8 @@ pub struct Again {
     pub whole: Rate,
     /// What is left of each content where it is cut, bytes.
     pub cut_bytes: usize,
+    /// Without a worker, the content of each state cut, that of events whole.
+    pub states_cut: Rate,
     /// Without a worker, each content cut.
     pub cut: Rate,
     /// The same by a user of the account that has the streams.
@@ -123,10 +125,11 @@ fn events(batches: &[Vec<Message>]) -> anyhow::Result<f64> {
 /// Stores them again.
 pub async fn stored_again(first: &First) -> anyhow::Result<Again> {
     let First { batches, worker_per_second } = first;
-    let short = cut(batches);
-    let (mut whole, mut cut, mut near) = (vec![], vec![], vec![]);
+    let (short, small) = (cut(batches, ""), cut(batches, STATES_ALL.trim_end_matches('>')));
+    let (mut whole, mut states_cut, mut cut, mut near) = (vec![], vec![], vec![], vec![]);
     for _ in 0..TURNS {
         whole.push(turn(batches, User::Worker).await?);
+        states_cut.push(turn(&small, User::Worker).await?);
         cut.push(turn(&short, User::Worker).await?);
         near.push(turn(&short, User::Operator).await?);
     }
@@ -137,15 +140,17 @@ pub async fn stored_again(first: &First) -> anyhow::Result<Again> {
         bytes: bytes as f64 / events(batches)?,
         whole: Rate::of(&whole),
         cut_bytes: CUT,
+        states_cut: Rate::of(&states_cut),
         cut: Rate::of(&cut),
         near: Rate::of(&near),
     })
 }
 
-/// The same with the beginning of each content only.
-fn cut(batches: &[Vec<Message>]) -> Vec<Vec<Message>> {
+/// The same with only the beginning of each content whose subject begins so.
+fn cut(batches: &[Vec<Message>], subjects: &str) -> Vec<Vec<Message>> {
     let mut batches = batches.to_vec();
-    for message in batches.iter_mut().flatten() {
+    let all = batches.iter_mut().flatten();
+    for message in all.filter(|message| message.subject.starts_with(subjects)) {
         message.payload.truncate(CUT);
     }
     batches

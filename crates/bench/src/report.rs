@@ -159,11 +159,14 @@ fn stored_again(again: &Again) -> String {
     format!(
         "  its first batches: {:.0} alerts/s, {:.2} of what they come to without a worker\n  \
            without a worker: {}\n  \
+           {} bytes of each state: {}\n  \
            {} of the {:.0} bytes of contents of an event and its state: {}\n  \
            these by a user of the account with the streams: {}\n",
         again.worker_per_second,
         again.worker_per_second / again.whole.per_second,
         rate(&again.whole),
+        again.cut_bytes,
+        rate(&again.states_cut),
         2 * again.cut_bytes,
         again.bytes,
         rate(&again.cut),
