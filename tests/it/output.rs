@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runtime::nats::access::User;
 use runtime::secret_file;
+use tokio::process::Child;
 
 /// The exit code, and what is said on standard error.
 fn written_to(output: impl Into<Stdio>) -> anyhow::Result<(Option<i32>, String)> {
@@ -177,36 +178,64 @@ fn full_pipe() -> anyhow::Result<(PipeReader, PipeWriter)> {
     Ok((reader, writer))
 }
 
-#[tokio::test]
-async fn a_gateway_whose_log_nobody_reads_serves_and_ends() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
-    let token = rig.first_admin().await?.token("t", "").await?.secret;
-    let (http, ops) = (free_address()?, free_address()?);
-    let (_reader, writer) = full_pipe()?;
-    let mut gateway = tokio::process::Command::new(program()?)
-        .args(["gateway", "--log", "debug", "--http-listen", &http.to_string()])
-        .args(["--ops-listen", &ops.to_string(), "--nats-url", &rig.nats.url()])
-        .args(["--nats-nkey-file", &rig.keys.file(User::Gateway).display().to_string()])
-        .current_dir(rig.folder())
+/// Starts what has a log that nobody reads, and waits until it is ready.
+async fn unread(
+    folder: &Path,
+    args: &[&str],
+    ops: SocketAddr,
+) -> anyhow::Result<(Child, PipeReader)> {
+    let (reader, writer) = full_pipe()?;
+    let child = tokio::process::Command::new(program()?)
+        .args(args)
+        .args(["--log", "debug", "--ops-listen", &ops.to_string()])
+        .current_dir(folder)
         .env_clear()
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .kill_on_drop(true)
         .spawn()?;
-    eventually("a gateway that is ready", async || {
+    eventually("a role that is ready", async || {
         (get(ops, "/readyz").await.ok()?.0 == StatusCode::OK).then_some(())
     })
     .await?;
+    Ok((child, reader))
+}
+
+/// It ends in order when it is told to.
+async fn ends(child: &mut Child) -> anyhow::Result<()> {
+    let pid = child.id().unwrap_or_default();
+    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await??;
+    assert_eq!(ended.code(), Some(0), "in order");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_whose_log_nobody_reads_serves_and_ends() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let token = rig.first_admin().await?.token("t", "").await?.secret;
+    let (http, ops) = (free_address()?, free_address()?);
+    let key = rig.keys.file(User::Gateway).display().to_string();
+    let (listen, url) = (http.to_string(), rig.nats.url());
+    let args = ["gateway", "--http-listen", &listen, "--nats-url", &url, "--nats-nkey-file", &key];
+    let (mut gateway, _reader) = unread(rig.folder(), &args, ops).await?;
     for _ in 0..50 {
         let sent = send(http, &token, "{}").await?;
         assert!(sent.status.is_success(), "{sent:?}");
     }
     assert_eq!(get(ops, "/livez").await?.0, StatusCode::OK);
     assert!(get(ops, "/metrics").await?.1.contains("gander_log_lines_dropped_total 0"));
-    let pid = gateway.id().unwrap_or_default();
-    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
-    let ended = tokio::time::timeout(PATIENCE, gateway.wait()).await??;
-    assert_eq!(ended.code(), Some(0), "in order");
-    Ok(())
+    ends(&mut gateway).await
+}
+
+#[tokio::test]
+async fn everything_at_once_ends_where_nobody_reads_that_it_has_stopped() -> anyhow::Result<()> {
+    let (folder, ops, grpc) = (tempfile::tempdir()?, free_address()?, free_address()?);
+    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/nats-server");
+    let grpc = grpc.to_string();
+    let listen = ["--http-listen", "127.0.0.1:0", "--grpc-listen", &grpc];
+    let args = ["up", "--data", "data", "--nats-server", server, "--nats-port", "0"];
+    let (mut up, _reader) = unread(folder.path(), &[&args[..], &listen].concat(), ops).await?;
+    ends(&mut up).await
 }

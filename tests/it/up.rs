@@ -428,7 +428,9 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
     std::fs::write(up.folder.path().join("file"), "\n")?;
     for (line, code, says) in [
         ("team list --credential-file nowhere", 1, "nowhere"),
-        ("team delete Nobody", 3, "there is no team"),
+        ("team delete Nobody", 3, "there is no team \"Nobody\": see `gander team list`"),
+        ("service delete Nobody/Checkout", 3, "see `gander team list`"),
+        ("audit list --token x", 3, "of what is deleted say the id"),
         ("team create Payments", 5, "the name is taken"),
         (
             "filter add Payments/Checkout am --when status=firing",

@@ -53,6 +53,7 @@ pub fn main() -> ExitCode {
     if !problems.is_empty() {
         return wrong(&problems);
     }
+    let is_up = matches!(cli.act, Act::Up(_));
     let ended = match cli.act {
         Act::Up(args) => roles::up(&args),
         Act::Admin(args) => roles::admin(&args),
@@ -70,7 +71,12 @@ pub fn main() -> ExitCode {
     // Whatever a role has said comes before what it ended with.
     telemetry::end_logs();
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            if is_up {
+                telemetry::in_time(|| out::greet("Gander has stopped."));
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let told = out::quoted(&format!("error: {}", client::explain(&error)));
             telemetry::in_time(move || out::complain(&told));

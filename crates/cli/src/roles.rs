@@ -2,7 +2,7 @@
 //!
 //! Must not know what the roles do.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -361,7 +361,8 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let mut broker = Broker::start(&data, args.nats_server.as_deref(), args.nats_port).await?;
         tell_durability(Some(&broker.server.monitor_url()), &process.facts).await;
         let (grpc, http) = listeners().await?;
-        let (url, server) = (broker.server.url(), server_option(&grpc)?);
+        let (url, server) =
+            (broker.server.url(), server_option(grpc.tcp.local_addr()?, grpc.tls.is_some()));
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         let door = broker.door(User::Admin);
         let connected = connect(&door, User::Admin, &args.streams).await?;
@@ -388,29 +389,33 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         };
         broker.server.stop().await?;
         drop(taken);
-        if ended.is_ok() {
-            greet("Gander has stopped.");
-        }
         ended
     })
 }
 
 fn url_of(listener: &Listener) -> anyhow::Result<String> {
-    Ok(format!("{}://{}", scheme(listener), listener.tcp.local_addr()?))
+    Ok(format!("{}://{}", scheme(listener.tls.is_some()), listener.tcp.local_addr()?))
 }
 
-const fn scheme(listener: &Listener) -> &'static str {
-    if listener.tls.is_some() { "https" } else { "http" }
+const fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
-/// What client commands of this machine must say to find admin here; nothing where they look by themselves.
-fn server_option(listener: &Listener) -> anyhow::Result<String> {
-    let (mut at, scheme) = (listener.tcp.local_addr()?, scheme(listener));
+/// Where client commands of this machine find admin at this address; nothing where they look by themselves.
+/// Whose certificate it shows, and who has signed it, is not in it.
+fn server_option(mut at: SocketAddr, tls: bool) -> String {
     if at.ip().is_unspecified() {
-        at.set_ip(Ipv4Addr::LOCALHOST.into());
+        at.set_ip(match at.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
-    let server = format!("{scheme}://{at}");
-    Ok(if server == DEFAULT_SERVER { String::new() } else { format!(" --server {server}") })
+    let server = format!("{}://{at}", scheme(tls));
+    if server == DEFAULT_SERVER {
+        return String::new();
+    }
+    let in_the_clear = !tls && !at.ip().is_loopback();
+    format!(" --server {server}{}", if in_the_clear { " --insecure" } else { "" })
 }
 
 fn greeting(
@@ -443,5 +448,25 @@ fn say_first_steps(data: &Path, fresh: bool, server: &str) {
         greet(&format!(
             "  gander principal create {name} --role global-admin{kept} --bootstrap-file {file}{server}"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(listens: &str, tls: bool, expected: &str) {
+        assert_eq!(server_option(listens.parse().unwrap(), tls), expected, "{listens}");
+    }
+
+    #[test]
+    fn what_is_shown_finds_admin_where_it_listens() {
+        check("127.0.0.1:7700", false, "");
+        check("0.0.0.0:7700", false, "");
+        check("127.0.0.1:7700", true, " --server https://127.0.0.1:7700");
+        check("127.0.0.1:1", false, " --server http://127.0.0.1:1");
+        check("[::]:1", false, " --server http://[::1]:1");
+        check("10.0.0.5:7700", false, " --server http://10.0.0.5:7700 --insecure");
+        check("10.0.0.5:7700", true, " --server https://10.0.0.5:7700");
     }
 }

@@ -80,7 +80,7 @@ async fn resource(channel: &Authorized, filter: &AuditFilter) -> anyhow::Result<
     if let Some(wanted) = &filter.team {
         return match known("teams", wanted) {
             Some(name) => Ok(name),
-            None => Ok(names::team(channel, wanted).await?.name),
+            None => Ok(names::team(channel, wanted).await.map_err(names::or_deleted)?.name),
         };
     }
     if let Some(wanted) = &filter.service {
@@ -92,7 +92,7 @@ async fn resource(channel: &Authorized, filter: &AuditFilter) -> anyhow::Result<
     if let Some(wanted) = &filter.token {
         return match known("tokens", wanted) {
             Some(name) => Ok(name),
-            None => Ok(names::token(channel, wanted).await?.name),
+            None => Ok(names::token(channel, wanted).await.map_err(names::or_deleted)?.name),
         };
     }
     match &filter.principal {
@@ -104,7 +104,7 @@ async fn resource(channel: &Authorized, filter: &AuditFilter) -> anyhow::Result<
 async fn principal(channel: &Authorized, wanted: &str) -> anyhow::Result<String> {
     match known("principals", wanted) {
         Some(name) => Ok(name),
-        None => Ok(names::principal(channel, wanted).await?.name),
+        None => Ok(names::principal(channel, wanted).await.map_err(names::or_deleted)?.name),
     }
 }
 

@@ -28,7 +28,8 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
             let fits =
                 |found: &api::Filter| names::is_named(filter, &found.id, &found.display_name);
             let Some(found) = service.filters.iter().position(fits) else {
-                return Err(NotFound(format!("filter {filter:?}")).into());
+                let text = format!("filter {filter:?}: see `gander filter list`");
+                return Err(NotFound(text).into());
             };
             service.filters.remove(found);
             update(&mut client, service, "filters").await?

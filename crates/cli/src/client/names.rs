@@ -125,6 +125,20 @@ fn is_id(text: &str) -> bool {
     digits().count() == 32 && digits().all(|digit| digit.is_ascii_hexdigit())
 }
 
+/// Tells that nothing of this kind is called so, and where to look.
+fn nothing(kind: &str, wanted: &str) -> NotFound {
+    let command = kind.trim_end_matches(" window");
+    NotFound(format!("{kind} {wanted:?}: see `gander {command} list`"))
+}
+
+/// Tells whoever may look for what is deleted that it has no other name than its id.
+pub fn or_deleted(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast() {
+        Ok(NotFound(what)) => NotFound(format!("{what}; of what is deleted say the id")).into(),
+        Err(error) => error,
+    }
+}
+
 /// The one thing with this name or id.
 fn find<T>(
     things: Vec<T>,
@@ -139,12 +153,7 @@ fn find<T>(
     let mut found: Vec<T> = things.into_iter().filter(fits).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => {
-            let command = kind.split(' ').next().unwrap_or(kind);
-            let hint = format!("`gander {command} list` shows what there is");
-            Err(NotFound(format!("{kind} {wanted:?}: {hint}; of what is deleted say the id"))
-                .into())
-        }
+        0 => Err(nothing(kind, wanted).into()),
         _ => anyhow::bail!("several {kind}s are called {wanted:?}: use the id"),
     }
 }
@@ -210,7 +219,7 @@ pub async fn team_and_rest(
             return Ok((found.clone(), rest.to_owned()));
         }
     }
-    Err(NotFound(format!("team {first:?}")).into())
+    Err(nothing("team", first).into())
 }
 
 /// A service by TEAM/SERVICE, names or ids, or by its resource name.

@@ -179,10 +179,11 @@ async fn store(
     let mut awaited = wanted.then(|| handler.outcomes.expect(id, partitions));
     let mut sending = sending(handler, span);
     let record = Record { partition, outcome_wanted: wanted, content, trace: sending.context() };
-    let stored = pin!(handler.ingest.store(record, partitions, memory));
-    let stored = timeout_at(started + ANSWER_DEADLINE, stored)
-        .await
-        .unwrap_or(Err(publish::Error::TimedOut.into()));
+    let stored = {
+        let storing = pin!(handler.ingest.store(record, partitions, memory));
+        timeout_at(started + ANSWER_DEADLINE, storing).await
+    };
+    let stored = stored.unwrap_or(Err(publish::Error::TimedOut.into()));
     handler.unstored.note(stored.as_ref().err());
     if let (Some(kept), Err(error)) = (kept, &stored)
         && is_certain(error)

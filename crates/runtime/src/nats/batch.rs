@@ -85,7 +85,7 @@ impl Nats {
         if !self.is_connected() {
             return Err(Error::Unreachable);
         }
-        // From before the first message: what went into another connection is not part of it.
+        // From before the first message: a batch of which a part went into another connection is refused.
         let reconnects = self.reconnects();
         let count = messages.len();
         for (n, (_, headers, _)) in messages.iter_mut().enumerate() {

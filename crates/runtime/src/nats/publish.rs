@@ -23,8 +23,8 @@ pub enum Error {
     /// No answer in time: it may be stored now or later.
     #[error("no answer in time: it is not known whether it is stored")]
     TimedOut,
-    /// The connection was lost, and with it the answer: it may be stored.
-    #[error("the connection was lost before the answer: it is not known whether it is stored")]
+    /// The connection was lost meanwhile: it may be stored.
+    #[error("the connection was lost meanwhile: it is not known whether it is stored")]
     Lost,
     /// The server is not there or has no such stream; nothing is known to be stored.
     #[error("the broker cannot be reached")]
@@ -130,42 +130,73 @@ impl Nats {
         let request =
             async_nats::Request::new().headers(headers).payload(payload).timeout(Some(deadline));
         let sent = self.client.send_request(subject, request);
-        // The answer first: what is known to be stored is not lost.
-        let reply = tokio::select! {
-            biased;
-            reply = tokio::time::timeout(deadline, sent) => reply,
-            () = reconnects.changed() => return Err(Error::Lost),
-        };
-        let stored = match reply {
-            Ok(Ok(reply)) => sequence(&reply.payload),
-            Ok(Err(error)) => Err(match error.kind() {
+        let answer = async {
+            let reply = tokio::time::timeout(deadline, sent).await.map_err(|_| Error::TimedOut)?;
+            let reply = reply.map_err(|error| match error.kind() {
                 RequestErrorKind::TimedOut => Error::TimedOut,
                 RequestErrorKind::NoResponders => Error::Unreachable,
                 RequestErrorKind::InvalidSubject
                 | RequestErrorKind::MaxPayloadExceeded
                 | RequestErrorKind::Other => Error::Refused { code: 0, text: error.to_string() },
-            }),
-            Err(_) => Err(Error::TimedOut),
+            })?;
+            sequence(&reply.payload)
         };
-        known(stored, reconnects.is_changed())
+        unless_lost(answer, &mut reconnects).await
     }
 }
 
-/// What is known of a message: refused where the connection was made again meanwhile, it may be stored
-/// all the same, or be refused only since a part of it went into the connection before.
-fn known(stored: Result<u64, Error>, reconnected: bool) -> Result<u64, Error> {
-    if reconnected { stored.map_err(|_| Error::Lost) } else { stored }
+/// What is answered, before all: what is known to be stored is not lost. A refusal says nothing where the
+/// connection was made again meanwhile: it may rest on what went into the one before.
+async fn unless_lost(
+    answer: impl Future<Output = Result<u64, Error>>,
+    reconnects: &mut Reconnects,
+) -> Result<u64, Error> {
+    let stored = tokio::select! {
+        biased;
+        stored = answer => stored,
+        () = reconnects.changed() => return Err(Error::Lost),
+    };
+    match stored {
+        Err(error) if reconnects.is_changed() => {
+            tracing::debug!(%error, "an answer after the connection was lost");
+            Err(Error::Lost)
+        }
+        known => known,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use async_nats::Statistics;
+    use tokio::sync::watch;
+
     use super::*;
 
-    #[test]
-    fn what_is_acknowledged_is_stored_whatever_became_of_the_connection() {
-        let refused = Error::Refused { code: 10_176, text: "incomplete".to_owned() };
-        assert_eq!(known(Ok(7), true), Ok(7));
-        assert_eq!(known(Err(refused.clone()), true), Err(Error::Lost));
-        assert_eq!(known(Err(refused.clone()), false), Err(refused));
+    const STORED: Result<u64, Error> = Ok(7);
+    const FULL: Result<u64, Error> = Err(Error::Full);
+
+    async fn check(
+        answer: impl Future<Output = Result<u64, Error>>,
+        reconnected: bool,
+        expected: Result<u64, Error>,
+    ) {
+        let statistics = Arc::new(Statistics::default());
+        let (_tell, told) = watch::channel(());
+        let mut reconnects = Reconnects::new(Arc::clone(&statistics), told);
+        statistics.connects.store(reconnected.into(), Relaxed);
+        assert_eq!(unless_lost(answer, &mut reconnects).await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_is_stored_whatever_became_of_the_connection() {
+        check(ready(STORED), true, STORED).await;
+        check(ready(STORED), false, STORED).await;
+        check(ready(FULL), true, Err(Error::Lost)).await;
+        check(ready(FULL), false, FULL).await;
+        check(pending(), true, Err(Error::Lost)).await;
     }
 }

@@ -132,7 +132,7 @@ async fn token(channel: &Authorized, wanted: &str) -> anyhow::Result<String> {
     let id = wanted.strip_prefix("tokens/").unwrap_or(wanted);
     match domain::id::TokenId::parse(id) {
         Ok(id) => Ok(format!("tokens/{id}")),
-        Err(_) => Ok(names::token(channel, wanted).await?.name),
+        Err(_) => Ok(names::token(channel, wanted).await.map_err(names::or_deleted)?.name),
     }
 }
 
