@@ -437,7 +437,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
             2,
             "two filters have the same name",
         ),
-        ("filter remove Payments/Checkout nobody", 3, "there is no filter"),
+        ("filter remove Payments/Checkout nobody", 3, "see `gander filter list Payments/Checkout`"),
         ("filter add Payments/Checkout x --when nothing", 2, "KEY=TEXT"),
         ("filter add Payments/Checkout x --when a[=b", 2, "breaks off at character"),
         ("filter add Payments/Checkout x --when a.=1", 2, "breaks off at character"),
@@ -463,6 +463,8 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
         assert!(found == code && text.contains(says), "{line}: {found} {text}");
     }
     assert!(!client.done("token list").await?.contains(" x "), "no secret that cannot be kept");
+    let mistyped = client.told("token delete x").await?.1;
+    assert!(!mistyped.contains("deleted"), "its id would not help: {mistyped}");
     let nowhere = Client { server: "http://127.0.0.1:1".to_owned(), ..client };
     let (code, text) = nowhere.told("team list").await?;
     assert!(code == 6 && text.contains("is it running"), "{code} {text}");

@@ -414,7 +414,7 @@ fn server_option(mut at: SocketAddr, tls: bool) -> String {
     if server == DEFAULT_SERVER {
         return String::new();
     }
-    let in_the_clear = !tls && !at.ip().is_loopback();
+    let in_the_clear = !tls && !at.ip().to_canonical().is_loopback();
     format!(" --server {server}{}", if in_the_clear { " --insecure" } else { "" })
 }
 
@@ -466,6 +466,7 @@ mod tests {
         check("127.0.0.1:7700", true, " --server https://127.0.0.1:7700");
         check("127.0.0.1:1", false, " --server http://127.0.0.1:1");
         check("[::]:1", false, " --server http://[::1]:1");
+        check("[::ffff:127.0.0.1]:1", false, " --server http://[::ffff:127.0.0.1]:1");
         check("10.0.0.5:7700", false, " --server http://10.0.0.5:7700 --insecure");
         check("10.0.0.5:7700", true, " --server https://10.0.0.5:7700");
     }

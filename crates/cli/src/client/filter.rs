@@ -23,12 +23,12 @@ pub async fn run(connect: &Connect, command: &FilterCommand) -> anyhow::Result<(
             service.filters.push(filter);
             update(&mut client, service, "filters").await?
         }
-        FilterCommand::Remove { service, filter } => {
-            let mut service = names::service(&channel, service).await?;
+        FilterCommand::Remove { service: named, filter } => {
+            let mut service = names::service(&channel, named).await?;
             let fits =
                 |found: &api::Filter| names::is_named(filter, &found.id, &found.display_name);
             let Some(found) = service.filters.iter().position(fits) else {
-                let text = format!("filter {filter:?}: see `gander filter list`");
+                let text = format!("filter {filter:?}: see `gander filter list {named}`");
                 return Err(NotFound(text).into());
             };
             service.filters.remove(found);

@@ -160,7 +160,7 @@ impl Problem {
             Self::BodyBroken => (
                 StatusCode::BAD_REQUEST,
                 "BODY_BROKEN",
-                "the body broke off or is framed wrong: send it again, as long as Content-Length says or in whole chunks, not of a few bytes each",
+                "the body broke off or is framed wrong: send it again, as long as Content-Length says or in whole chunks",
             ),
             Self::UriTooLong => (
                 StatusCode::URI_TOO_LONG,
