@@ -204,7 +204,8 @@ class Session:
         return text
 
     def said(self, text):
-        """Printed text with the ports and the folder of the document."""
+        """Printed text with the ports and the folder of the document; there, admin is at its usual place."""
+        text = text.replace(f" --server http://127.0.0.1:{self.ports[7700]}", "")
         for port, own in self.ports.items():
             text = re.sub(rf":{own}\b", f":{port}", text)
         text = text.replace(str(self.folder / "home"), "~").replace(str(self.folder / "work"), "…")
