@@ -12,6 +12,7 @@ use e2e::certificates::Authority;
 use e2e::events::connect;
 use e2e::process::{Process, run};
 use e2e::rig::{Plan, Rig, Role, free_address};
+use e2e::tools::tool;
 use e2e::wait::eventually;
 use runtime::nats::Nats;
 use runtime::nats::access::{Door, Key, User};
@@ -351,7 +352,7 @@ async fn with_tls(folder: &Path, authority: &Authority) -> anyhow::Result<NatsSe
     let (cert, key) = (pair.certificate.display().to_string(), pair.key.display().to_string());
     let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let template = format!("{template}\ntls {{ cert_file: \"{cert}\", key_file: \"{key}\" }}\n");
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
+    let program = tool("nats-server")?;
     Ok(NatsServer::start(&program, &folder.join("nats"), &template, 0, |_| {}).await?)
 }
 
@@ -418,8 +419,8 @@ async fn what_the_command_writes_is_what_is_deployed_and_nats_server_takes_it() 
     assert_eq!(variables, gander(&format!("nats keys --folder keys {two}")).await?, "made once");
     let filled_in = gander("nats accounts --keys keys").await?;
     assert!(!filled_in.contains("$NATS_") && !filled_in.contains("\nSU"), "{filled_in}");
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
-    let mut command = tokio::process::Command::new(program.canonicalize()?);
+    let program = tool("nats-server")?;
+    let mut command = tokio::process::Command::new(program);
     command.args(["-t", "-c", "nats.conf"]).current_dir(folder.path());
     command.envs(variables.lines().filter_map(|line| line.split_once('=')));
     command.env("NATS_LISTEN", "127.0.0.1:0").env("NATS_MONITOR", "127.0.0.1:0");

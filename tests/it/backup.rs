@@ -13,6 +13,7 @@ use e2e::ledger::Ledger;
 use e2e::load::{Load, Mix, Recorder};
 use e2e::process::{Process, run, run_with};
 use e2e::rig::{Rig, free_address};
+use e2e::tools::{nats_server, tool};
 use e2e::wait::eventually;
 use futures::future::try_join_all;
 use http::StatusCode;
@@ -23,11 +24,6 @@ use wire::proto::gander::events::v1::IncidentEvent;
 
 const INCIDENTS: &str = "GANDER_INCIDENTS";
 const EVENTS: &str = "gander.incidents.>";
-
-fn tools() -> String {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
-    tools.display().to_string()
-}
 
 async fn gander(rig: &Rig, line: &str) -> anyhow::Result<(i32, String)> {
     let args: Vec<_> = line.split_whitespace().collect();
@@ -53,7 +49,7 @@ async fn up(rig: &Rig, data: &str) -> anyhow::Result<Up> {
     let (http, grpc, nats) = (free_address()?, free_address()?, free_address()?);
     let line = format!(
         "up --data {data} --nats-server {} --nats-port {} --http-listen {http} --grpc-listen {grpc} --ops-listen {}",
-        tools(),
+        nats_server()?,
         nats.port(),
         free_address()?
     );
@@ -153,8 +149,10 @@ async fn a_backup_of_a_running_installation_is_restored_and_goes_on() -> anyhow:
     let stored = recorder.stop().await?.len() as u64 + 2;
     let old = read(&rig.nats_url()).await?.0;
     assert_eq!(done(&rig, "backup verify all.backup").await?, told);
-    let restore =
-        format!("backup restore all.backup --data new --secrets keep --nats-server {}", tools());
+    let restore = format!(
+        "backup restore all.backup --data new --secrets keep --nats-server {}",
+        nats_server()?
+    );
     done(&rig, &restore).await?;
     let again = gander(&rig, &restore).await?;
     assert!(again.0 == 1 && again.1.contains("is not empty"), "{again:?}");
@@ -191,7 +189,7 @@ async fn secrets_that_may_be_dead_are_revoked_by_a_restore() -> anyhow::Result<(
     let create = format!("backup create all.backup --nats-url {}", rig.nats_url());
     done(&rig, &create).await?;
     admin.delete_token(&steady).await?;
-    let tools = tools();
+    let tools = nats_server()?;
     let unsaid = gander(&rig, "backup restore all.backup --data new").await?;
     assert!(unsaid.0 == 2 && unsaid.1.contains("--secrets"), "{unsaid:?}");
     done(
@@ -261,8 +259,10 @@ async fn a_backup_that_does_not_fit_together_gets_no_name() -> anyhow::Result<()
 async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::Result<()> {
     let Stage { rig, .. } = stage().await?;
     done(&rig, &format!("backup create all.backup --nats-url {}", rig.nats_url())).await?;
-    let restore =
-        format!("backup restore all.backup --data new --secrets revoke --nats-server {}", tools());
+    let restore = format!(
+        "backup restore all.backup --data new --secrets revoke --nats-server {}",
+        nats_server()?
+    );
     let args: Vec<_> = restore.split_whitespace().map(str::to_owned).collect();
     let mut process = Process::start(rig.folder(), "restore", &args)?;
     let new = rig.folder().join("new");
@@ -290,7 +290,7 @@ async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::R
     let told = done(&rig, &restore).await?;
     assert!(told.contains("restored; the head") && told.contains("All secrets are revoked"));
     assert!(!new.join("restore-incomplete").exists());
-    done(&rig, &format!("audit verify --data new --nats-server {}", tools())).await?;
+    done(&rig, &format!("audit verify --data new --nats-server {}", nats_server()?)).await?;
     Ok(())
 }
 
@@ -298,7 +298,7 @@ async fn a_restore_that_was_killed_is_refused_until_it_is_deleted() -> anyhow::R
 async fn with_password(rig: &Rig, name: &str) -> anyhow::Result<(NatsServer, String)> {
     let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let template = format!("{template}\nauthorization {{ user: me, password: hunter2 }}\n");
-    let program = PathBuf::from(tools());
+    let program = tool("nats-server")?;
     let server =
         NatsServer::start(&program, &rig.folder().join(name), &template, 0, |_| {}).await?;
     let url = server.url().replace("nats://", "nats://me:hunter2@");
@@ -352,7 +352,7 @@ async fn a_url_with_a_password_comes_from_a_file_that_nobody_else_reads() -> any
     // A restore is never led by a variable that was meant for something else.
     let here = [("GANDER_NATS_URL", rig.nats_url())];
     let here = here.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let tools = tools();
+    let tools = nats_server()?;
     let restore = ["backup", "restore", "all.backup", "--data", "new", "--secrets", "keep"];
     let restore = [&restore[..], &["--nats-server", &tools]].concat();
     let (code, text) = run_with(rig.folder(), None, &restore, &here).await?;

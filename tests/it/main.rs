@@ -34,6 +34,7 @@ mod relay;
 mod revocation;
 mod roles;
 mod rolling;
+mod secret_files;
 mod secrets;
 mod settings;
 mod soak;

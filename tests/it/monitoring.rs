@@ -13,6 +13,7 @@ use e2e::certificates::Authority;
 use e2e::collector::Collector;
 use e2e::process::run;
 use e2e::rig::{Plan, Rig};
+use e2e::tools::tool;
 use e2e::wait::eventually;
 use serde_json::Value;
 
@@ -26,9 +27,7 @@ fn read(path: &str) -> anyhow::Result<String> {
 
 /// Runs promtool on a file; what it says is wrong fails the test.
 fn promtool(act: &str, file: &Path) -> anyhow::Result<()> {
-    let tool = root().join("target/tools/promtool");
-    anyhow::ensure!(tool.exists(), "{} is missing: run `make setup`", tool.display());
-    let said = Command::new(tool).args([act, "rules"]).arg(file).output()?;
+    let said = Command::new(tool("promtool")?).args([act, "rules"]).arg(file).output()?;
     let said_text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     anyhow::ensure!(said.status.success(), "{said_text}");
     Ok(())

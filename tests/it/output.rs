@@ -10,6 +10,7 @@ use domain::secret::{Kind, Secret};
 use e2e::alerts::{get, send};
 use e2e::process::{program, run};
 use e2e::rig::{Rig, free_address};
+use e2e::tools::nats_server;
 use e2e::wait::{PATIENCE, eventually};
 use http::StatusCode;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -232,10 +233,10 @@ async fn a_gateway_whose_log_nobody_reads_serves_and_ends() -> anyhow::Result<()
 #[tokio::test]
 async fn everything_at_once_ends_where_nobody_reads_that_it_has_stopped() -> anyhow::Result<()> {
     let (folder, ops, grpc) = (tempfile::tempdir()?, free_address()?, free_address()?);
-    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/nats-server");
+    let server = nats_server()?;
     let grpc = grpc.to_string();
     let listen = ["--http-listen", "127.0.0.1:0", "--grpc-listen", &grpc];
-    let args = ["up", "--data", "data", "--nats-server", server, "--nats-port", "0"];
+    let args = ["up", "--data", "data", "--nats-server", &server, "--nats-port", "0"];
     let (mut up, _reader) = unread(folder.path(), &[&args[..], &listen].concat(), ops).await?;
     ends(&mut up).await
 }

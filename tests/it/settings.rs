@@ -5,6 +5,7 @@ use std::path::Path;
 use e2e::alerts::get;
 use e2e::process::{Process, run, run_with};
 use e2e::rig::free_address;
+use e2e::tools::nats_server;
 use e2e::wait::eventually;
 use tempfile::TempDir;
 
@@ -51,13 +52,12 @@ async fn a_flag_wins_over_its_variable_over_the_file_over_the_default() -> anyho
 async fn everything_runs_by_a_file_alone() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let ops = free_address()?;
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
     let text = format!(
         "data = \"elsewhere\"\nnats-server = \"{}\"\nnats-port = 0\npartitions = 4\n\
          http-listen = \"127.0.0.1:0\"\ngrpc-listen = \"127.0.0.1:0\"\nlog-format = \"json\"\n\
          # A setting of a role that is not run here.\nnats-url = \"nats://other:4222\"\n\
          [up]\nops-listen = \"{ops}\"\n[gateway]\nops-listen = \"127.0.0.1:1\"\n",
-        tools.display()
+        nats_server()?
     );
     std::fs::write(folder.path().join(FILE), text)?;
     let args = ["up", "--config", FILE].map(str::to_owned);
@@ -181,8 +181,8 @@ async fn who_cannot_start_is_told_which_setting_to_change() -> anyhow::Result<()
     }
     let data = folder.path().join("data").display().to_string();
     let port = listener.local_addr()?.port().to_string();
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/nats-server");
-    let mut args = vec!["up", "--data", &data, "--nats-server", program, "--nats-port", &port];
+    let program = nats_server()?;
+    let mut args = vec!["up", "--data", &data, "--nats-server", &program, "--nats-port", &port];
     for setting in ["--grpc-listen", "--http-listen", "--ops-listen"] {
         args.extend([setting, "127.0.0.1:0"]);
     }

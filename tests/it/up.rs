@@ -4,62 +4,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use e2e::alerts::get;
 use e2e::events::connect_by_key;
-use e2e::mount::Mount;
-use e2e::process::{Process, program, run};
-use e2e::rig::{Plan, Rig, Role, free_address};
+use e2e::process::run;
+use e2e::rig::{Plan, Rig, Role};
+use e2e::tools::{nats_server, tool};
+use e2e::up::{BOOTSTRAP, Client, Up, up, up_in};
 use e2e::wait::eventually;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use runtime::nats_server::NatsServer;
 use tempfile::TempDir;
 use tokio::time::Instant;
-
-struct Up {
-    process: Process,
-    ops: std::net::SocketAddr,
-    grpc: std::net::SocketAddr,
-    folder: TempDir,
-}
-
-fn tools() -> String {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
-    tools.display().to_string()
-}
-
-async fn up() -> anyhow::Result<Up> {
-    up_in(TempDir::new()?, "up").await
-}
-
-async fn up_in(folder: TempDir, log: &str) -> anyhow::Result<Up> {
-    let (ops, grpc) = (free_address()?, free_address()?);
-    let args = [
-        "up",
-        "--data",
-        "data",
-        "--nats-server",
-        &tools(),
-        "--nats-port",
-        "0",
-        "--http-listen",
-        "127.0.0.1:0",
-        "--grpc-listen",
-        &grpc.to_string(),
-        "--ops-listen",
-        &ops.to_string(),
-    ]
-    .map(str::to_owned);
-    let mut process = Process::start(folder.path(), log, &args)?;
-    let up = eventually("everything to be up", async || {
-        let up = process.log().contains("Stop with Ctrl-C");
-        (up || !process.runs()).then_some(up)
-    });
-    let up = up.await.with_context(|| process.log())?;
-    anyhow::ensure!(up, "not up: {}", process.log());
-    Ok(Up { process, ops, grpc, folder })
-}
 
 /// The children of a process that still run.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -74,7 +30,7 @@ fn runs(pid: &Pid) -> bool {
 }
 
 #[tokio::test]
-async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<()> {
+async fn ctrl_c_stops_everything_and_nothing_is_lost_by_it() -> anyhow::Result<()> {
     let mut up = up().await?;
     let server = children(up.process.pid()?);
     assert_eq!(server.len(), 1);
@@ -87,6 +43,7 @@ async fn ctrl_c_stops_everything_and_the_next_start_goes_on() -> anyhow::Result<
     up.process.signal(Signal::SIGINT)?;
     assert_eq!(up.process.ended().await?, Some(0), "{}", up.process.log());
     assert!(up.process.log().ends_with("Gander has stopped.\n"), "{}", up.process.log());
+    assert!(!up.process.log().contains("is lost"), "its end is no loss: {}", up.process.log());
     assert!(!runs(&server[0]));
     Ok(())
 }
@@ -118,8 +75,8 @@ async fn a_second_one_on_the_same_data_is_refused_before_it_touches_anything() -
 {
     let up = up().await?;
     let free = ["--nats-port", "0", "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"];
-    let tools = tools();
-    let args = [&["up", "--data", "data", "--nats-server", &tools], &free[..]].concat();
+    let program = nats_server()?;
+    let args = [&["up", "--data", "data", "--nats-server", &program], &free[..]].concat();
     let before = std::fs::read(up.folder.path().join("data/nats/nats.conf"))?;
     let (code, text) = run(up.folder.path(), None, &args).await?;
     assert!(code == 1 && text.contains("another process uses"), "{text}");
@@ -144,52 +101,6 @@ async fn when_nats_server_dies_everything_stops_as_a_failure() -> anyhow::Result
     assert_eq!(up.process.ended().await?, Some(1));
     assert!(up.process.log().contains("error: nats-server ended"), "{}", up.process.log());
     Ok(())
-}
-
-/// Runs client commands against a running Gander.
-struct Client<'a> {
-    folder: &'a Path,
-    server: String,
-}
-
-impl Client<'_> {
-    async fn told(&self, line: &str) -> anyhow::Result<(i32, String)> {
-        let mut args = vec!["--server", &self.server];
-        args.extend(line.split_whitespace());
-        run(self.folder, None, &args).await
-    }
-
-    async fn done(&self, line: &str) -> anyhow::Result<String> {
-        let (code, text) = self.told(line).await?;
-        anyhow::ensure!(code == 0, "{line}: {text}");
-        Ok(text)
-    }
-}
-
-impl Up {
-    fn client(&self) -> Client<'_> {
-        Client { folder: self.folder.path(), server: format!("http://{}", self.grpc) }
-    }
-}
-
-const BOOTSTRAP: &str = "--role global-admin --bootstrap-file data/bootstrap-credential";
-
-impl Up {
-    /// Where the gateway is.
-    fn gateway(&self) -> String {
-        let says = self.process.log();
-        let gateway = says.split_whitespace().find(|word| word.ends_with("/v1/process"));
-        gateway.unwrap_or_default().trim_end_matches("/v1/process").to_owned()
-    }
-
-    /// Where nats-server is.
-    fn nats(&self) -> String {
-        let says = self.process.log();
-        says.split_whitespace()
-            .find(|word| word.starts_with("nats://"))
-            .unwrap_or_default()
-            .to_owned()
-    }
 }
 
 #[tokio::test]
@@ -310,106 +221,11 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn a_secret_has_its_place_before_it_is_made() -> anyhow::Result<()> {
-    let up = up().await?;
-    let (folder, client) = (up.folder.path(), up.client());
-    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
-    let long = "x".repeat(256);
-    let line = format!("token create long --global --secret-file {long}");
-    let (code, text) = client.told(&line).await?;
-    assert!(code == 1 && text.contains("cannot use"), "{text}");
-    assert!(!client.done("token list").await?.contains(" long "), "it was not made");
-    std::fs::create_dir(folder.join("sub"))?;
-    up.process.signal(Signal::SIGSTOP)?;
-    let meanwhile = async {
-        eventually("both names to be taken", async || {
-            (folder.join("one").exists() && folder.join("sub/two").exists()).then_some(())
-        })
-        .await?;
-        let second = client.told("token create second --global --secret-file one").await?;
-        std::fs::remove_dir_all(folder.join("sub"))?;
-        up.process.signal(Signal::SIGCONT)?;
-        anyhow::Ok(second)
-    };
-    let (first, lost, second) = tokio::join!(
-        client.told("token create first --global --secret-file one"),
-        client.told("token create lost --global --secret-file sub/two"),
-        meanwhile
-    );
-    let ((first, says), (lost, shown), (second, text)) = (first?, lost?, second?);
-    assert!(first == 0 && std::fs::read_to_string(folder.join("one"))?.len() == 54, "{says}");
-    assert!(second == 1 && text.contains("another command writes one"), "{text}");
-    assert!(lost == 1 && shown.contains("gdr_") && shown.contains("line above"), "{shown}");
-    assert!(shown.contains("cannot use sub/two") && !shown.contains("another command"), "{shown}");
-    let made = client.done("token list").await?;
-    assert!(made.contains(" first ") && !made.contains(" second "), "{made}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_a_killed_command_leaves_is_taken_over() -> anyhow::Result<()> {
-    let up = up().await?;
-    let (folder, client) = (up.folder.path(), up.client());
-    let create = format!("principal create ada {BOOTSTRAP}");
-    let credential = folder.join(".config/gander/credential");
-    // It takes connections and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let server = format!("http://{}", silent.local_addr()?);
-    let kill = async |name: &str, line: &str, file: &Path| {
-        let args = ["--server", &server].into_iter().chain(line.split_whitespace());
-        let args: Vec<_> = args.map(str::to_owned).collect();
-        let mut killed = Process::start(folder, name, &args)?;
-        eventually("the name to be taken", async || file.exists().then_some(())).await?;
-        killed.kill().await?;
-        anyhow::ensure!(std::fs::read(file)?.is_empty(), "{line}");
-        anyhow::Ok(())
-    };
-    kill("first", &create, &credential).await?;
-    let (code, text) = client.told("team list").await?;
-    assert!(code == 1 && text.contains("is empty, as an interrupted command leaves it"), "{text}");
-    client.done(&create).await?;
-    let token = "--global --secret-file token";
-    kill("second", &format!("token create lost {token}"), &folder.join("token")).await?;
-    client.done(&format!("token create kept {token}")).await?;
-    assert_eq!(std::fs::read_to_string(folder.join("token"))?.len(), 54);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_secret_is_not_replaced_where_the_new_one_cannot_be_kept() -> anyhow::Result<()> {
-    // The file is a mount of its own, as a container has it.
-    let file = "printf old >\"$1/token\" && mount --bind \"$1/token\" \"$1/token\"";
-    let Some(mount) = Mount::at("mounted", file).await? else {
-        println!("not tested: no mount namespace can be made here");
-        return Ok(());
-    };
-    let up = up().await?;
-    let client = up.client();
-    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
-    client.done("token create t --global --secret-file token").await?;
-    let before = client.done("token list").await?;
-    let file = mount.place().join("token");
-    let inside = mount.seen_by(&program()?)?;
-    let ended = tokio::process::Command::new(inside)
-        .args(["--server", &client.server, "token", "replace-secret", "t", "--secret-file"])
-        .arg(&file)
-        .env("HOME", up.folder.path())
-        .output()
-        .await?;
-    let text = String::from_utf8(ended.stderr)?;
-    assert!(ended.status.code() == Some(1) && text.contains("busy"), "{text}");
-    assert_eq!(client.done("token list").await?, before, "the old secret works");
-    let look = format!("cat {}; ls -A {}", file.display(), mount.place().display());
-    assert_eq!(mount.shell(&look).await?, "oldtoken\n", "nothing is left beside it");
-    Ok(())
-}
-
-#[tokio::test]
 async fn the_folder_of_nats_server_may_have_quotes_in_its_name() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
     let at = folder.path().join("a \"b\" \\c");
-    let server = NatsServer::start(Path::new(&tools()), &at, &template, 0, |_| {}).await?;
+    let server = NatsServer::start(&tool("nats-server")?, &at, &template, 0, |_| {}).await?;
     assert!(at.join("store").is_dir());
     server.stop().await?;
     Ok(())
@@ -465,7 +281,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() -> anyhow::Result<()> 
     assert!(!client.done("token list").await?.contains(" x "), "no secret that cannot be kept");
     let mistyped = client.told("token delete x").await?.1;
     assert!(!mistyped.contains("deleted"), "its id would not help: {mistyped}");
-    let nowhere = Client { server: "http://127.0.0.1:1".to_owned(), ..client };
+    let nowhere = Client { server: "http://127.0.0.1:1".to_owned(), ..up.client() };
     let (code, text) = nowhere.told("team list").await?;
     assert!(code == 6 && text.contains("is it running"), "{code} {text}");
     let client = up.client();

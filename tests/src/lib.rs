@@ -2,6 +2,7 @@
 //!
 //! - [`rig`]: nats-server and the roles, each its own process, to be killed and started again.
 //! - [`cluster`]: three nats-servers instead of one.
+//! - [`up`]: `gander up`, and client commands against it.
 //! - [`process`]: one process. [`wait`]: waiting for something to become true.
 //! - [`certificates`]: for TLS.
 //! - [`admin`]: gRPC, one verb for each thing a person does. [`alerts`]: HTTP.
@@ -46,4 +47,5 @@ pub mod rig;
 mod rights;
 pub mod stage;
 pub mod tools;
+pub mod up;
 pub mod wait;

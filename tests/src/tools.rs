@@ -17,6 +17,14 @@ pub fn tool(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path.canonicalize()?)
 }
 
+/// nats-server, as an option of a command takes it.
+///
+/// # Errors
+/// It was not fetched.
+pub fn nats_server() -> anyhow::Result<String> {
+    Ok(tool("nats-server")?.to_string_lossy().into_owned())
+}
+
 /// Python in a folder, with the packages that were fetched; dropped, it is killed.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ use reconnects::Reconnects;
 const OLDEST_SERVER: (u64, u64) = (2, 15);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a connection may take to be dropped.
+/// How long a connection may take to be left.
 const LEAVES: Duration = Duration::from_millis(200);
 
 /// Why there is no connection.
@@ -97,7 +97,7 @@ pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
     connected: watch::Receiver<()>,
-    losses: watch::Receiver<u64>,
+    left: watch::Receiver<u64>,
     door: Arc<Door>,
 }
 
@@ -111,7 +111,7 @@ impl Nats {
         let door = door.into();
         door.key()?;
         let (tell, connected) = watch::channel(());
-        let (lost, losses) = watch::channel(0);
+        let (leaves, left) = watch::channel(0);
         metrics::counter!("gander_nats_slow_consumers_total").increment(0);
         metrics::counter!("gander_nats_permission_violations_total").increment(0);
         let fail = |reason: String| Error::Connect { url: without_password(&door.url), reason };
@@ -127,8 +127,8 @@ impl Nats {
                 if matches!(event, Event::Connected) {
                     tell.send_replace(());
                 }
-                if matches!(event, Event::Disconnected) {
-                    lost.send_modify(|n| *n += 1);
+                if matches!(event, Event::Disconnected | Event::Closed) {
+                    leaves.send_modify(|n| *n += 1);
                 }
                 note(&event);
                 async {}
@@ -142,7 +142,7 @@ impl Nats {
             Some(prefix) => jetstream::with_prefix(client.clone(), prefix),
             None => jetstream::new(client.clone()),
         };
-        Ok(Self { client, jetstream, connected, losses, door: Arc::new(door) })
+        Ok(Self { client, jetstream, connected, left, door: Arc::new(door) })
     }
 
     /// Another connection through the same door, served by the runtime that it is made on.
@@ -168,10 +168,21 @@ impl Nats {
     /// Drops the connection and makes a new one; returns once nothing more goes into the old one. What
     /// the server has read from it already is done all the same.
     pub async fn reconnect(&self) {
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        if self.is_connected() && self.client.force_reconnect().await.is_ok() {
-            let _ = tokio::time::timeout(LEAVES, losses.changed()).await;
+        self.disconnect(self.client.force_reconnect()).await;
+    }
+
+    /// Ends the connection for all that use it; what was sent leaves first. For a server that is about to
+    /// be stopped: its end is then no loss.
+    pub async fn close(&self) {
+        self.disconnect(self.client.drain()).await;
+    }
+
+    /// Returns once the connection is left in this way.
+    async fn disconnect<E>(&self, way: impl Future<Output = Result<(), E>>) {
+        let mut left = self.left.clone();
+        left.mark_unchanged();
+        if self.is_connected() && way.await.is_ok() {
+            let _ = tokio::time::timeout(LEAVES, left.changed()).await;
         }
     }
 
