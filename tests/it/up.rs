@@ -4,18 +4,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use bytes::Bytes;
 use e2e::alerts::get;
 use e2e::events::connect_by_key;
 use e2e::process::run;
 use e2e::rig::{Plan, Rig, Role};
 use e2e::tools::{nats_server, tool};
 use e2e::up::{BOOTSTRAP, Client, Up, up, up_in};
-use e2e::wait::eventually;
-use nix::sys::signal::Signal;
+use e2e::wait::{PATIENCE, eventually};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime::nats::Nats;
 use runtime::nats_server::NatsServer;
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// After which a message that is not taken waits for those before it.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The children of a process that still run.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -97,7 +103,7 @@ async fn killed_it_leaves_no_child_behind() -> anyhow::Result<()> {
 async fn when_nats_server_dies_everything_stops_as_a_failure() -> anyhow::Result<()> {
     let mut up = up().await?;
     let server = children(up.process.pid()?);
-    nix::sys::signal::kill(server[0], Signal::SIGKILL)?;
+    kill(server[0], Signal::SIGKILL)?;
     assert_eq!(up.process.ended().await?, Some(1));
     assert!(up.process.log().contains("error: nats-server ended"), "{}", up.process.log());
     Ok(())
@@ -227,6 +233,24 @@ async fn the_folder_of_nats_server_may_have_quotes_in_its_name() -> anyhow::Resu
     let at = folder.path().join("a \"b\" \\c");
     let server = NatsServer::start(&tool("nats-server")?, &at, &template, 0, |_| {}).await?;
     assert!(at.join("store").is_dir());
+    server.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_to_a_server_that_stands_still_is_closed_all_the_same() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let template = include_str!("../../deploy/nats.conf").replace("{{accounts}}", "");
+    let program = tool("nats-server")?;
+    let server = NatsServer::start(&program, folder.path(), &template, 0, |_| {}).await?;
+    let nats = Nats::connect(&server.url(), "test").await?;
+    let pid = i32::try_from(server.pid().context("no nats-server")?)?;
+    kill(Pid::from_raw(pid), Signal::SIGSTOP)?;
+    let piece = Bytes::from(vec![0; 64 * 1024]);
+    let sends = async || timeout(STUCK, nats.send("test".to_owned(), piece.clone())).await;
+    while sends().await.is_ok() {}
+    timeout(PATIENCE, nats.close()).await.context("it waits for the server")?;
+    kill(Pid::from_raw(pid), Signal::SIGCONT)?;
     server.stop().await?;
     Ok(())
 }

@@ -366,11 +366,11 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
         let greeting = greeting(&data, (url_of(&grpc)?, url_of(&http)?, ops), &url, args);
         let door = broker.door(User::Admin);
         let connected = connect(&door, User::Admin, &args.streams).await?;
-        let mut connections = vec![connected.0.clone()];
+        let of_admin = connected.0.clone();
         spawn_admin(&process, home(&args.admin, &data), grpc, connected);
         let door = broker.door(User::Worker);
         let connected = connect(&door, User::Worker, &args.streams).await?;
-        connections.push(connected.0.clone());
+        let of_worker = connected.0.clone();
         // Requests that are begun still get their outcome: the worker stops after the gateway.
         let drained = Shutdown { soft: Shutdown::default().soft, ..process.lifecycle.shutdown() };
         let config = worker_config(&process, &args.worker, &args.redact);
@@ -389,9 +389,7 @@ pub fn up(args: &UpArgs) -> anyhow::Result<()> {
                 Err(anyhow::anyhow!("nats-server ended: {}", status?))
             }
         };
-        for nats in &connections {
-            nats.close().await;
-        }
+        tokio::join!(of_admin.close(), of_worker.close());
         broker.server.stop().await?;
         drop(taken);
         ended

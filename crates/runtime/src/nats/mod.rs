@@ -42,8 +42,10 @@ use reconnects::Reconnects;
 const OLDEST_SERVER: (u64, u64) = (2, 15);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a connection may take to be left.
+/// How long a connection may take to be dropped.
 const LEAVES: Duration = Duration::from_millis(200);
+/// How long one may take to be closed: a server that stands still takes nothing, and no end of it comes.
+const CLOSES: Duration = Duration::from_secs(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -168,21 +170,26 @@ impl Nats {
     /// Drops the connection and makes a new one; returns once nothing more goes into the old one. What
     /// the server has read from it already is done all the same.
     pub async fn reconnect(&self) {
-        self.disconnect(self.client.force_reconnect()).await;
-    }
-
-    /// Ends the connection for all that use it; what was sent leaves first. For a server that is about to
-    /// be stopped: its end is then no loss.
-    pub async fn close(&self) {
-        self.disconnect(self.client.drain()).await;
-    }
-
-    /// Returns once the connection is left in this way.
-    async fn disconnect<E>(&self, way: impl Future<Output = Result<(), E>>) {
         let mut left = self.left.clone();
         left.mark_unchanged();
-        if self.is_connected() && way.await.is_ok() {
+        if self.is_connected() && self.client.force_reconnect().await.is_ok() {
             let _ = tokio::time::timeout(LEAVES, left.changed()).await;
+        }
+    }
+
+    /// Ends the connection for all that use it, so that the end of its server is no loss to them; what
+    /// was sent leaves first. A server that takes nothing any more is not waited for longer than 1 s.
+    pub async fn close(&self) {
+        let mut left = self.left.clone();
+        left.mark_unchanged();
+        let ends = async {
+            let _ = self.client.flush().await;
+            if self.client.drain().await.is_ok() {
+                let _ = left.changed().await;
+            }
+        };
+        if self.is_connected() {
+            let _ = tokio::time::timeout(CLOSES, ends).await;
         }
     }
 
