@@ -18,7 +18,7 @@ use wire::stored::backup::Message;
 use wire::subject::{CHECKPOINTS_ALL, EVENTS_ALL, INCIDENTS_STREAM, STATES_ALL};
 
 use crate::machine::processor_seconds;
-use crate::median;
+use crate::{median, range};
 
 /// How many batches are stored again; the time begins as the first one is stored.
 const BATCHES: usize = 100;
@@ -65,7 +65,7 @@ impl Rate {
     fn of(turns: &[(f64, f64)]) -> Self {
         let (mut rates, mut times): (Vec<_>, Vec<_>) = turns.iter().copied().unzip();
         let per_second = median(&mut rates);
-        Self { per_second, range: [rates[0], rates[rates.len() - 1]], nats_us: median(&mut times) }
+        Self { per_second, range: range(&rates), nats_us: median(&mut times) }
     }
 }
 

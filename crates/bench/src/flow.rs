@@ -18,9 +18,9 @@ use wire::stored::alert::{Alert, Content, Record, encode_batch, record_to};
 use wire::{header, subject};
 
 use crate::again::{Again, first_batches, stored_again};
-use crate::machine::processor_seconds;
+use crate::machine::{processor_seconds, resident_mib};
 use crate::progress::Progress;
-use crate::state::{Folded, folded, last};
+use crate::state::{Folded, folded, stored};
 
 /// Alerts in a message, as a busy gateway writes them.
 const BATCH: usize = 500;
@@ -56,6 +56,14 @@ pub struct Row {
     pub worker_us: f64,
     /// Processor time of nats-server for each, microseconds.
     pub nats_us: f64,
+    /// What is stored of each alert as it came, subjects and headers included, bytes.
+    pub alert_bytes: f64,
+    /// What is stored of what each led to in the end, the same way: events, states, checkpoints; bytes.
+    pub result_bytes: f64,
+    /// The memory of the worker in the end, MiB.
+    pub worker_mib: f64,
+    /// The memory of nats-server in the end, MiB.
+    pub nats_mib: f64,
     /// The first batches, and what nats-server comes to with them without a worker; for one match.
     pub again: Option<Again>,
 }
@@ -91,9 +99,10 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
     rig.kill(Role::Worker(0)).await?;
     let nats = connect(&rig.nats_url()).await?;
     for first in (0..alerts).step_by(BATCH) {
-        store(&nats, kind, target, first).await?;
+        put_batch(&nats, kind, target, first).await?;
     }
-    let end = last(&nats).await?;
+    let full = stored(&nats, subject::ALERTS_STREAM).await?;
+    let end = full.last;
     rig.launch(Role::Worker(0))?;
     let worker = rig.running(Role::Worker(0))?.process.pid()?.as_raw();
     let broker = i32::try_from(rig.nats.pid().context("no nats-server")?)?;
@@ -101,6 +110,8 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
     let (begun, at, before) = until(&nats, |now| now.alerts > 0, spent).await?;
     let (done, ended, after) = until(&nats, |now| now.position >= end, spent).await?;
     let folded = (done.alerts - begun.alerts) as f64;
+    let results = stored(&nats, subject::INCIDENTS_STREAM).await?;
+    let (worker_mib, nats_mib) = (resident_mib(worker)?, resident_mib(broker)?);
     rig.kill(Role::Worker(0)).await?;
     let again = match kind {
         Kind::OneMatch => {
@@ -117,6 +128,10 @@ async fn row(kind: Kind, alerts: usize) -> anyhow::Result<Row> {
         per_second: folded / ended.duration_since(at).as_secs_f64(),
         worker_us: (after[0] - before[0]) * 1e6 / folded,
         nats_us: (after[1] - before[1]) * 1e6 / folded,
+        alert_bytes: full.bytes as f64 / alerts as f64,
+        result_bytes: results.bytes as f64 / alerts as f64,
+        worker_mib,
+        nats_mib,
         again,
     })
 }
@@ -154,7 +169,7 @@ async fn target(admin: &Admin, kind: Kind) -> anyhow::Result<Target> {
     })
 }
 
-async fn store(nats: &Broker, kind: Kind, target: Target, first: usize) -> anyhow::Result<()> {
+async fn put_batch(nats: &Broker, kind: Kind, target: Target, first: usize) -> anyhow::Result<()> {
     let records = (first..first + BATCH).map(|n| record_to(record(kind, target, n)));
     // Whatever the worker has of the configuration is enough.
     let message = encode_batch(0, InstanceId::from_bytes([1; 16]), records.collect());

@@ -123,6 +123,14 @@ impl Cores {
     }
 }
 
+/// Bytes of what is shown as MiB.
+const MIB: f64 = 1_024.0 * 1_024.0;
+
+/// The memory that a process has now, MiB.
+pub fn resident_mib(pid: i32) -> anyhow::Result<f64> {
+    Ok(resident_bytes(pid)? as f64 / MIB)
+}
+
 /// The memory that a process has now, bytes.
 pub fn resident_bytes(pid: i32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -181,6 +181,11 @@ impl Results {
     }
 }
 
+/// The least and the greatest of what was measured.
+fn range(of: &[f64]) -> [f64; 2] {
+    [of.iter().copied().fold(f64::INFINITY, f64::min), of.iter().copied().fold(0.0, f64::max)]
+}
+
 /// The middle of what was measured; sorts it.
 fn median(of: &mut [f64]) -> f64 {
     of.sort_unstable_by(f64::total_cmp);

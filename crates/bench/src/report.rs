@@ -108,7 +108,7 @@ fn throughput(results: &Results) -> String {
     }
     for row in &results.throughput {
         text += &format!(
-            "accepted, {:<8} {} nats-server {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1}, bare {:.1}, worker {:.1}, h2load {:.1} (bare {:.1}); idle {:.0} % (bare {:.0} %); lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
+            "accepted, {:<8} {} nats-server {:>5} connections: {:>6.0}/s of {:>6.0}/s bare = {:.2} ({:.2} to {:.2}); us: gateway {:.1} + nats-server {:.1} = {:.1} ({:.1} to {:.1}), bare {:.1}, worker {:.1}, h2load {:.1} (bare {:.1}); idle {:.0} % (bare {:.0} %); lag {:.0}, caught up in {:.1} s; gateway {:.0} MiB\n",
             format!("{:?}", row.kind),
             row.servers,
             row.connections,
@@ -120,6 +120,8 @@ fn throughput(results: &Results) -> String {
             row.gateway_us,
             row.nats_us,
             row.gateway_us + row.nats_us,
+            row.both_us_range[0],
+            row.both_us_range[1],
             row.bare_us,
             row.worker_us,
             row.h2load_us,
@@ -137,11 +139,15 @@ fn throughput(results: &Results) -> String {
 fn worker(results: &Results) -> String {
     let line = |row: &crate::flow::Row| {
         let mut line = format!(
-            "worker alone, {:<10} {:>7.0} alerts/s; us: worker {:.1}, nats-server {:.1}\n",
+            "worker alone, {:<10} {:>7.0} alerts/s; us: worker {:.1}, nats-server {:.1}; each alert {:.0} B stored, {:.0} B of what it led to; worker {:.0} MiB, nats-server {:.0} MiB\n",
             format!("{:?}", row.kind),
             row.per_second,
             row.worker_us,
-            row.nats_us
+            row.nats_us,
+            row.alert_bytes,
+            row.result_bytes,
+            row.worker_mib,
+            row.nats_mib
         );
         if let Some(again) = &row.again {
             line += &stored_again(again);
@@ -195,7 +201,7 @@ fn tokens(results: &Results) -> String {
     let Some(tokens) = &results.tokens else { return String::new() };
     format!(
         "tokens: {}: check {:.0} ns ({:.0} ns in a thousand; its digest alone {:.0} ns), {:.0} B each\n\
-         tokens: journal read and folded in {:.1} s; admin ready after {:.1} s, {:.1} s where it fills the stream; gateway after {:.1} s, {:.0} B each\n",
+         tokens: journal opened, read and folded in {:.1} s; admin ready after {:.1} s, {:.1} s where it fills the stream; gateway after {:.1} s, {:.0} B each\n",
         tokens.tokens,
         tokens.check_ns[1],
         tokens.check_ns[0],

@@ -33,8 +33,18 @@ pub async fn folded(broker: &Broker) -> anyhow::Result<Folded> {
     Ok(all)
 }
 
-/// The number of the last message of alerts.
-pub async fn last(broker: &Broker) -> anyhow::Result<u64> {
-    let mut stream = broker.get_stream(subject::ALERTS_STREAM).await?;
-    Ok(stream.info().await?.state.last_sequence)
+/// What a stream has.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// The number of its last message.
+    pub last: u64,
+    /// What its messages take, subjects and headers included, bytes.
+    pub bytes: u64,
+}
+
+/// What a stream has now.
+pub async fn stored(broker: &Broker, stream: &str) -> anyhow::Result<Stored> {
+    let stream = broker.get_stream(stream).await?;
+    let state = &stream.cached_info().state;
+    Ok(Stored { last: state.last_sequence, bytes: state.bytes })
 }

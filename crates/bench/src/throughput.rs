@@ -20,13 +20,14 @@ use flate2::write::GzEncoder;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Serialize;
+use wire::subject;
 
 use crate::bare::{self, Runtime};
 use crate::load::Requests;
-use crate::machine::{processor_seconds, resident_bytes};
-use crate::median;
+use crate::machine::{processor_seconds, resident_mib};
 use crate::progress::Progress;
-use crate::state::{folded, last};
+use crate::state::{folded, stored};
+use crate::{median, range};
 
 /// Bytes of a body before it is compressed.
 const BYTES: usize = 1_000;
@@ -80,6 +81,8 @@ pub struct Row {
     pub gateway_us: f64,
     /// Of nats-server.
     pub nats_us: f64,
+    /// The least and the greatest sum of both in a pair.
+    pub both_us_range: [f64; 2],
     /// Of the worker, for each alert that it has folded meanwhile.
     pub worker_us: f64,
     /// Of h2load, for each accepted alert.
@@ -188,7 +191,7 @@ impl Installation {
         let accepted = counter(ops, ACCEPTED).await? - before.2;
         let each = |at: usize| (spent[at] - before.0[at]) * 1e6 / accepted;
         let now = tokio::time::Instant::now();
-        let end = last(&nats).await?;
+        let end = stored(&nats, subject::ALERTS_STREAM).await?.last;
         eventually("the worker to catch up", async || {
             let done = folded(&nats).await.ok()?;
             (done.position >= end).then_some(())
@@ -310,7 +313,7 @@ impl Installation {
         };
         let pairs_of = ours.iter().zip(&bare).map(|(ours, bare)| ours.per_second / bare.per_second);
         let mut ratios: Vec<f64> = pairs_of.collect();
-        let ratio = median(&mut ratios);
+        let both: Vec<f64> = ours.iter().map(|side| side.server_us + side.nats_us).collect();
         let gateway = self.pid(Role::Gateway(0))?;
         Ok(Row {
             kind,
@@ -319,10 +322,11 @@ impl Installation {
             pairs,
             accepted: mid(&ours, |side| side.per_second),
             bare: mid(&bare, |side| side.per_second),
-            ratio,
-            ratio_range: [ratios[0], ratios[ratios.len() - 1]],
+            ratio: median(&mut ratios),
+            ratio_range: range(&ratios),
             gateway_us: mid(&ours, |side| side.server_us),
             nats_us: mid(&ours, |side| side.nats_us),
+            both_us_range: range(&both),
             worker_us: mid(&ours, |side| side.worker_us),
             h2load_us: mid(&ours, |side| side.h2load_us),
             bare_us: mid(&bare, |side| side.server_us),
@@ -331,7 +335,7 @@ impl Installation {
             bare_idle: mid(&bare, |side| side.idle),
             lag: mid(&ours, |side| side.lag),
             catch_up_s: mid(&ours, |side| side.catch_up_s),
-            gateway_mib: resident_bytes(gateway)? as f64 / (1_024.0 * 1_024.0),
+            gateway_mib: resident_mib(gateway)?,
         })
     }
 }
