@@ -43,8 +43,8 @@ const EXPLAIN_PAUSE: Duration = Duration::from_millis(5);
 const EXPLAIN_SHARE: u32 = 4;
 /// For how many times as long as the last commit took more may gather while nobody waits for an outcome, and
 /// for how long at most: a commit costs the broker about as much, however little is in it.
-const GATHER_SHARE: u32 = 3;
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER_SHARE: u32 = 12;
+const GATHER: Duration = Duration::from_millis(30);
 const PURGE: Duration = Duration::from_secs(5);
 /// After a fence was lost, the other worker is given this long to show itself.
 const GRACE: Duration = Duration::from_millis(500);
