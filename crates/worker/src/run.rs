@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn more_gathers_for_a_share_of_the_last_commit_and_never_for_long() {
         let began = Instant::now();
-        for (took, gathers) in [(0, 0), (1, 3), (3, 9), (4, 10), (5_000, 10)] {
+        for (took, gathers) in [(0, 0), (1, 12), (2, 24), (3, 30), (5_000, 30)] {
             let ended = began + Duration::from_millis(took);
             assert_eq!(gather_until(began, ended) - ended, Duration::from_millis(gathers));
         }
