@@ -151,10 +151,12 @@ def details(run):
         ],
     )
     tokens = run["tokens"]
+    # A run from before memory was measured read the journal in the process that had just written it.
+    replay = f"{tokens['journal_s']:.1f} s" if "alert_bytes" in run["worker"][0] else "not measured"
     text += f"{tokens['tokens']:,} tokens:\n\n"
     text += table(
         ["digest ns", "check among 1,000 ns", "check among all ns", "view B each", "gateway B each", "journal opened, read and folded"],
-        [(f"{tokens['digest_ns']:.0f}", f"{tokens['check_ns'][0]:.0f}", f"{tokens['check_ns'][1]:.0f}", f"{tokens['bytes_each']:.0f}", f"{tokens['gateway_bytes_each']:.0f}", f"{tokens['journal_s']:.1f} s")],
+        [(f"{tokens['digest_ns']:.0f}", f"{tokens['check_ns'][0]:.0f}", f"{tokens['check_ns'][1]:.0f}", f"{tokens['bytes_each']:.0f}", f"{tokens['gateway_bytes_each']:.0f}", replay)],
     )
     changes = run["changes"]
     text += f"{changes['changes']:,} changes of one filter among {changes['filters']:,}, and another sender's answers, one after the other:\n\n"
@@ -187,7 +189,10 @@ def bounds(run):
 
 def stored(run):
     """What alerts take on a disk and in memory."""
-    text = "What a full stream of alerts leaves on a disk, and memory in the end; bytes are those of one copy of a stream:\n\n"
+    text = (
+        f"What a full stream of alerts, 500 in a message, leaves in streams as they count it, for each copy, and memory in the end, on the {name(run)}; "
+        "repeats that come one by one have an event each:\n\n"
+    )
     return text + table(
         ["alerts", "how many", "each in GANDER_ALERTS", "of each in GANDER_INCIDENTS", "worker", "nats-server"],
         [
@@ -261,28 +266,32 @@ def pictures(run, folder):
     )
 
 
-def kept():
-    """The last run of each kind of machine, the one with the fastest bare server first."""
-    runs = [json.loads(file.read_text()) for file in sorted(KEPT.glob("*.json"))]
-    return sorted(runs, key=lambda run: -accepted(run)["bare"])
+def files():
+    """The last run of each kind of machine, by its file."""
+    runs = {file: file.read_text() for file in KEPT.glob("*.json")}
+    if MEASURED.exists():
+        text = MEASURED.read_text()
+        run = json.loads(text)
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{name(run)} {run['machine']['cores']} cores".lower())
+        runs[KEPT / f"{slug}.json"] = text
+    return runs
 
 
 def main():
-    KEPT.mkdir(exist_ok=True)
-    if MEASURED.exists():
-        run = json.loads(MEASURED.read_text())
-        try:
-            machines([run]), details(run), again(run), stored(run)
-        except KeyError as missing:
-            sys.exit(f"{MEASURED.relative_to(ROOT)} has no {missing}: run all of `make bench`; nothing is changed")
-        slug = re.sub(r"[^a-z0-9]+", "-", name(run).lower())
-        (KEPT / f"{slug}.json").write_text(MEASURED.read_text())
-    runs = kept()
-    # A run from before these were measured has none of them.
-    newest = [run for run in runs if "alert_bytes" in run["worker"][0]]
-    written = machines(runs) + details(runs[0]) + "".join(map(again, newest)) + "".join(map(stored, newest[:1]))
-    before, rest = PAGE.read_text().split(BEGIN)
-    _, after = rest.split(END)
+    texts = files()
+    # The one with the fastest bare server first.
+    try:
+        runs = sorted(map(json.loads, texts.values()), key=lambda run: -accepted(run)["bare"])
+        # A run from before these were measured has none of them.
+        newest = [run for run in runs if "alert_bytes" in run["worker"][0]]
+        written = machines(runs) + details(runs[0])
+        written += "### Batches of a worker, and what is kept\n\n" + "".join(map(again, newest)) + "".join(map(stored, newest[:1]))
+        before, rest = PAGE.read_text().split(BEGIN)
+        _, after = rest.split(END)
+    except KeyError as missing:
+        sys.exit(f"a run has no {missing}: run all of `make bench`, or remove {MEASURED.relative_to(ROOT)}; nothing is changed")
+    for file, text in texts.items():
+        file.write_text(text)
     PAGE.write_text(before + BEGIN + written + END + after)
     pictures(runs[0], KEPT)
 
