@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use e2e::alerts::get;
 use e2e::events::connect_by_key;
-use e2e::process::run;
+use e2e::process::{Process, run};
 use e2e::rig::{Plan, Rig, Role};
 use e2e::tools::{nats_server, tool};
 use e2e::up::{BOOTSTRAP, Client, Up, up, up_in};
@@ -223,6 +223,46 @@ async fn a_person_does_everything_with_the_command_line() -> anyhow::Result<()> 
     client.done("service delete Billing/Checkout").await?;
     client.done("team delete Billing").await?;
     assert!(client.done("completions bash").await?.contains("gander"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tail_names_what_was_made_after_it_began() -> anyhow::Result<()> {
+    let up = up().await?;
+    let (folder, client) = (up.folder.path(), up.client());
+    client.done(&format!("principal create ada {BOOTSTRAP}")).await?;
+    client.done("team create Payments").await?;
+    let args = ["--server", &client.server, "incident", "tail"].map(str::to_owned);
+    let tail = Process::start(folder, "tail", &args)?;
+    std::fs::write(folder.join("alert.json"), e2e::admin::payload("firing", "a"))?;
+    let mut sent = 0;
+    let mut make = async || {
+        sent += 1;
+        let service = format!("Payments/Late{sent}");
+        client.done(&format!("service create {service}")).await?;
+        client
+            .done(&format!("filter add {service} am --when status=firing --map-with key"))
+            .await?;
+        let create = format!("token create t{sent} --service {service} --secret-file t{sent}");
+        client.done(&create).await?;
+        let send = format!("send --gateway {} --token-file t{sent} alert.json", up.gateway());
+        client.done(&send).await.map(drop)
+    };
+    // Until it has begun, it may have read the names after they were made.
+    eventually("the tail to have begun", async || {
+        make().await.ok()?;
+        tail.log().contains("Payments/Late").then_some(())
+    })
+    .await?;
+    make().await?;
+    let last = format!("Payments/Late{sent}");
+    eventually("a name of what is newer", async || tail.log().contains(&last).then_some(()))
+        .await?;
+    assert!(!tail.log().contains("(deleted)"), "{}", tail.log());
+    for line in ["maintenance end Payments/Late1", "incident resolve Payments/Late1"] {
+        let (code, text) = client.told(line).await?;
+        assert!(code == 3 && text.contains("there is no"), "{line}: {code} {text}");
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClie
 use wire::proto::gander::events::v1 as events;
 
 use super::commands::{IncidentCommand, ListedStatus, UrgencyArg, Within};
-use super::names::Labels;
+use super::names::{Fresh, Labels, is_of_service};
 use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, Usage, names, request_id, shown_time, tail};
 use crate::out::table;
@@ -40,9 +40,9 @@ pub async fn run(connect: &Connect, command: &IncidentCommand) -> anyhow::Result
         IncidentCommand::Tail { within, cursor } => {
             let parent = parent(&channel, within).await?;
             let cursor = cursor.clone().unwrap_or_default();
-            let labels = Labels::read(&channel).await?;
+            let names = Fresh::read(&channel).await?;
             let request = api::WatchIncidentsRequest { parent, cursor };
-            tail::run(connect, &labels, &mut client, request).await
+            tail::run(connect, names, &mut client, request).await
         }
         IncidentCommand::Acknowledge { incident } => {
             let name = name(&mut client, incident).await?;
@@ -117,7 +117,7 @@ async fn list(
 async fn get(client: &mut Client, wanted: &str) -> anyhow::Result<events::Incident> {
     let name = match IncidentId::parse(wanted) {
         Ok(id) => format!("teams/-/services/-/incidents/{id}"),
-        Err(_) if wanted.contains('/') => wanted.to_owned(),
+        Err(_) if is_of_service(wanted, "incidents") => wanted.to_owned(),
         Err(_) => {
             let hint = "give its id (a UUID) or resource name";
             return Err(NotFound(format!("incident {wanted:?}: {hint}")).into());
@@ -127,7 +127,10 @@ async fn get(client: &mut Client, wanted: &str) -> anyhow::Result<events::Incide
 }
 
 async fn name(client: &mut Client, wanted: &str) -> anyhow::Result<String> {
-    if wanted.contains('/') { Ok(wanted.to_owned()) } else { Ok(get(client, wanted).await?.name) }
+    if is_of_service(wanted, "incidents") {
+        return Ok(wanted.to_owned());
+    }
+    Ok(get(client, wanted).await?.name)
 }
 
 /// How urgent an incident is.

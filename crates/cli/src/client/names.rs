@@ -2,7 +2,7 @@
 //!
 //! Must not know what is done with the things found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tonic::Status;
 use wire::proto::gander::admin::v1 as api;
@@ -158,6 +158,11 @@ fn find<T>(
     }
 }
 
+/// The service of an incident, by resource name.
+pub fn service_of(incident: &str) -> &str {
+    incident.split("/incidents/").next().unwrap_or(incident)
+}
+
 /// What people call teams and services, by resource name; none where that could not be read.
 #[derive(Default)]
 pub struct Labels(Option<BTreeMap<String, String>>);
@@ -184,15 +189,55 @@ impl Labels {
         }
     }
 
+    fn know(&self, name: &str) -> bool {
+        self.0.as_ref().is_some_and(|labels| labels.contains_key(name))
+    }
+
     /// What people call the service of an incident.
     pub fn of_incident<'a>(&'a self, name: &'a str) -> &'a str {
-        self.of(name.split("/incidents/").next().unwrap_or(name))
+        self.of(service_of(name))
     }
 
     /// What people call the service of a maintenance window.
     pub fn of_maintenance<'a>(&'a self, name: &'a str) -> &'a str {
         self.of(name.split("/maintenances/").next().unwrap_or(name))
     }
+}
+
+/// The same for what is told over a long time: names are read again for what was made meanwhile.
+pub struct Fresh {
+    channel: Authorized,
+    labels: Labels,
+    /// What has no name any more.
+    gone: BTreeSet<String>,
+}
+
+impl Fresh {
+    /// Reads the names of all that the caller may read.
+    pub async fn read(channel: &Authorized) -> anyhow::Result<Self> {
+        let labels = Labels::read(channel).await?;
+        Ok(Self { channel: channel.clone(), labels, gone: BTreeSet::new() })
+    }
+
+    /// What people call things now, these services among them.
+    pub async fn of_services(&mut self, services: impl Iterator<Item = &str>) -> &Labels {
+        let unknown = |labels: &Labels, name: &str| !labels.know(name);
+        let new: Vec<_> = services
+            .filter(|name| unknown(&self.labels, name) && !self.gone.contains(*name))
+            .map(str::to_owned)
+            .collect();
+        if !new.is_empty() {
+            self.labels = Labels::read(&self.channel).await.unwrap_or_default();
+            let read = self.labels.0.is_some();
+            self.gone.extend(new.into_iter().filter(|name| read && unknown(&self.labels, name)));
+        }
+        &self.labels
+    }
+}
+
+/// Whether a text is the resource name of something that services have, in this collection.
+pub fn is_of_service(text: &str, collection: &str) -> bool {
+    text.starts_with("teams/") && text.contains(&format!("/{collection}/"))
 }
 
 /// A team by name or id.
@@ -262,7 +307,7 @@ pub async fn principal_called(channel: &Authorized, name: &str) -> Result<String
 
 /// The resource name of a maintenance window by its id or resource name.
 pub async fn maintenance_window(channel: &Authorized, wanted: &str) -> anyhow::Result<String> {
-    if wanted.contains('/') {
+    if is_of_service(wanted, "maintenances") {
         return Ok(wanted.to_owned());
     }
     let all = maintenance_windows(channel, "teams/-", api::MaintenanceState::Unspecified).await?;

@@ -9,7 +9,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::incident_service_client::IncidentServiceClient;
 use wire::proto::gander::events::v1 as events;
 
-use super::names::Labels;
+use super::names::{Fresh, Labels, service_of};
 use super::{Authorized, Connect, Output, advice, incident, shown_time};
 use crate::out::{complain, is_read, json_line, say};
 
@@ -22,7 +22,7 @@ type Watching = Streaming<api::WatchIncidentsResponse>;
 /// Follows events until it is stopped; where the server goes away, it resumes by cursor.
 pub async fn run(
     connect: &Connect,
-    labels: &Labels,
+    mut names: Fresh,
     client: &mut Client,
     mut request: api::WatchIncidentsRequest,
 ) -> anyhow::Result<()> {
@@ -33,7 +33,10 @@ pub async fn run(
                 request.cursor.clone_from(&response.cursor);
                 match (connect.output, &response.event) {
                     (Output::Json, Some(_)) => say(&json_line(&response)?),
-                    (Output::Table, Some(event)) => say(&line(labels, event)),
+                    (Output::Table, Some(event)) => {
+                        let incident = event.incident.iter().map(|one| service_of(&one.name));
+                        say(&line(names.of_services(incident).await, event));
+                    }
                     (_, None) => {}
                 }
             }

@@ -25,7 +25,7 @@ use wire::proto::gander::admin::v1 as api;
 use wire::proto::gander::admin::v1::api_log_service_client::ApiLogServiceClient;
 
 use super::commands::{LogCommand, LogScope, LogSpan, OutcomeArg};
-use super::names::Labels;
+use super::names::{Fresh, Labels};
 use super::when::Ago;
 use super::{Authorized, Connect, NotFound, Output, Usage, names, shown_time};
 use crate::out::{complain, harmless, is_read, json, json_line, say, write_foreign};
@@ -94,9 +94,9 @@ pub async fn run(connect: &Connect, command: &LogCommand) -> anyhow::Result<()> 
             let filter = Some(filter(&channel, scope, None).await?);
             tell_untracked(&channel, scope).await;
             let cursor = cursor.clone().unwrap_or_default();
-            let labels = Labels::read(&channel).await?;
+            let names = Fresh::read(&channel).await?;
             let request = api::TailApiLogEntriesRequest { filter, cursor };
-            tail::run(connect, &labels, &mut client, request).await
+            tail::run(connect, names, &mut client, request).await
         }
         LogCommand::Export { scope, span, file } => {
             let filter = filter(&channel, scope, Some(span)).await?;

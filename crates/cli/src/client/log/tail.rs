@@ -5,7 +5,7 @@
 use tonic::{Status, Streaming};
 use wire::proto::gander::admin::v1 as api;
 
-use super::super::names::Labels;
+use super::super::names::{Fresh, Labels};
 use super::super::tail::{PAUSE, is_gone};
 use super::super::{Connect, Output, shown_time};
 use super::{Client, tree, words};
@@ -16,7 +16,7 @@ type Tailing = Streaming<api::TailApiLogEntriesResponse>;
 /// Follows entries until it is stopped; where the server goes away, it resumes by cursor.
 pub async fn run(
     connect: &Connect,
-    labels: &Labels,
+    mut names: Fresh,
     client: &mut Client,
     mut request: api::TailApiLogEntriesRequest,
 ) -> anyhow::Result<()> {
@@ -24,6 +24,9 @@ pub async fn run(
     while is_read() {
         match entries.message().await {
             Ok(Some(response)) => {
+                let services = response.entry.iter().flat_map(|entry| &entry.services);
+                let services = services.map(|one| one.service.as_str());
+                let labels = names.of_services(services).await;
                 tell(connect.output, labels, &request.cursor, &response)?;
                 request.cursor = response.cursor;
             }
