@@ -41,8 +41,8 @@ const EXPLAIN_TURN: Duration = Duration::from_millis(50);
 const EXPLAIN_PAUSE: Duration = Duration::from_millis(5);
 /// For how many times as long as it took to answer questions none is answered.
 const EXPLAIN_SHARE: u32 = 4;
-/// For how many times as long as the last commit took more may gather while nobody waits for an outcome, and
-/// for how long at most: a commit costs the broker about as much, however little is in it.
+/// For how many times as long as the last fold and its commit took more may gather while nobody waits for an
+/// outcome, and for how long at most: a commit costs the broker about as much, however little is in it.
 const GATHER_SHARE: u32 = 12;
 const GATHER: Duration = Duration::from_millis(30);
 const PURGE: Duration = Duration::from_secs(5);

@@ -221,15 +221,16 @@ impl Fresh {
 
     /// What people call things now, these services among them.
     pub async fn of_services(&mut self, services: impl Iterator<Item = &str>) -> &Labels {
-        let unknown = |labels: &Labels, name: &str| !labels.know(name);
         let new: Vec<_> = services
-            .filter(|name| unknown(&self.labels, name) && !self.gone.contains(*name))
+            .filter(|name| !self.labels.know(name) && !self.gone.contains(*name))
             .map(str::to_owned)
             .collect();
         if !new.is_empty() {
             self.labels = Labels::read(&self.channel).await.unwrap_or_default();
-            let read = self.labels.0.is_some();
-            self.gone.extend(new.into_iter().filter(|name| read && unknown(&self.labels, name)));
+            // Where they could not be read nothing is known to be gone, and they are read again next time.
+            if self.labels.0.is_some() {
+                self.gone.extend(new.into_iter().filter(|name| !self.labels.know(name)));
+            }
         }
         &self.labels
     }

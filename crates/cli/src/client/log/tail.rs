@@ -24,10 +24,7 @@ pub async fn run(
     while is_read() {
         match entries.message().await {
             Ok(Some(response)) => {
-                let services = response.entry.iter().flat_map(|entry| &entry.services);
-                let services = services.map(|one| one.service.as_str());
-                let labels = names.of_services(services).await;
-                tell(connect.output, labels, &request.cursor, &response)?;
+                tell(connect.output, &mut names, &request.cursor, &response).await?;
                 request.cursor = response.cursor;
             }
             Ok(None) => entries = resume(client, &request).await?,
@@ -38,9 +35,9 @@ pub async fn run(
     Ok(())
 }
 
-fn tell(
+async fn tell(
     output: Output,
-    labels: &Labels,
+    names: &mut Fresh,
     before: &str,
     response: &api::TailApiLogEntriesResponse,
 ) -> anyhow::Result<()> {
@@ -53,7 +50,10 @@ fn tell(
     match (output, &response.entry) {
         (_, None) => {}
         (Output::Json, Some(_)) => say(&json_line(response)?),
-        (Output::Table, Some(entry)) => say(&line(labels, entry)),
+        (Output::Table, Some(entry)) => {
+            let services = entry.services.iter().map(|one| one.service.as_str());
+            say(&line(names.of_services(services).await, entry));
+        }
     }
     Ok(())
 }
